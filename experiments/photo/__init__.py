@@ -1,0 +1,1 @@
+"""The embedded prior: fetch the photographs, train, export, evaluate."""

@@ -1,0 +1,79 @@
+"""Linear degradations ``y = A x`` with hand-written adjoints and exact inverses. See README.md to add one."""
+
+from __future__ import annotations
+
+if __name__ == "operators":
+    raise ImportError("This folder is installed as 'zsir.operators'; write 'from zsir import operators'.")
+
+from zsir.errors import BadSpec, ZsirError
+from zsir.operators.base import SVD, Adjoint, Composed, Operator, Scaled, Stacked, stack
+from zsir.operators.blur import (
+    convolution,
+    gaussian_blur,
+    kernel_blur,
+    motion_blur,
+    shake_blur,
+    uniform_blur,
+)
+from zsir.operators.bounded import BoundedBlur
+from zsir.operators.cosine import CosineBlur
+from zsir.operators.downsample import downsample
+from zsir.operators.fourier import CircularBlur
+from zsir.operators.mask import Identity, Mask, box_mask, file_mask, identity, random_mask
+from zsir.operators.separable import Separable
+from zsir.protocols import LinearOperator, Shape
+from zsir.registry import OPERATORS
+
+__all__ = [
+    "SVD",
+    "Adjoint",
+    "BoundedBlur",
+    "CircularBlur",
+    "Composed",
+    "CosineBlur",
+    "Identity",
+    "Mask",
+    "Operator",
+    "Scaled",
+    "Separable",
+    "Stacked",
+    "box_mask",
+    "convolution",
+    "downsample",
+    "file_mask",
+    "gaussian_blur",
+    "identity",
+    "kernel_blur",
+    "make",
+    "motion_blur",
+    "random_mask",
+    "shake_blur",
+    "stack",
+    "uniform_blur",
+]
+
+
+def make(spec: str, *, in_shape: Shape | None = None, out_shape: Shape | None = None) -> LinearOperator:
+    """The operator of a spec such as ``sr4x`` or ``blur:sigma=3`` for pictures of one shape.
+
+    Give ``in_shape``, the (channels, height, width) of the picture, or ``out_shape``, that of the observation; from
+    the latter an operator that changes the size takes the picture to be the factor times as large.
+    Raises `UnknownName`, `BadSpec` or `ShapeError`.
+
+    >>> make("sr4x", out_shape=(3, 32, 48)).in_shape
+    (3, 128, 192)
+    """
+    if (in_shape is None) == (out_shape is None):
+        raise BadSpec("operators.make needs either in_shape (the picture) or out_shape (the observation).")
+    parsed = OPERATORS.parse(spec)
+    if in_shape is None:
+        assert out_shape is not None
+        rule = OPERATORS.in_shape_rule(parsed.name)
+        in_shape = rule(out_shape, parsed.options) if rule else out_shape
+    try:
+        operator: LinearOperator = parsed.target(in_shape, **parsed.options)
+    except TypeError as error:
+        if isinstance(error, ZsirError):
+            raise
+        raise BadSpec(f"operator '{spec}': {error}; 'zsir describe {parsed.name}' lists its options.") from None
+    return operator

@@ -1,0 +1,133 @@
+"""Blurs by name. `convolution` picks the representation of a kernel that has every inverse in closed form.
+
+A blur is a true convolution, ``y[i] = sum_j kernel[j] x[i - (j - centre)]``, with the centre at tap ``taps // 2``.
+Borders: ``reflect`` (the picture mirrored, edge repeated), ``circular`` (continued periodically) or ``zero``.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, cast
+
+import torch
+from torch import Tensor
+
+from zsir.errors import BadSpec
+from zsir.operators import kernels
+from zsir.operators.base import Operator
+from zsir.operators.bounded import BoundedBlur, pad_adjoint
+from zsir.operators.cosine import CosineBlur
+from zsir.operators.fourier import CircularBlur
+from zsir.operators.separable import Separable
+from zsir.protocols import Shape
+from zsir.registry import Option
+
+BOUNDARIES = ("reflect", "circular", "zero")
+Boundary = Annotated[str, Option("how the picture goes on beyond its border", choices=BOUNDARIES)]
+
+
+def convolution(in_shape: Shape, kernel: Tensor, boundary: str = "reflect", label: str = "blur") -> Operator:
+    """Convolution with ``kernel`` (taps, taps), normalised to sum 1, in its best representation.
+
+    circular: FFT; reflect and symmetric in both axes: DCT; reflect or zero and separable: two matrices;
+    else (an oblique motion path, say) forward and adjoint by FFT and the inverse by conjugate gradients.
+    Raises `ShapeError` or `BadSpec` for a kernel that is not a blur.
+    """
+    if boundary not in BOUNDARIES:
+        raise BadSpec(f"{label}:boundary={boundary}: choose one of {', '.join(BOUNDARIES)}.")
+    kernel = kernels.normalised(kernel, label)
+    text = f"{label} {kernel.shape[1]}x{kernel.shape[0]} {boundary}"
+    if boundary == "circular":
+        return CircularBlur(in_shape, kernel, text)
+    if boundary == "reflect" and is_symmetric(kernel):
+        return CosineBlur(in_shape, kernel, text)
+    left, s, right = torch.linalg.svd(kernel)
+    if s[1:].sum() <= 1e-14 * s[0]:
+        column, row = left[:, 0] * s[0].sqrt(), right[0] * s[0].sqrt()
+        rows, columns = (line_matrix(n, line, boundary) for n, line in zip(in_shape[1:], (column, row), strict=True))
+        return Separable(in_shape[0], rows, columns, text)
+    return BoundedBlur(in_shape, kernel, cast(Literal["reflect", "zero"], boundary), text)
+
+
+def is_symmetric(kernel: Tensor) -> bool:
+    """Odd-sized and equal to its mirror images in both axes."""
+    odd = all(n % 2 for n in kernel.shape)
+    return odd and torch.equal(kernel, kernel.flip(0)) and torch.equal(kernel, kernel.flip(1))
+
+
+def line_matrix(n: int, line: Tensor, boundary: str) -> Tensor:
+    """(n, n) matrix of the one-dimensional convolution with ``line``, float64."""
+    taps = line.numel()
+    before, after = taps - 1 - taps // 2, taps // 2
+    rows = torch.zeros(n, n + taps - 1, dtype=torch.float64)
+    for offset, weight in enumerate(line.flip(0)):
+        rows.diagonal(offset)[:n] += weight
+    return pad_adjoint(rows, before, after, boundary)
+
+
+def gaussian_blur(
+    in_shape: Shape,
+    sigma: Annotated[float, Option("standard deviation of the Gaussian, cut off at 4 sigma", "pixels")] = 3.0,
+    boundary: Boundary = "reflect",
+) -> Operator:
+    """Gaussian blur.
+
+    forward ``A x = k * x``; adjoint ``A^T y = k~ * y``; pinv and prox exact in the cosine (reflect) or Fourier
+    (circular) domain, or from the SVDs of two matrices (zero).
+    """
+    return convolution(in_shape, kernels.gaussian(sigma), boundary, "blur")
+
+
+def uniform_blur(
+    in_shape: Shape,
+    size: Annotated[int, Option("side of the box", "pixels")] = 9,
+    boundary: Boundary = "reflect",
+) -> Operator:
+    """Mean over a square of pixels; of an even square, the centre is pixel ``size // 2``.
+
+    forward ``A x = k * x``; adjoint ``A^T y = k~ * y``; pinv and prox exact for every boundary.
+    """
+    return convolution(in_shape, kernels.uniform(size), boundary, "uniform")
+
+
+def motion_blur(
+    in_shape: Shape,
+    length: Annotated[float, Option("length of the path", "pixels")] = 15.0,
+    angle: Annotated[float, Option("direction, counter-clockwise from the horizontal", "degrees")] = 30.0,
+    boundary: Boundary = "reflect",
+) -> Operator:
+    """Straight motion at constant speed.
+
+    forward ``A x = k * x``; adjoint ``A^T y = k~ * y``; pinv and prox exact for circular borders and for paths along
+    an axis, by conjugate gradients else.
+    """
+    return convolution(in_shape, kernels.motion(length, angle), boundary, "motion")
+
+
+def shake_blur(
+    in_shape: Shape,
+    size: Annotated[int, Option("side of the kernel, odd", "pixels")] = 31,
+    intensity: Annotated[float, Option("0 nearly straight, 1 wanders freely", "0..1")] = 0.5,
+    seed: Annotated[int, Option("which path")] = 0,
+    boundary: Boundary = "reflect",
+) -> Operator:
+    """A random hand-shake path: heading that drifts and sometimes jerks, constant speed.
+
+    forward ``A x = k * x``; adjoint ``A^T y = k~ * y``; pinv and prox exact for circular borders, by conjugate
+    gradients else.
+    """
+    return convolution(in_shape, kernels.shake(size, intensity, seed), boundary, "shake")
+
+
+def kernel_blur(
+    in_shape: Shape,
+    path: Annotated[str, Option("grey picture or .npy file; it is normalised to sum 1")],
+    boundary: Boundary = "reflect",
+) -> Operator:
+    """Blur with a kernel from a file; the centre is pixel (height // 2, width // 2), also of an even-sized kernel.
+
+    forward ``A x = k * x``; adjoint ``A^T y = k~ * y``; pinv and prox exact for circular borders and for symmetric
+    or separable kernels, by conjugate gradients else.
+    """
+    from zsir.images import read_gray
+
+    return convolution(in_shape, torch.as_tensor(read_gray(path)), boundary, f"kernel {path}")

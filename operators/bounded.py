@@ -1,0 +1,103 @@
+"""Mirrored or zero-padded convolution with any kernel: no closed-form inverse, conjugate gradients instead."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from zsir.operators.base import Operator, Plans
+from zsir.operators.fourier import multiply, transfer
+from zsir.protocols import Shape
+
+
+@dataclass(frozen=True, eq=False)
+class BoundedBlur(Operator):
+    """Convolution of every channel, the picture continued by its mirror image or by zeros.
+
+    forward ``crop(k * pad(x))``; adjoint ``pad^T(k~ * embed(y))``, k~ the mirrored kernel; pinv by conjugate
+    gradients preconditioned with the circular inverse. Use a Gaussian, box or other separable or symmetric kernel
+    (`zsir.operators.convolution` chooses) to have everything in closed form.
+    """
+
+    in_shape: Shape
+    kernel: Tensor = field(repr=False)
+    boundary: Literal["reflect", "zero"] = "reflect"
+    label: str = "blur"
+
+    @cached_property
+    def _plans(self) -> Plans:
+        (kh, kw), (_, h, w) = self.kernel.shape, self.in_shape
+        grid = torch.zeros(h + kh - 1, w + kw - 1, dtype=torch.float64)
+        grid[:kh, :kw] = self.kernel
+        return Plans({"k": torch.fft.rfft2(grid), "circular": transfer(self.kernel, h, w).abs() ** 2})
+
+    @property
+    def _margins(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """(before, after) for rows and columns: tap n // 2 sits on the output pixel."""
+        kh, kw = self.kernel.shape
+        return (kh - 1 - kh // 2, kh // 2), (kw - 1 - kw // 2, kw // 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """crop(k * pad(x))."""
+        self.check_input(x, self.in_shape)
+        rows, columns = self._margins
+        padded = pad(pad(x, *columns, self.boundary).mT, *rows, self.boundary).mT
+        kh, kw = self.kernel.shape
+        return multiply(padded, self._plans.like(x)["k"])[..., kh - 1 :, kw - 1 :]
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        """pad^T(k~ * embed(y))."""
+        self.check_input(y, self.in_shape)
+        rows, columns = self._margins
+        kh, kw = self.kernel.shape
+        embedded = torch.nn.functional.pad(y, (kw - 1, 0, kh - 1, 0))
+        padded = multiply(embedded, self._plans.like(y)["k"].conj())
+        return pad_adjoint(pad_adjoint(padded.mT, *rows, self.boundary).mT, *columns, self.boundary)
+
+    def preconditioner(self, ridge: float | Tensor) -> Callable[[Tensor], Tensor]:
+        """The ridge inverse of the same kernel on a periodic grid."""
+
+        def apply(r: Tensor) -> Tensor:
+            power = self._plans.like(r)["circular"]
+            return multiply(r, 1 / (power + ridge + 1e-4 * power.max()))
+
+        return apply
+
+
+def pad(x: Tensor, before: int, after: int, boundary: str) -> Tensor:
+    """Continue the last dim by ``before`` and ``after`` entries, mirrored (edge repeated) or zero."""
+    if boundary == "zero":
+        return torch.nn.functional.pad(x, (before, after))
+    for left, right in _portions(x.shape[-1], before, after):
+        n = x.shape[-1]
+        x = torch.cat([x[..., :left].flip(-1), x, x[..., n - right :].flip(-1)], -1)
+    return x
+
+
+def pad_adjoint(x: Tensor, before: int, after: int, boundary: str) -> Tensor:
+    """Adjoint of `pad`: what lies outside is dropped, or folded back onto what it mirrored."""
+    n = x.shape[-1] - before - after
+    if boundary == "zero":
+        return x[..., before : before + n]
+    for left, right in reversed(_portions(n, before, after)):
+        m = x.shape[-1] - left - right
+        folded = x[..., left : left + m].clone()
+        folded[..., :left] += x[..., :left].flip(-1)
+        folded[..., m - right :] += x[..., left + m :].flip(-1)
+        x = folded
+    return x
+
+
+def _portions(n: int, before: int, after: int) -> list[tuple[int, int]]:
+    """A mirror reaches at most n entries far; longer margins are mirrored again."""
+    portions = []
+    while before or after:
+        left, right = min(before, n), min(after, n)
+        portions.append((left, right))
+        n, before, after = n + left + right, before - left, after - right
+    return portions

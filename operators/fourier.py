@@ -1,0 +1,72 @@
+"""Circular convolution: diagonal in the Fourier domain."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from zsir.linalg import per_image, ridge_inverse
+from zsir.operators.base import Operator, Plans
+from zsir.protocols import Shape
+
+
+@dataclass(frozen=True, eq=False)
+class CircularBlur(Operator):
+    """Convolution of every channel, the picture continued periodically.
+
+    forward ``F^-1 (K F x)``; adjoint ``F^-1 (conj(K) F y)``; pinv ``F^-1 (conj(K) / (|K|^2 + ridge) F y)``.
+
+    ``kernel`` (taps, taps) float64, centre at ``taps // 2``; it wraps around where it is larger than the picture.
+    """
+
+    in_shape: Shape
+    kernel: Tensor = field(repr=False)
+    label: str = "blur"
+
+    @cached_property
+    def _plans(self) -> Plans:
+        return Plans({"k": transfer(self.kernel, self.in_shape[1], self.in_shape[2])})
+
+    def forward(self, x: Tensor) -> Tensor:
+        """F^-1 (K F x)."""
+        self.check_input(x, self.in_shape)
+        return multiply(x, self._plans.like(x)["k"])
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        """F^-1 (conj(K) F y)."""
+        self.check_input(y, self.in_shape)
+        return multiply(y, self._plans.like(y)["k"].conj())
+
+    def pinv(self, y: Tensor, ridge: float | Tensor = 0.0) -> Tensor:
+        """F^-1 (conj(K) / (|K|^2 + ridge) F y)."""
+        self.check_input(y, self.in_shape)
+        k = self._plans.like(y)["k"]
+        size = k.abs()
+        phase = torch.where(size > 0, k.conj() / torch.where(size > 0, size, 1.0), 0.0)
+        return multiply(y, phase * ridge_inverse(size, per_image(ridge, y)))
+
+    @property
+    def T(self) -> Operator:
+        """Convolution with the mirrored kernel."""
+        taps = self.kernel.new_zeros([n + 1 - n % 2 for n in self.kernel.shape])
+        taps[: self.kernel.shape[0], : self.kernel.shape[1]] = self.kernel  # odd size: the centre survives mirroring
+        return CircularBlur(self.in_shape, taps.flip(0, 1), f"{self.label}.T")
+
+
+def transfer(kernel: Tensor, height: int, width: int) -> Tensor:
+    """Transfer function (height, width // 2 + 1) of a centred kernel on a periodic grid, complex128."""
+    rows = (torch.arange(kernel.shape[0]) - kernel.shape[0] // 2) % height
+    columns = (torch.arange(kernel.shape[1]) - kernel.shape[1] // 2) % width
+    grid = torch.zeros(height, width, dtype=torch.float64)
+    grid.index_put_((rows[:, None], columns[None]), kernel.double(), accumulate=True)
+    spectrum: Tensor = torch.fft.rfft2(grid)
+    return spectrum
+
+
+def multiply(x: Tensor, k: Tensor) -> Tensor:
+    """Multiply the half-plane spectrum of x (..., height, width) by k."""
+    product: Tensor = torch.fft.irfft2(torch.fft.rfft2(x) * k, s=x.shape[-2:])
+    return product

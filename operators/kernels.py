@@ -1,0 +1,81 @@
+"""Blur kernels as float64 arrays that sum to 1. The centre of an n-tap kernel is tap ``n // 2``, even n included."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zsir.errors import BadSpec, ShapeError
+
+
+def normalised(kernel: Tensor, name: str) -> Tensor:
+    """``kernel`` (height, width) as float64 with sum 1; raises when that makes no sense."""
+    if kernel.ndim != 2 or not kernel.numel():
+        raise ShapeError(f"{name}: a kernel is a two-dimensional array, got shape {tuple(kernel.shape)}.")
+    kernel = kernel.double()
+    if not bool(torch.isfinite(kernel).all()):
+        raise BadSpec(f"{name}: the kernel holds values that are not finite numbers.")
+    total = float(kernel.sum())
+    if total <= 1e-12 * float(kernel.abs().sum()):
+        raise BadSpec(f"{name}: the kernel sums to {total:.3g}; a blur needs a positive sum (is the file all black?).")
+    return kernel / total
+
+
+def gaussian(sigma: float) -> Tensor:
+    """Isotropic Gaussian of standard deviation ``sigma`` pixels, cut off at 4 sigma."""
+    if not sigma > 0:
+        raise BadSpec(f"blur:sigma={sigma:g} must be positive: the standard deviation in pixels, such as 3.")
+    t = torch.arange(-math.ceil(4 * sigma), math.ceil(4 * sigma) + 1, dtype=torch.float64)
+    line = torch.exp(-0.5 * (t / sigma) ** 2)
+    return normalised(torch.outer(line, line), "blur")
+
+
+def uniform(size: int) -> Tensor:
+    """Square of ``size`` by ``size`` equal taps."""
+    if size < 1:
+        raise BadSpec(f"uniform:size={size} must be at least 1 pixel, such as 9.")
+    return normalised(torch.ones(size, size, dtype=torch.float64), "uniform")
+
+
+def path(points: np.ndarray, size: int) -> Tensor:
+    """Kernel of a camera path: points (n, 2) in pixels from the centre, each spread bilinearly on four taps."""
+    kernel = np.zeros((size + 1, size + 1))
+    where = points + size // 2
+    low = np.floor(where).astype(int)
+    share = where - low
+    for down in (0, 1):
+        for right in (0, 1):
+            weight = np.abs(1 - down - share[:, 0]) * np.abs(1 - right - share[:, 1])
+            np.add.at(kernel, (low[:, 0] + down, low[:, 1] + right), weight)
+    return torch.from_numpy(kernel[:size, :size])
+
+
+def motion(length: float, angle: float) -> Tensor:
+    """Straight path of ``length`` pixels at ``angle`` degrees, counter-clockwise from the horizontal."""
+    if not length >= 1:
+        raise BadSpec(f"motion:length={length:g} must be at least 1 pixel, such as 15.")
+    t = np.linspace(-0.5, 0.5, max(3, 16 * math.ceil(length)) | 1) * (length - 1)
+    direction = np.array([-math.sin(math.radians(angle)), math.cos(math.radians(angle))])
+    size = 2 * math.ceil((length - 1) / 2 - 1e-9) + 1
+    kernel = path(np.round(t[:, None] * direction, 9), size)
+    return normalised(0.5 * (kernel + kernel.flip(0, 1)), "motion")
+
+
+def shake(size: int, intensity: float, seed: int) -> Tensor:
+    """Random hand-shake path inside ``size`` pixels; ``intensity`` 0 is nearly straight, 1 wanders freely."""
+    if size < 3 or size % 2 == 0 or not 0 <= intensity <= 1:
+        raise BadSpec(
+            f"shake:size={size},intensity={intensity:g}: size must be odd and at least 3, intensity in [0, 1]."
+        )
+    rng = np.random.default_rng([seed, size])
+    steps = 64 * size
+    turns = rng.standard_normal(steps) * intensity * 8 / math.sqrt(steps)
+    jerks = np.where(rng.random(steps) < 3 * intensity / steps, rng.uniform(-math.pi, math.pi, steps), 0.0)
+    heading = rng.uniform(0, 2 * math.pi) + np.cumsum(turns + jerks)
+    points = np.cumsum(np.stack([np.sin(heading), np.cos(heading)], axis=1), axis=0)
+    points -= (points.max(0) + points.min(0)) / 2
+    points *= (size // 2) / max(float(np.abs(points).max()), 1e-9) * rng.uniform(0.7, 1.0)
+    return normalised(path(points, size), "shake")

@@ -1,0 +1,169 @@
+"""Identity and masks: what is observed is observed as it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Annotated
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zsir.errors import BadSpec, ShapeError
+from zsir.linalg import per_image
+from zsir.operators.base import SVD, Operator, Plans
+from zsir.protocols import Shape
+from zsir.registry import Option
+
+
+@dataclass(frozen=True, eq=False)
+class Identity(Operator):
+    """forward ``A x = x``; adjoint ``A^T y = y``; pinv ``y / (1 + ridge)``."""
+
+    in_shape: Shape
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x."""
+        self.check_input(x, self.in_shape)
+        return x
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        """y."""
+        self.check_input(y, self.in_shape)
+        return y
+
+    def pinv(self, y: Tensor, ridge: float | Tensor = 0.0) -> Tensor:
+        """y / (1 + ridge)."""
+        self.check_input(y, self.in_shape)
+        return y / (1 + per_image(ridge, y))
+
+    @property
+    def T(self) -> Operator:
+        """Itself."""
+        return self
+
+    def after(self, inner: Operator) -> Operator | None:
+        """The inner operator."""
+        return inner
+
+
+@dataclass(frozen=True, eq=False)
+class Mask(Operator):
+    """Some pixels are observed, the others are written as 0.
+
+    forward ``A x = m * x``; adjoint ``A^T y = m * y``; pinv ``m * y / (1 + ridge)``.
+
+    ``known`` is True where a pixel is observed: (height, width), or (channels, height, width).
+    """
+
+    in_shape: Shape
+    known: Tensor = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if tuple(self.known.shape) not in (self.in_shape, self.in_shape[1:]):
+            raise ShapeError(
+                f"The mask has shape {tuple(self.known.shape)}, the picture {self.in_shape}: give a mask of "
+                f"{self.in_shape[2]}x{self.in_shape[1]} pixels (width x height)."
+            )
+
+    @property
+    def measurements(self) -> int:
+        """Observed pixels times channels."""
+        per_channel = int(self.known.sum())
+        return per_channel * (self.in_shape[0] if self.known.ndim == 2 else 1)
+
+    @cached_property
+    def _plans(self) -> Plans:
+        return Plans({"m": self.known.double()})
+
+    def forward(self, x: Tensor) -> Tensor:
+        """m * x."""
+        self.check_input(x, self.in_shape)
+        return x * self._plans.like(x)["m"]
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        """m * y."""
+        return self.forward(y)
+
+    def pinv(self, y: Tensor, ridge: float | Tensor = 0.0) -> Tensor:
+        """m * y / (1 + ridge)."""
+        return self.forward(y) / (1 + per_image(ridge, y))
+
+    def svd(self, like: Tensor) -> SVD:
+        """The trivial decomposition: U = V = I, s = m."""
+        m = self._plans.like(like)["m"].expand(self.in_shape)
+        return SVD(s=m, u=lambda c: c, ut=lambda y: y, v=lambda c: c, vt=lambda x: x)
+
+    @property
+    def T(self) -> Operator:
+        """Itself."""
+        return self
+
+    def after(self, inner: Operator) -> Operator | None:
+        """Two masks keep what both keep."""
+        return Mask(self.in_shape, self.known & inner.known) if isinstance(inner, Mask) else None
+
+
+def identity(in_shape: Shape) -> Identity:
+    """Nothing but noise.
+
+    forward ``A x = x``; adjoint ``A^T y = y``; pinv ``y / (1 + ridge)``.
+    """
+    return Identity(in_shape)
+
+
+def random_mask(
+    in_shape: Shape,
+    keep: Annotated[float, Option("share of the pixels that is observed", "0..1")] = 0.3,
+    seed: Annotated[int, Option("which pixels: the same seed and size give the same mask")] = 0,
+) -> Mask:
+    """A random share of the pixels is observed, the same for all channels; exactly round(keep * pixels) of them.
+
+    forward ``A x = m * x``; adjoint ``A^T y = m * y``; pinv ``m * y / (1 + ridge)``.
+    """
+    if not 0 < keep <= 1:
+        raise BadSpec(f"mask:keep={keep:g} must lie in (0, 1]: it is the share of observed pixels, such as 0.3.")
+    _, h, w = in_shape
+    order = torch.randperm(h * w, generator=torch.Generator().manual_seed(seed))
+    known = torch.zeros(h * w, dtype=torch.bool)
+    known[order[: max(1, round(keep * h * w))]] = True
+    return Mask(in_shape, known.view(h, w))
+
+
+def box_mask(
+    in_shape: Shape,
+    size: Annotated[float, Option("side of the missing box as a share of the picture's side", "0..1")] = 0.5,
+    row: Annotated[float, Option("height of the box's centre, 0 top to 1 bottom", "0..1")] = 0.5,
+    column: Annotated[float, Option("position of the box's centre, 0 left to 1 right", "0..1")] = 0.5,
+) -> Mask:
+    """A rectangle of pixels is missing, all else is observed.
+
+    forward ``A x = m * x``; adjoint ``A^T y = m * y``; pinv ``m * y / (1 + ridge)``.
+    """
+    if not (0 < size < 1 and 0 <= row <= 1 and 0 <= column <= 1):
+        raise BadSpec(f"box:size={size:g},row={row:g},column={column:g}: all are shares of the picture, size below 1.")
+    _, h, w = in_shape
+    known = torch.ones(h, w, dtype=torch.bool)
+    height, width = round(size * h), round(size * w)
+    top, left = round(row * h - height / 2), round(column * w - width / 2)
+    known[max(0, top) : max(0, top + height), max(0, left) : max(0, left + width)] = False
+    return Mask(in_shape, known)
+
+
+def file_mask(
+    in_shape: Shape,
+    path: Annotated[str, Option("picture or .npy file; values above one half are observed")],
+) -> Mask:
+    """Pixels that are white in a picture are observed, those that are black are missing.
+
+    forward ``A x = m * x``; adjoint ``A^T y = m * y``; pinv ``m * y / (1 + ridge)``.
+    Raises `ShapeError` when the file has another size than the picture, `BadSpec` when no pixel is observed.
+    """
+    from zsir.images import read_gray
+
+    known = torch.from_numpy(np.asarray(read_gray(path)) > 0.5)
+    mask = Mask(in_shape, known)
+    if not mask.measurements:
+        raise BadSpec(f"mask-file:path={path}: no pixel is white, so nothing is observed; white means observed.")
+    return mask

@@ -1,0 +1,45 @@
+"""Algorithms: each is one short file with ``init`` and ``step``; `zsir.solve` is the loop. See README.md to add one."""
+
+from __future__ import annotations
+
+if __name__ == "samplers":
+    raise ImportError("This folder is installed as 'zsir.samplers'; write 'from zsir import samplers'.")
+
+from zsir.errors import BadSpec, UnknownName, ZsirError
+from zsir.protocols import Sampler
+from zsir.registry import SAMPLERS
+from zsir.samplers.cm4ir import CM4IR
+from zsir.samplers.hqs import HQS
+
+__all__ = ["CM4IR", "HQS", "make"]
+
+#: up to this many network calls CM4IR is the default, above it HQS
+FEW_CALLS = 8
+
+
+def make(spec: str | None = None, *, nfe: int | None = None) -> Sampler:
+    """The sampler of a spec such as ``cm4ir`` or ``hqs:lam=0.3``; ``nfe`` sets its number of network calls.
+
+    Without a spec: ``cm4ir`` for up to 8 calls (4 where nothing is said), ``hqs`` above.
+    Raises `UnknownName` or `BadSpec`.
+
+    >>> make(nfe=4).nfe, make(nfe=20)
+    (4, HQS(nfe=20, first=0.19215686274509805, last=None, lam=0.23))
+    """
+    if spec is None:
+        spec = "cm4ir" if nfe is None or nfe <= FEW_CALLS else "hqs"
+    parsed = SAMPLERS.parse(spec)
+    options = dict(parsed.options)
+    if nfe is not None:
+        if options.get("nfe", nfe) != nfe:
+            raise BadSpec(
+                f"sampler '{spec}' asks for nfe={options['nfe']}, the option for nfe={nfe}; give one of them."
+            )
+        options["nfe"] = nfe
+    try:
+        sampler: Sampler = parsed.target(**options)
+    except TypeError as error:
+        if isinstance(error, ZsirError | UnknownName):
+            raise
+        raise BadSpec(f"sampler '{spec}': {error}; 'zsir describe {parsed.name}' lists its options.") from None
+    return sampler

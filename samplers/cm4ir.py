@@ -1,0 +1,157 @@
+"""CM4IR: few-step restoration with good initialisation, back-projection and noise injection.
+
+Source: Garber and Tirer 2025 [cm4ir]. With ``A_r^+ = A^T (A A^T + r I)^-1`` and step k = 1..N:
+
+    x_1     = x_init + sigma_1 n
+    d       = D(x_k, sigma_k), the network told (1 + delta_k) sigma_k
+    x~      = d - A_r^+ (A d - y)                                        back-projection
+    x_{k+1} = x~ + sigma_{k+1} ( eta n + sqrt(1 - eta^2) (d - x_k) / sigma_k )
+
+The direction ``(d - x_k) / sigma_k`` is the negative of the estimated noise, taken before the back-projection. The
+result is x~ after the last step, or d where y is noisy.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Annotated
+
+import torch
+from torch import Tensor
+
+from zsir.errors import BadSpec
+from zsir.protocols import NoiseSource, Observation, Prior
+from zsir.registry import Option
+from zsir.samplers.presets import CM4IR_PRESETS
+from zsir.samplers.schedule import cm4ir_levels, geometric
+from zsir.samplers.start import ROUNDING, expected_start, initial_estimate
+
+#: The rule for tasks without published settings, tuned on photographs with the prior ``photo``: the first level is
+#: this many times the expected error of the initial estimate, ...
+FIRST_OVER_ERROR = 1.5
+#: ... the last one this share of the noise of y, and never below LAST_LEAST.
+LAST_OVER_NOISE = 0.5
+LAST_LEAST = 0.02
+#: The ridge of a back-projection is RIDGE (noise / sigma_k)^2, DPIR's balance of data and prior.
+RIDGE = 0.23
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will do: noise level and inflation of every step; the ridge of the initial estimate and of each
+    back-projection."""
+
+    sigmas: tuple[float, ...]
+    deltas: tuple[float, ...]
+    ridges: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class CM4IRState:
+    """``x`` the noisy state (batch, c, h, w), ``x0`` the latest estimate."""
+
+    x: Tensor = field(repr=False)
+    x0: Tensor = field(repr=False)
+    plan: Plan
+    sigma: float
+    step: int
+
+
+@dataclass(frozen=True)
+class CM4IR:
+    """Few network calls: initialise, back-project, inject noise. The default for up to 8 calls.
+
+    x_{k+1} = d - A_r^+ (A d - y) + sigma_{k+1} (eta n + sqrt(1 - eta^2) (d - x_k)/sigma_k),  d = D(x_k, sigma_k)
+
+    Without ``start`` the levels follow a rule: the first is 1.5 times the error to be expected of the initial estimate
+    (noise let through by the inverse plus detail lost, asked of the operator itself), the last half the noise of y and
+    at least 0.02, in equal ratios; the ridge of step k is 0.23 (noise_std/sigma_k)^2.
+    With ``start`` and ``gamma`` they are the published ones, sigma_k = sqrt(1 - a_k)/2, a_1 = abar[start + 1] of the
+    DDPM table, a_{k+1} = (1 + gamma) a_k.
+    Source: Garber and Tirer 2025 [cm4ir], and the code released with it
+    """
+
+    nfe: Annotated[int, Option("network calls")] = 4
+    start: Annotated[int | None, Option("first level, as an index into the DDPM table of 1000", "0..998")] = None
+    gamma: Annotated[float, Option("growth of 1 - (2 sigma)^2 per step; with start")] = 0.2
+    eta: Annotated[float, Option("share of fresh noise; 0 is closest to the data, 1 has most texture", "0..1")] = 0.1
+    zeta: Annotated[float | None, Option("ridge of the back-projection over noise_std^2")] = None
+    deltas: Annotated[
+        tuple[float, ...] | None, Option("inflation of the level the network is told, per step: 0+0.3+0.1")
+    ] = None
+    delta_type: Annotated[int, Option("0: delta for the network only, 1: for the scaling around it too")] = 0
+
+    def __post_init__(self) -> None:
+        if self.nfe < 1:
+            raise BadSpec(f"nfe={self.nfe}: at least one network call is needed; write nfe=4.")
+        if not 0 <= self.eta <= 1:
+            raise BadSpec(f"cm4ir:eta={self.eta:g} must lie in [0, 1]; the published value is 0.1.")
+        if self.start is not None and not 0 <= self.start <= 998:
+            raise BadSpec(f"cm4ir:start={self.start} must lie in 0..998, an index into the DDPM table.")
+        if self.gamma < 0:
+            raise BadSpec(f"cm4ir:gamma={self.gamma:g} must not be negative; published values are 0.01 to 0.7.")
+        if self.zeta is not None and self.zeta < 0:
+            raise BadSpec(f"cm4ir:zeta={self.zeta:g} must not be negative.")
+        if self.deltas is not None and len(self.deltas) != self.nfe:
+            raise BadSpec(
+                f"cm4ir:deltas has {len(self.deltas)} values for nfe={self.nfe}; give one per step, as 0+0.3+0+0.1."
+            )
+        if self.delta_type not in (0, 1):
+            raise BadSpec(f"cm4ir:delta_type={self.delta_type} must be 0 or 1.")
+
+    @classmethod
+    def published(cls, name: str) -> CM4IR:
+        """The authors' settings for one of their tasks, such as ``bedroom-sr4x-0.05``, converted to [0, 1] units."""
+        if name not in CM4IR_PRESETS:
+            raise BadSpec(f"There is no published CM4IR setting '{name}'; known are {', '.join(CM4IR_PRESETS)}.")
+        p = CM4IR_PRESETS[name]
+        # their ridge is zeta (2 noise_std)^2
+        return cls(4, p.start, p.gamma, zeta=4 * p.zeta, deltas=p.deltas, delta_type=p.delta_type)
+
+    @property
+    def steps(self) -> int:
+        """One network call a step."""
+        return self.nfe
+
+    def plan(self, problem: Observation) -> Plan:
+        """Levels, inflations and ridges for this task: the published ones, or by rule."""
+        noise = problem.noise_std
+        if self.start is not None:
+            sigmas = cm4ir_levels(self.nfe, self.start, self.gamma)
+            ridges = ((self.zeta or 0.0) * noise**2,) * (self.nfe + 1)
+        else:
+            start = expected_start(problem.operator, noise, problem.y)
+            last = max(LAST_OVER_NOISE * noise, LAST_LEAST)
+            sigmas = geometric(self.nfe, FIRST_OVER_ERROR * start.error, last)
+            ridges = (start.ridge, *(RIDGE * (max(noise, ROUNDING) / s) ** 2 for s in sigmas))
+            if self.zeta is not None:
+                ridges = (self.zeta * noise**2,) * (self.nfe + 1)
+        return Plan(sigmas, self.deltas or (0.0,) * self.nfe, ridges)
+
+    def init(self, problem: Observation, prior: Prior, rng: NoiseSource) -> CM4IRState:
+        """x_1 = x_init + sigma_1 n."""
+        plan = self.plan(problem)
+        x_init = initial_estimate(problem, plan.ridges[0])
+        x = x_init + plan.sigmas[0] * rng.randn_like(x_init)
+        return CM4IRState(x, x_init, plan, plan.sigmas[0], 0)
+
+    def step(self, problem: Observation, prior: Prior, state: CM4IRState, rng: NoiseSource) -> CM4IRState:
+        """Denoise, back-project, inject noise."""
+        k, plan, x = state.step, state.plan, state.x
+        sigma = plan.sigmas[k]
+        d = self._estimate(prior, x, sigma, plan.deltas[k])
+        last = k + 1 == self.nfe
+        if last and problem.noise_std > 0:
+            return CM4IRState(x, d, plan, sigma, k + 1)
+        x0 = d - problem.operator.pinv(problem.operator.forward(d) - problem.y, plan.ridges[k + 1])
+        if last:
+            return CM4IRState(x, x0, plan, sigma, k + 1)
+        direction = self.eta * rng.randn_like(x) + math.sqrt(1 - self.eta**2) / sigma * (d - x)
+        return CM4IRState(x0 + plan.sigmas[k + 1] * direction, x0, plan, sigma, k + 1)
+
+    def _estimate(self, prior: Prior, x: Tensor, sigma: float, delta: float) -> Tensor:
+        told = torch.full((x.shape[0],), (1 + delta) * sigma, dtype=x.dtype, device=x.device)
+        if self.delta_type == 1:
+            return prior.denoise(x, told)
+        return prior.denoise(x, torch.full_like(told, sigma), net_sigma=told)

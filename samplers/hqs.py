@@ -1,0 +1,85 @@
+"""Plug-and-play half-quadratic splitting.
+
+Source: Zhang et al. 2022 [dpir]. For levels sigma_1 > ... > sigma_N and ``rho_k = lam * noise_std^2 / sigma_k^2``:
+
+    x_k = argmin_x ||A x - y||^2 + rho_k ||x - z_{k-1}||^2        data
+    z_k = D(x_k, sigma_k)                                         prior
+
+The result is the last z.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated
+
+import torch
+from torch import Tensor
+
+from zsir.errors import BadSpec
+from zsir.protocols import NoiseSource, Observation, Prior
+from zsir.registry import Option
+from zsir.samplers.schedule import geometric
+from zsir.samplers.start import ROUNDING, initial_estimate
+
+
+@dataclass(frozen=True)
+class HQSState:
+    """``x0`` the latest denoised picture z (batch, c, h, w)."""
+
+    x0: Tensor = field(repr=False)
+    sigmas: tuple[float, ...]
+    sigma: float
+    step: int
+
+
+@dataclass(frozen=True)
+class HQS:
+    """Plug-and-play half-quadratic splitting (DPIR): data step and denoiser in turn, noise level falling.
+
+    x_k = argmin ||A x - y||^2 + rho_k ||x - z_{k-1}||^2,  z_k = D(x_k, sigma_k),  rho_k = lam noise_std^2/sigma_k^2
+
+    sigma_k falls geometrically from ``first`` to ``last``. The default for more than 8 calls; no randomness.
+    Source: Zhang et al. 2022 [dpir], and its released defaults: 49/255, lam 0.23; last = noise_std for deblurring
+    (8 calls), max(factor/255, noise_std) for super-resolution (24 calls)
+    """
+
+    nfe: Annotated[int, Option("network calls")] = 8
+    first: Annotated[float, Option("first noise level", "[0, 1]")] = 49 / 255
+    last: Annotated[float | None, Option("last noise level", "[0, 1]")] = None
+    lam: Annotated[float, Option("weight of the prior against the data")] = 0.23
+
+    def __post_init__(self) -> None:
+        if self.nfe < 1:
+            raise BadSpec(f"nfe={self.nfe}: at least one network call is needed; write nfe=8.")
+        if not (0 < self.first <= 1 and self.lam > 0):
+            raise BadSpec(f"hqs:first={self.first:g},lam={self.lam:g}: first must lie in (0, 1], lam be positive.")
+        if self.last is not None and not 0 < self.last <= self.first:
+            raise BadSpec(f"hqs:last={self.last:g} must lie in (0, first={self.first:g}].")
+
+    @property
+    def steps(self) -> int:
+        """One network call a step."""
+        return self.nfe
+
+    def levels(self, problem: Observation) -> tuple[float, ...]:
+        """The ladder: by default down to the noise of y, or to one grey value of 255 per unit of reduction."""
+        (_, h, _), (_, out_h, _) = problem.operator.in_shape, problem.operator.out_shape
+        last = self.last or max(problem.noise_std, max(1.0, h / out_h) / 255)
+        return geometric(self.nfe, max(self.first, last), last)
+
+    def init(self, problem: Observation, prior: Prior, rng: NoiseSource) -> HQSState:
+        """z_0 is the initial estimate."""
+        sigmas = self.levels(problem)
+        x_init = initial_estimate(problem, self._rho(problem, sigmas[0]))
+        return HQSState(x_init, sigmas, sigmas[0], 0)
+
+    def step(self, problem: Observation, prior: Prior, state: HQSState, rng: NoiseSource) -> HQSState:
+        """Data step, then denoiser."""
+        sigma = state.sigmas[state.step]
+        x = problem.operator.prox(state.x0, problem.y, self._rho(problem, sigma))
+        z = prior.denoise(x, torch.full((x.shape[0],), sigma, dtype=x.dtype, device=x.device))
+        return HQSState(z, state.sigmas, sigma, state.step + 1)
+
+    def _rho(self, problem: Observation, sigma: float) -> float:
+        return self.lam * max(problem.noise_std, ROUNDING) ** 2 / sigma**2

@@ -1,0 +1,31 @@
+"""Noise levels. All are standard deviations on the [0, 1] scale; tables are computed in float64."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def ddpm_alphas_bar() -> np.ndarray:
+    """abar_0..abar_999 of DDPM's linear table, beta from 1e-4 to 0.02."""
+    return np.asarray(np.cumprod(1 - np.linspace(1e-4, 0.02, 1000, dtype=np.float64)))
+
+
+def cm4ir_levels(n: int, start: int, gamma: float) -> tuple[float, ...]:
+    """CM4IR's published levels: sqrt(1 - a_k) in [-1, 1] units, so half of that here.
+
+    ``a_1 = abar[start + 1]`` (the released code looks one entry further than its option says),
+    ``a_{k+1} = min(a_k (1 + gamma), 0.9999)``, and levels are kept in the network's range [0.002, 80].
+    """
+    a = float(ddpm_alphas_bar()[start + 1])
+    levels = []
+    for _ in range(n):
+        levels.append(float(np.clip(np.sqrt(1 - a), 0.002, 80)) / 2)
+        a = min(a * (1 + gamma), 0.9999)
+    return tuple(levels)
+
+
+def geometric(n: int, first: float, last: float) -> tuple[float, ...]:
+    """n levels from ``first`` down to ``last`` in equal ratios; ``last`` is a floor."""
+    if n == 1:
+        return (max(first, last),)
+    return tuple(float(s) for s in np.geomspace(max(first, last), last, n))

@@ -1,0 +1,113 @@
+"""Where a sampler begins, and how wrong that beginning is expected to be.
+
+`initial_estimate` is the ridge solution around mid-grey, or for masks a growing-window median. `expected_error`
+asks the operator itself, with a synthetic picture of photographic statistics, how much of a picture is lost in the
+observation and how much noise the inverse lets through; schedules are chosen from its answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from zsir.protocols import LinearOperator, Observation
+from zsir.rng import generator
+
+#: an 8-bit file is never more exact than its rounding, whatever its noise is said to be
+ROUNDING = 1 / 255 / 12**0.5
+GREY = 0.5
+
+
+def initial_estimate(problem: Observation, ridge: float) -> Tensor:
+    """Median fill where the operator is a mask, else ``argmin ||A x - y||^2 + ridge ||x - grey||^2``.
+
+    With ridge 0 the latter is the pseudo-inverse solution closest to mid-grey.
+    """
+    known = getattr(problem.operator, "known", None)
+    if known is not None:
+        return median_fill(problem.y, known)
+    grey = torch.full((problem.y.shape[0], *problem.operator.in_shape), GREY).to(problem.y)
+    return problem.operator.prox(grey, problem.y, ridge)
+
+
+def median_fill(y: Tensor, known: Tensor) -> Tensor:
+    """Fill unobserved pixels from the outside in, by medians of growing windows.
+
+    In pass w = 2, 3, ... every pixel still unknown takes, channel by channel, the (lower) median of the known
+    pixels in the (2w+1)^2 window around it, if there are any; what one pass fills is known to the next.
+    y (batch, channels, height, width), known (height, width) or (channels, height, width).
+
+    Source: the initialisation of CM4IR for inpainting [cm4ir]
+    """
+    x = torch.where(known.to(y.device).expand(y.shape[1:]), y, float("nan"))
+    window = 2
+    while bool((missing := x[0].isnan()).any()):
+        if bool(missing.all()):
+            return torch.full_like(y, GREY)
+        x = _median_pass(x, missing, window)
+        window += 1
+    return x
+
+
+def _median_pass(x: Tensor, missing: Tensor, window: int) -> Tensor:
+    padded = torch.nn.functional.pad(x, (window,) * 4, value=float("nan"))
+    offsets = torch.arange(2 * window + 1, device=x.device)
+    filled = x.clone()
+    for places in missing.nonzero().split(max(1, 2**22 // offsets.numel() ** 2)):  # bounded memory
+        c, row, column = places.T
+        # (batch, places, window, window)
+        values = padded[:, c[:, None, None], (row[:, None] + offsets)[:, :, None], (column[:, None] + offsets)[:, None]]
+        filled[:, c, row, column] = values.flatten(2).nanmedian(dim=2).values
+    return filled
+
+
+@dataclass(frozen=True)
+class Start:
+    """How to begin: ``ridge`` with the smallest expected error of the initial estimate, and that error's rms."""
+
+    ridge: float
+    error: float
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A synthetic observation: what `initial_estimate` needs to know of a task."""
+
+    y: Tensor
+    operator: LinearOperator
+    noise_std: float
+
+
+def expected_start(operator: LinearOperator, noise_std: float, like: Tensor) -> Start:
+    """Best ridge, and rms error of the initial estimate, for a random picture with photographic statistics.
+
+    The error is the detail that the observation has lost plus the noise that the inverse lets through. Ridges from
+    ``noise^2`` to ``4096 noise^2`` are tried, that is unseen detail of standard deviation 1 down to 1/64.
+    """
+    noise = max(noise_std, ROUNDING)
+    x = synthetic_photograph(operator, like)
+    n = torch.randn(1, *operator.out_shape, generator=generator(0, 0, "probe")).to(like)
+    clean = operator.forward(x)
+    observed = 1.0 if getattr(operator, "known", None) is None else (clean != 0).to(clean)
+    probe = Probe(clean + noise * n * observed, operator, noise)
+    ridges = [noise**2 * 4.0**k for k in range(7)] if isinstance(observed, float) else [noise**2]
+    starts = [Start(r, float((initial_estimate(probe, r) - x).square().mean().sqrt())) for r in ridges]
+    return min(starts, key=lambda start: start.error)
+
+
+def synthetic_photograph(operator: LinearOperator, like: Tensor) -> Tensor:
+    """A random picture (1, *in_shape): mean 1/2, standard deviation 1/4, power spectrum 1/f^2.7.
+
+    With that exponent the expected errors agree with those measured on photographs of 200 to 500 pixels for blur,
+    reduction and motion, to about 10 percent.
+    """
+    c, h, w = operator.in_shape
+    white = torch.randn(1, c, h, w, generator=generator(0, 1, "probe"), dtype=torch.float64)
+    rows, columns = torch.fft.fftfreq(h, 1 / h)[:, None], torch.fft.fftfreq(w, 1 / w)[: w // 2 + 1]
+    amplitude = (1 + rows**2 + columns**2).double() ** (-2.7 / 4)
+    field = torch.fft.irfft2(torch.fft.rfft2(white) * amplitude, s=(h, w))
+    spread = (field - field.mean()).square().mean().sqrt().clamp_min(1e-6)
+    picture: Tensor = (GREY + 0.25 * field / spread).to(like)
+    return picture

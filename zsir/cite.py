@@ -1,0 +1,42 @@
+"""BibTeX of the publications behind the methods, by the keys that docstrings name as ``Source: ... [key]``."""
+
+from __future__ import annotations
+
+BIBTEX: dict[str, str] = {
+    "cm4ir": """@inproceedings{garber2025cm4ir,
+  title     = {Zero-Shot Image Restoration Using Few-Step Guidance of Consistency Models (and Beyond)},
+  author    = {Garber, Tomer and Tirer, Tom},
+  booktitle = {IEEE/CVF Conference on Computer Vision and Pattern Recognition (CVPR)},
+  year      = {2025},
+  note      = {arXiv:2412.20596}
+}""",
+    "dpir": """@article{zhang2022dpir,
+  title   = {Plug-and-Play Image Restoration with Deep Denoiser Prior},
+  author  = {Zhang, Kai and Li, Yawei and Zuo, Wangmeng and Zhang, Lei and Van Gool, Luc and Timofte, Radu},
+  journal = {IEEE Transactions on Pattern Analysis and Machine Intelligence},
+  year    = {2022}
+}""",
+    "edm": """@inproceedings{karras2022edm,
+  title     = {Elucidating the Design Space of Diffusion-Based Generative Models},
+  author    = {Karras, Tero and Aittala, Miika and Aila, Timo and Laine, Samuli},
+  booktitle = {Advances in Neural Information Processing Systems (NeurIPS)},
+  year      = {2022}
+}""",
+    "consistency": """@inproceedings{song2023consistency,
+  title     = {Consistency Models},
+  author    = {Song, Yang and Dhariwal, Prafulla and Chen, Mark and Sutskever, Ilya},
+  booktitle = {International Conference on Machine Learning (ICML)},
+  year      = {2023}
+}""",
+    "keys": """@article{keys1981cubic,
+  title   = {Cubic Convolution Interpolation for Digital Image Processing},
+  author  = {Keys, Robert G.},
+  journal = {IEEE Transactions on Acoustics, Speech, and Signal Processing},
+  year    = {1981}
+}""",
+    "zsir": """@software{zsir,
+  title  = {zsir: zero-shot image restoration with pretrained generative priors},
+  author = {{The zsir authors}},
+  year   = {2026}
+}""",
+}

@@ -1,0 +1,45 @@
+"""Every error that zsir raises on purpose. Each message is a sentence that says what to change.
+
+ZsirError
+├── BadSpec        a spec string or an option value does not parse       (ValueError)
+├── UnknownName    no operator, prior, sampler or option of that name    (LookupError)
+├── ShapeError     a tensor or kernel has the wrong shape                (ValueError)
+├── BadInput       a file or tensor that cannot be used                  (ValueError)
+├── Incompatible   parts that cannot work together                       (TypeError)
+├── SolveError     the numbers went wrong: no convergence, not finite    (RuntimeError)
+└── OutputError    a result that cannot be written                       (OSError)
+"""
+
+from __future__ import annotations
+
+
+class ZsirError(Exception):
+    """Base of all errors below: catching it catches every mistake a user can make."""
+
+
+class BadSpec(ZsirError, ValueError):
+    """A spec string or an option value does not parse or lies outside its range."""
+
+
+class UnknownName(ZsirError, LookupError):
+    """No operator, prior, sampler or option has the given name."""
+
+
+class ShapeError(ZsirError, ValueError):
+    """A tensor, mask or kernel has the wrong shape."""
+
+
+class BadInput(ZsirError, ValueError):
+    """A file or tensor that cannot be used: unreadable, not finite, wrong type or range."""
+
+
+class Incompatible(ZsirError, TypeError):
+    """An operator, prior and sampler that cannot work together; the text names the missing capability."""
+
+
+class SolveError(ZsirError, RuntimeError):
+    """The computation itself failed: an iteration did not converge or a value is not finite."""
+
+
+class OutputError(ZsirError, OSError):
+    """A result could not be written. Nothing is left half-written."""

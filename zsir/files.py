@@ -1,0 +1,58 @@
+"""Writing files so that nothing is ever left half-written and nothing is lost when a write fails."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+from zsir.errors import OutputError
+
+
+def write_bytes(path: str | Path, data: bytes) -> None:
+    """Write ``data`` to ``path`` in one stroke: into a new file beside it, which then takes its place.
+
+    Until the last moment an existing file stays as it is. Raises `OutputError` when the disk is full, the folder is
+    missing or not writable, or ``path`` is something else than a regular file (a folder, a device).
+    """
+    # a symbolic link stays a link: what it points at is replaced
+    target = Path(os.path.realpath(path))
+    check_target(path)
+    temporary = target.with_name(f".zsir-{os.getpid()}-{secrets.token_hex(4)}.part")
+    try:
+        try:
+            with temporary.open("xb") as file:
+                file.write(data)
+            temporary.replace(target)
+        finally:
+            # gone already after success; after a failure or Ctrl-C this is what keeps the folder clean
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {reason(error)}.") from None
+
+
+def check_target(path: str | Path) -> None:
+    """Raise `OutputError` if ``path`` can be seen beforehand not to be writable: before hours of work, say."""
+    target = Path(os.path.realpath(path))
+    if target.is_dir():
+        raise OutputError(f"{path} cannot be written: it is a folder; give the name of a file.")
+    if target.exists() and not target.is_file():
+        raise OutputError(f"{path} cannot be written: it is a device or pipe, not a regular file.")
+    if not target.parent.is_dir():
+        raise OutputError(f"{path} cannot be written: there is no folder {target.parent}.")
+    if not os.access(target.parent, os.W_OK | os.X_OK):
+        raise OutputError(f"{path} cannot be written: no permission to write in {target.parent}.")
+
+
+def make_folder(path: str | Path) -> None:
+    """Make the folder ``path`` with its parents if it does not exist; raises `OutputError`."""
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"The folder {path} cannot be made: {reason(error)}.") from None
+
+
+def reason(error: OSError) -> str:
+    """What the operating system says, in small letters: ``no space left on device``."""
+    text = error.strerror or str(error)
+    return text[:1].lower() + text[1:]

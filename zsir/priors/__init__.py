@@ -1,0 +1,44 @@
+"""Pretrained models as denoisers ``denoise(x, sigma) -> x0`` in [0, 1] units. See README.md to add one."""
+
+from __future__ import annotations
+
+from zsir.errors import BadSpec, ZsirError
+from zsir.priors.consistency import consistency_estimate
+from zsir.priors.edm import edm_estimate
+from zsir.priors.exact import Dense, Gaussian, Mixture, Stationary, flat_mixture, power_law
+from zsir.priors.network import NetworkPrior
+from zsir.priors.photo import photo
+from zsir.protocols import Prior
+from zsir.registry import PRIORS
+
+__all__ = [
+    "Dense",
+    "Gaussian",
+    "Mixture",
+    "NetworkPrior",
+    "Stationary",
+    "consistency_estimate",
+    "edm_estimate",
+    "flat_mixture",
+    "load",
+    "photo",
+    "power_law",
+]
+
+
+def load(spec: str) -> Prior:
+    """The prior of a spec such as ``photo`` or ``gaussian:std=0.2``; it follows the device of what it is given.
+
+    Raises `UnknownName`, `BadSpec` or `BadInput`.
+
+    >>> load("gaussian").kind
+    'denoiser'
+    """
+    parsed = PRIORS.parse(spec)
+    try:
+        prior: Prior = parsed.target(**parsed.options)
+    except TypeError as error:
+        if isinstance(error, ZsirError):
+            raise
+        raise BadSpec(f"prior '{spec}': {error}; 'zsir describe {parsed.name}' lists its options.") from None
+    return prior

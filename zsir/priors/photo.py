@@ -1,0 +1,58 @@
+"""The embedded prior ``photo``: a small denoiser for photographs whose weights lie inside the package.
+
+How it was made, on what, and what it cannot do: ``weights/photo.md``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated
+
+from zsir.errors import BadInput
+from zsir.priors.edm import edm_estimate
+from zsir.priors.network import NetworkPrior
+from zsir.registry import Option
+
+#: noise levels it was trained for, on the [0, 1] scale
+SIGMA_RANGE = (0.002, 1.25)
+
+
+def photo(
+    path: Annotated[
+        str, Option("another weights file of the same kind, by experiments/photo; empty: the shipped one")
+    ] = "",
+) -> NetworkPrior:
+    """Noise-conditional denoiser (EDM-preconditioned U-Net without normalisation) for colour photographs of any size.
+
+    D(x, s) = c_skip x + c_out F(c_in x, ln(s)/4), the posterior mean of the clean picture; s from 0.002 to 1.25.
+    Source: Karras et al. 2022 [edm]; trained by experiments/photo, see weights/photo.md
+    """
+    from safetensors import SafetensorError, safe_open
+
+    from zsir.priors.unet import UNet, UNetConfig
+
+    file = Path(path) if path else Path(str(files("zsir.priors") / "weights" / "photo.safetensors"))
+    if not file.is_file():
+        raise BadInput(f"photo: there is no weights file at {file}; check photo:path=...")
+    try:
+        with safe_open(file, framework="pt") as archive:
+            metadata = archive.metadata() or {}
+            state = {name: archive.get_tensor(name).float() for name in archive.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise BadInput(f"photo: {file} is not a readable safetensors file ({error}).") from None
+    if "config" not in metadata:
+        raise BadInput(f"photo: {file} holds no 'config'; it was not written by zsir's experiments/photo.")
+    config = json.loads(metadata["config"])
+    net = UNet(UNetConfig(**{**config, "widths": tuple(config["widths"])}))
+    try:
+        net.load_state_dict(state)
+    except RuntimeError as error:
+        raise BadInput(
+            f"photo: the tensors of {file} do not fit its config: {str(error).splitlines()[1].strip()}"
+        ) from None
+    fingerprint = hashlib.sha256(file.read_bytes()).hexdigest()
+    net.eval().requires_grad_(False)
+    return NetworkPrior(net, edm_estimate, "photo", config["channels"], SIGMA_RANGE, fingerprint=fingerprint)

@@ -1,0 +1,57 @@
+"""What is to be solved: an observation, the operator it came through and the noise level it carries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from zsir.errors import BadInput, ShapeError
+from zsir.protocols import LinearOperator
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """``y = A x + noise_std * n`` for a batch of pictures in [0, 1].
+
+    ``y`` (batch, *operator.out_shape) is float; ``noise_std`` is on the same [0, 1] scale (5/255, not 5).
+    Raises `ShapeError` or `BadInput` when these cannot be what they claim to be.
+    """
+
+    y: Tensor = field(repr=False)
+    operator: LinearOperator
+    noise_std: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not self.y.is_floating_point():
+            raise BadInput(f"The observation has dtype {self.y.dtype}; give floats in [0, 1]: y.float() / 255.")
+        if self.y.ndim != 4 or tuple(self.y.shape[1:]) != tuple(self.operator.out_shape):
+            raise ShapeError(
+                f"The observation has shape {tuple(self.y.shape)}, but {self.operator!r} gives "
+                f"(batch, {', '.join(map(str, self.operator.out_shape))}); build the operator for this size."
+            )
+        if not 0 <= self.noise_std <= 1:
+            raise BadInput(
+                f"noise_std={self.noise_std:g} is not on the [0, 1] scale; for a level meant on the 0..255 scale "
+                f"write {self.noise_std:g}/255."
+            )
+        if not bool(torch.isfinite(self.y).all()):
+            raise BadInput("The observation holds NaN or infinite values; remove them or mask them out.")
+        limit = 3 + 8 * self.noise_std
+        if self.y.numel() and float(self.y.abs().max()) > limit:
+            raise BadInput(
+                f"The observation reaches {float(self.y.abs().max()):.3g}, far outside [0, 1]; divide 8-bit values by "
+                "255 and 16-bit values by 65535."
+            )
+
+    def residual(self, x: Tensor) -> list[float]:
+        """Per image ``||y - A x|| / (noise_std sqrt(m))``, near 1 for a solution that fits the data as the noise
+        allows; without noise the relative residual ``||y - A x|| / ||y||``."""
+        misfit = (self.y - self.operator.forward(x)).flatten(1).double().norm(dim=1)
+        if self.noise_std > 0:
+            scale = torch.full_like(misfit, self.noise_std * max(1, self.operator.measurements) ** 0.5)
+        else:
+            scale = self.y.flatten(1).double().norm(dim=1).clamp_min(1e-12)
+        ratio: list[float] = (misfit / scale).tolist()
+        return ratio

@@ -1,0 +1,128 @@
+"""The contracts between the parts. Anything with these methods works; no base class is required.
+
+Images are float tensors (batch, channels, height, width) with values in [0, 1]; noise levels are standard
+deviations in the same units; a noisy state is ``x = x0 + sigma n`` (variance exploding) for every prior.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Protocol, TypeAlias
+
+from torch import Tensor
+
+Shape: TypeAlias = tuple[int, int, int]  # channels, height, width
+
+
+class LinearOperator(Protocol):
+    """``y = A x``. Follows dtype and device of its input, takes any batch, never changes.
+
+    ``ridge`` and ``rho`` are numbers or tensors of shape (batch,).
+    """
+
+    @property
+    def in_shape(self) -> Shape:
+        """Shape of one picture x."""
+
+    @property
+    def out_shape(self) -> Shape:
+        """Shape of one observation y."""
+
+    @property
+    def measurements(self) -> int:
+        """Number of numbers in y that carry information (for a mask: observed pixels times channels)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """A x."""
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        """A^T y."""
+
+    def pinv(self, y: Tensor, ridge: float | Tensor = 0.0) -> Tensor:
+        """A^T (A A^T + ridge I)^+ y; the pseudo-inverse where ridge is 0."""
+
+    def prox(self, z: Tensor, y: Tensor, rho: float | Tensor) -> Tensor:
+        """argmin_x 1/2 ||A x - y||^2 + rho/2 ||x - z||^2."""
+
+
+class Prior(Protocol):
+    """A denoiser: the only thing that a sampler knows of a network."""
+
+    @property
+    def channels(self) -> int:
+        """Channels of the pictures it knows; 0 where any number works."""
+
+    @property
+    def sigma_range(self) -> tuple[float, float]:
+        """Smallest and largest noise level it is made for, on the [0, 1] scale."""
+
+    @property
+    def kind(self) -> Literal["denoiser", "consistency"]:
+        """``denoiser``: posterior mean of x0. ``consistency``: one plausible x0, the end of the ODE."""
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the weights, or an empty string for a prior without weights."""
+
+    def denoise(self, x: Tensor, sigma: Tensor, *, net_sigma: Tensor | None = None) -> Tensor:
+        """Clean estimate of ``x = x0 + sigma n``; ``sigma`` has shape (batch,).
+
+        ``net_sigma`` is the level told to the network where a method (CM4IR) has it differ from the level used
+        for scaling. A prior without that distinction takes ``net_sigma`` for both.
+        """
+
+
+class NoiseSource(Protocol):
+    """Where a sampler's random numbers come from: per-image generators, or a recording."""
+
+    def randn_like(self, x: Tensor) -> Tensor:
+        """Standard normal numbers in shape, dtype and on the device of x."""
+
+
+class Observation(Protocol):
+    """What a sampler knows of the task: the observation, its operator and its noise level."""
+
+    @property
+    def y(self) -> Tensor:
+        """The observation (batch, channels, height, width)."""
+
+    @property
+    def operator(self) -> LinearOperator:
+        """The degradation A."""
+
+    @property
+    def noise_std(self) -> float:
+        """Standard deviation of the noise in y, on the [0, 1] scale."""
+
+
+class State(Protocol):
+    """What a sampler carries from step to step; samplers add fields of their own."""
+
+    @property
+    def x0(self) -> Tensor:
+        """The current estimate of the clean picture; after the last step, the result."""
+
+    @property
+    def sigma(self) -> float:
+        """Noise level at which the latest denoising took place."""
+
+    @property
+    def step(self) -> int:
+        """Number of steps done."""
+
+
+class Sampler(Protocol):
+    """An algorithm: how to begin and how to take one step. The loop is `zsir.solve`."""
+
+    @property
+    def nfe(self) -> int:
+        """Calls of the prior in a whole run."""
+
+    @property
+    def steps(self) -> int:
+        """Calls of `step` in a whole run."""
+
+    def init(self, problem: Observation, prior: Prior, rng: NoiseSource) -> State:
+        """The state before the first step."""
+
+    def step(self, problem: Observation, prior: Prior, state: Any, rng: NoiseSource) -> State:
+        """The state after one more step; ``state`` is what this sampler's `init` or `step` returned."""

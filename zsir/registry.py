@@ -1,0 +1,300 @@
+"""Names of operators, priors and samplers, and the spec strings that configure them. Imports no torch.
+
+A spec is ``name`` or ``name:key=value,key=value``; its keys are the parameters of the class or function behind
+the name. Installed packages add names through the entry-point groups ``zsir.operators``, ``zsir.priors`` and
+``zsir.samplers``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import importlib
+import inspect
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import cached_property
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from zsir.errors import BadSpec, UnknownName
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is known of a name without importing it: its target ``module:attribute`` and one line about it.
+
+    ``in_shape`` (operators that change the size) names a function ``(out_shape, options) -> in_shape``.
+    """
+
+    target: str
+    summary: str
+    in_shape: str = ""
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """A spec string taken apart: the name, the class or function behind it and its options, typed."""
+
+    name: str
+    target: Callable[..., Any]
+    options: dict[str, Any]
+
+    @property
+    def spec(self) -> str:
+        """The spec string in canonical form."""
+        options = ",".join(f"{k}={_show(v)}" for k, v in self.options.items())
+        return f"{self.name}:{options}" if options else self.name
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One option of a spec, for people: name, default, unit and meaning."""
+
+    name: str
+    default: str
+    unit: str
+    help: str
+
+
+@dataclass(frozen=True)
+class Description:
+    """All that ``zsir describe`` prints."""
+
+    name: str
+    summary: str
+    formula: str
+    parameters: list[Parameter]
+    source: str
+    bibtex: str
+
+
+@dataclass(frozen=True)
+class Option:
+    """Annotation of a parameter: ``Annotated[float, Option("standard deviation of the kernel", "pixels")]``."""
+
+    help: str
+    unit: str = ""
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Registry:
+    """The names of one kind. ``context`` lists leading parameters that the caller fills, not the spec."""
+
+    kind: str
+    group: str
+    builtin: Mapping[str, Entry]
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    context: tuple[str, ...] = ()
+
+    @cached_property
+    def _plugins(self) -> dict[str, EntryPoint]:
+        return {e.name: e for e in entry_points(group=self.group)}
+
+    def names(self) -> list[str]:
+        """All names, built-in ones first, without the aliases."""
+        return [*self.builtin, *(n for n in self._plugins if n not in self.builtin)]
+
+    def summary(self, name: str) -> str:
+        """One line about ``name``, known without importing what it names."""
+        if name in self.builtin:
+            return self.builtin[name].summary
+        if name in self._plugins:
+            return f"plug-in {self._plugins[name].value}"
+        raise self._unknown(name)
+
+    def target(self, name: str) -> Callable[..., Any]:
+        """Import and return the class or function behind ``name``; raises `UnknownName`."""
+        if name in self.builtin:
+            return _load(self.builtin[name].target)
+        if name in self._plugins:
+            return typing.cast(Callable[..., Any], self._plugins[name].load())
+        raise self._unknown(name)
+
+    def in_shape_rule(self, name: str) -> Callable[..., Any] | None:
+        """``(out_shape, options) -> in_shape`` of an operator that changes the size, else None.
+
+        A plug-in gives it as an attribute ``in_shape_for`` of what its entry point names.
+        """
+        if name in self.builtin:
+            rule = self.builtin[name].in_shape
+            return _load(rule) if rule else None
+        return getattr(self.target(name), "in_shape_for", None)
+
+    def parse(self, spec: str) -> Parsed:
+        """Take a spec string or alias apart; raises `UnknownName` or `BadSpec`."""
+        name, _, rest = spec.strip().partition(":")
+        if name in self.aliases:
+            expanded = self.aliases[name]
+            return self.parse(expanded + ("," if ":" in expanded else ":") + rest if rest else expanded)
+        target = self.target(name)
+        hints = _hints(target, self.context)
+        options: dict[str, Any] = {}
+        for item in filter(None, (part.strip() for part in rest.split(","))):
+            key, equals, value = (part.strip() for part in item.partition("="))
+            if not equals:
+                raise BadSpec(f"{self.kind} '{spec}': '{item}' is not key=value; write {name}:{item}=...")
+            if key not in hints:
+                raise UnknownName(f"{self.kind} '{name}' has no option '{key}'{_suggest(key, hints)}.")
+            options[key] = convert(value, hints[key], f"{name}:{key}")
+        return Parsed(name, target, options)
+
+    def describe(self, name: str) -> Description:
+        """Formula, parameters and source of ``name`` (an alias is described by what it stands for)."""
+        from zsir.cite import BIBTEX
+
+        plain = self.aliases.get(name, name).partition(":")[0]
+        target = self.target(plain)
+        lines = inspect.cleandoc(target.__doc__ or "").split("\n")
+        source = "; ".join(line.removeprefix("Source: ") for line in lines if line.startswith("Source: "))
+        keys = [k for k in BIBTEX if f"[{k}]" in source]
+        formula = "\n".join(line for line in lines if not line.startswith("Source: ")).strip()
+        bibtex = "\n\n".join(BIBTEX[k] for k in keys)
+        return Description(plain, self.summary(plain), formula, self._parameters(target), source, bibtex)
+
+    def _parameters(self, target: Callable[..., Any]) -> list[Parameter]:
+        hints = _hints(target, self.context)
+        defaults = inspect.signature(target).parameters
+        rows = []
+        for key, hint in hints.items():
+            option = _option(hint)
+            default = defaults[key].default
+            text = "required" if default is inspect.Parameter.empty else _show(default)
+            about = option.help + (f" ({' | '.join(option.choices)})" if option.choices else "")
+            rows.append(Parameter(key, text, option.unit, about))
+        return rows
+
+    def _unknown(self, name: str) -> UnknownName:
+        known = [*self.names(), *self.aliases]
+        return UnknownName(f"There is no {self.kind} '{name}'{_suggest(name, known)}. 'zsir list' shows all names.")
+
+
+def _load(target: str) -> Callable[..., Any]:
+    module, _, attribute = target.partition(":")
+    return typing.cast(Callable[..., Any], getattr(importlib.import_module(module), attribute))
+
+
+def number(text: str) -> float:
+    """A number written as ``0.02`` or as a fraction, ``5/255``; raises `BadSpec`.
+
+    >>> number("5/255")
+    0.0196078431372549
+    """
+    try:
+        value = float(Fraction(text.replace(" ", ""))) if "/" in text else float(text)
+    except (ValueError, ZeroDivisionError):
+        raise BadSpec(f"'{text}' is not a number; write for example 0.02 or 5/255.") from None
+    if value != value or value in (float("inf"), float("-inf")):
+        raise BadSpec(f"'{text}' is not a finite number; write for example 0.02 or 5/255.")
+    return value
+
+
+def convert(text: str, hint: Any, where: str) -> Any:
+    """The value of ``text`` as the annotated type ``hint``; ``where`` names the option in errors."""
+    option, kind = _option(hint), _plain(hint)
+    if option.choices and text not in option.choices:
+        raise BadSpec(f"{where}={text}: choose one of {', '.join(option.choices)}{_suggest(text, option.choices)}.")
+    if kind is float:
+        return number(text)
+    if kind is int:
+        value = number(text)
+        if value != int(value):
+            raise BadSpec(f"{where}={text}: a whole number is needed.")
+        return int(value)
+    if kind is bool:
+        if text.lower() not in ("true", "false", "yes", "no", "1", "0"):
+            raise BadSpec(f"{where}={text}: write true or false.")
+        return text.lower() in ("true", "yes", "1")
+    if typing.get_origin(kind) is tuple:
+        return tuple(number(part) for part in text.split("+"))
+    if kind is str:
+        return text
+    raise BadSpec(f"{where} cannot be set in a spec; pass it in Python.")
+
+
+def _plain(hint: Any) -> Any:
+    if typing.get_origin(hint) is typing.Annotated:
+        hint = typing.get_args(hint)[0]
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        (hint,) = (a for a in typing.get_args(hint) if a is not type(None))
+    return hint
+
+
+def _option(hint: Any) -> Option:
+    extras = typing.get_args(hint)[1:] if typing.get_origin(hint) is typing.Annotated else ()
+    return next((e for e in extras if isinstance(e, Option)), Option(""))
+
+
+def _hints(target: Callable[..., Any], context: Iterable[str]) -> dict[str, Any]:
+    """Annotated parameters of a class or function that a spec may set."""
+    function = target.__init__ if inspect.isclass(target) and not dataclasses.is_dataclass(target) else target
+    hints = typing.get_type_hints(function, include_extras=True)
+    return {k: hints[k] for k in inspect.signature(target).parameters if k in hints and k not in context}
+
+
+def _suggest(name: str, known: Iterable[str]) -> str:
+    known = list(known)
+    close = difflib.get_close_matches(name, known, n=2, cutoff=0.5)
+    if close:
+        return f"; did you mean {' or '.join(repr(c) for c in close)}?"
+    return f"; known are {', '.join(known)}" if known and len(known) <= 12 else ""
+
+
+def _show(value: Any) -> str:
+    if value is None:
+        return "chosen by rule"
+    if isinstance(value, tuple):
+        return "+".join(_show(v) for v in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+OPERATORS = Registry(
+    kind="operator",
+    group="zsir.operators",
+    context=("in_shape",),
+    builtin={
+        "identity": Entry("zsir.operators.mask:identity", "y = x + noise: denoising"),
+        "mask": Entry("zsir.operators.mask:random_mask", "a random share of the pixels is observed"),
+        "box": Entry("zsir.operators.mask:box_mask", "a rectangle of pixels is missing"),
+        "mask-file": Entry("zsir.operators.mask:file_mask", "pixels that are white in a picture are observed"),
+        "blur": Entry("zsir.operators.blur:gaussian_blur", "Gaussian blur"),
+        "uniform": Entry("zsir.operators.blur:uniform_blur", "box blur"),
+        "motion": Entry("zsir.operators.blur:motion_blur", "straight motion blur"),
+        "shake": Entry("zsir.operators.blur:shake_blur", "blur of a random hand-shake path"),
+        "kernel": Entry("zsir.operators.blur:kernel_blur", "blur with a kernel from a file"),
+        "downsample": Entry(
+            "zsir.operators.downsample:downsample",
+            "reduction by a whole factor, antialiased",
+            in_shape="zsir.operators.downsample:picture_shape",
+        ),
+    },
+    aliases={
+        "denoise": "identity",
+        **{f"sr{f}x": f"downsample:factor={f}" for f in (2, 3, 4, 8, 16)},
+        **{f"sr{f}x-matlab": f"downsample:factor={f},rule=matlab" for f in (2, 3, 4, 8)},
+    },
+)
+
+PRIORS = Registry(
+    kind="prior",
+    group="zsir.priors",
+    builtin={
+        "photo": Entry("zsir.priors.photo:photo", "embedded denoiser for photographs, any size, colour"),
+        "gaussian": Entry("zsir.priors.exact:power_law", "exact Gaussian prior with a 1/f spectrum (Wiener)"),
+        "mixture": Entry("zsir.priors.exact:flat_mixture", "exact mixture of flat pictures, an oracle for tests"),
+    },
+)
+
+SAMPLERS = Registry(
+    kind="sampler",
+    group="zsir.samplers",
+    builtin={
+        "cm4ir": Entry("zsir.samplers.cm4ir:CM4IR", "few calls: initialise, back-project, inject noise"),
+        "hqs": Entry("zsir.samplers.hqs:HQS", "plug-and-play half-quadratic splitting (DPIR)"),
+    },
+    aliases={"dpir": "hqs", "pnp": "hqs"},
+)

@@ -1,0 +1,118 @@
+"""Public contract tests: call these on an operator, prior or sampler of your own; our suite runs them on all of ours.
+
+Each raises AssertionError with a sentence that says which law is broken and by how much.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from zsir.loop import solve
+from zsir.problem import Problem
+from zsir.protocols import LinearOperator, Prior, Sampler
+from zsir.rng import generator
+
+TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-5}
+
+
+def _random(shape: tuple[int, ...], dtype: torch.dtype, seed: int) -> Tensor:
+    return torch.randn(shape, generator=generator(seed, 0, "testing"), dtype=torch.float64).to(dtype)
+
+
+def _near(a: Tensor, b: Tensor, scale: float | Tensor, tolerance: float, law: str) -> None:
+    error = float((a - b).double().norm() / torch.as_tensor(scale).double().clamp_min(1e-300))
+    assert error <= tolerance, f"{law} is broken: relative error {error:.2e}, allowed {tolerance:.0e}."
+
+
+def check_operator(
+    op: LinearOperator,
+    *,
+    dtype: torch.dtype = torch.float64,
+    batch: int = 2,
+    seed: int = 0,
+    penrose: bool = True,
+) -> None:
+    """Adjoint (dot test), linearity, independence of the batch, ridge inverse, prox optimality, Penrose conditions.
+
+    Tolerances are relative: 1e-10 in float64, 1e-5 in float32. The Penrose conditions are those of the pseudo-inverse
+    and hold only as far as the operator's conditioning lets them; pass ``penrose=False`` for one whose smallest
+    non-zero singular value is below about 1e-5 of its largest, and for float32.
+    """
+    tolerance = TOLERANCE[dtype]
+    x, z = (_random((batch, *op.in_shape), dtype, seed + k) for k in (0, 1))
+    y = _random((batch, *op.out_shape), dtype, seed + 2)
+    ax, aty = op.forward(x), op.adjoint(y)
+    assert ax.shape == y.shape and aty.shape == x.shape, "forward and adjoint must map in_shape and out_shape."
+    assert ax.dtype == dtype and ax.device == x.device, "forward must follow dtype and device of its input."
+    products = torch.stack([(ax * y).double().sum(), (x * aty).double().sum()])
+    _near(
+        products[0],
+        products[1],
+        ax.norm() * y.norm() + aty.norm() * x.norm(),
+        tolerance,
+        "<A x, y> = <x, A^T y>",
+    )
+    _near(op.forward(2.5 * x - z), 2.5 * ax - op.forward(z), ax.norm(), tolerance, "A(a x + z) = a A x + A z")
+    _near(op.forward(x[1:]), ax[1:], ax.norm(), tolerance, "A acts on every image of a batch alone")
+    _check_inverses(op, x, y, z, tolerance)
+    if penrose and dtype == torch.float64:
+        _check_penrose(op, x, y, tolerance)
+
+
+def _check_inverses(op: LinearOperator, x: Tensor, y: Tensor, z: Tensor, tolerance: float) -> None:
+    """pinv with ridge solves its normal equations; prox is a stationary point, for one rho and for one per image."""
+    for ridge in (0.05, torch.linspace(0.05, 0.5, y.shape[0], dtype=torch.float64)):
+        r = ridge.view(-1, 1, 1, 1).to(y) if isinstance(ridge, Tensor) else ridge
+        u = op.pinv(y, ridge)
+        # u = A^T (A A^T + r)^-1 y solves A^T A u + r u = A^T y
+        left = op.adjoint(op.forward(u)) + r * u
+        _near(left, op.adjoint(y), y.norm(), tolerance, "pinv(y, ridge): A^T A u + ridge u = A^T y")
+        p = op.prox(z, y, ridge)
+        gradient = op.adjoint(op.forward(p) - y) + r * (p - z)
+        _near(gradient, torch.zeros_like(gradient), y.norm() + z.norm(), tolerance, "prox: its gradient is zero")
+
+
+def _check_penrose(op: LinearOperator, x: Tensor, y: Tensor, tolerance: float) -> None:
+    u = op.pinv(y)
+    _near(op.pinv(op.forward(u)), u, u.norm(), tolerance, "A+ A A+ = A+")
+    _near(op.forward(op.pinv(op.forward(x))), op.forward(x), op.forward(x).norm(), tolerance, "A A+ A = A")
+    x2, y2 = x.flip(0), y.flip(0)
+    row, row2 = op.pinv(op.forward(x)), op.pinv(op.forward(x2))
+    _near((row * x2).sum(), (x * row2).sum(), x.norm() ** 2, tolerance, "A+ A is symmetric")
+    column, column2 = op.forward(u), op.forward(op.pinv(y2))
+    _near((column * y2).sum(), (y * column2).sum(), y.norm() ** 2, tolerance, "A A+ is symmetric")
+
+
+def check_prior(prior: Prior, *, shape: tuple[int, int, int] = (3, 31, 46), seed: int = 0) -> None:
+    """Shape and dtype kept, finite, every image of a batch alone, and at sigma -> 0 the picture itself."""
+    shape = (prior.channels or shape[0], *shape[1:])
+    x = (0.5 + 0.1 * _random((3, *shape), torch.float32, seed)).clamp(0.05, 0.95)
+    low, high = prior.sigma_range
+    sigma = torch.tensor([max(low, 0.01), 0.1, min(high, 0.5)])
+    x0 = prior.denoise(x, sigma)
+    assert x0.shape == x.shape and x0.dtype == x.dtype, "denoise must keep shape and dtype."
+    assert bool(torch.isfinite(x0).all()), "denoise must return finite values."
+    alone = torch.cat([prior.denoise(x[k : k + 1], sigma[k : k + 1]) for k in range(3)])
+    _near(alone, x0, x0.norm(), 1e-5, "denoise acts on every image of a batch alone")
+    tiny = torch.full((3,), 1e-6)
+    _near(prior.denoise(x, tiny), x, x.norm(), 1e-4, "denoise(x, sigma -> 0) = x")
+
+
+def check_sampler(sampler: Sampler, problem: Problem, prior: Prior, *, seed: int = 0) -> None:
+    """It uses the network calls that it declares, repeats itself exactly, and ignores who else is in the batch."""
+    first = solve(problem, prior, sampler, seed=seed)
+    assert first.stats.nfe == sampler.nfe, f"{sampler!r} declares nfe={sampler.nfe}, made {first.stats.nfe} calls."
+    assert first.x.shape == (problem.y.shape[0], *problem.operator.in_shape), "the result must have in_shape."
+    again = solve(problem, prior, sampler, seed=seed)
+    assert torch.equal(first.x, again.x), "the same seed must give the same picture, bit for bit."
+    for k in range(problem.y.shape[0]):
+        single = Problem(problem.y[k : k + 1], problem.operator, problem.noise_std)
+        alone = solve(single, prior, sampler, seed=seed, indices=[k])
+        _near(
+            alone.x,
+            first.x[k : k + 1],
+            first.x[k].norm(),
+            1e-6,
+            f"image {k} alone equals image {k} in a batch",
+        )

@@ -1,0 +1,98 @@
+"""Counted and timed stand-ins for a prior and an operator. The clock never makes the device wait."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, Literal, TypeVar
+
+import torch
+from torch import Tensor
+
+from zsir.protocols import LinearOperator, Prior, Shape
+
+T = TypeVar("T")
+
+
+class Stopwatch:
+    """Adds up the time of calls: wall clock on the CPU, events on CUDA, read out once at the end."""
+
+    def __init__(self) -> None:
+        self._seconds = 0.0
+        self._events: list[tuple[torch.cuda.Event, torch.cuda.Event]] = []
+        self.calls: Counter[str] = Counter()
+
+    def run(self, name: str, x: Tensor, call: Callable[[], T]) -> T:
+        """``call()``, counted under ``name`` and timed on the device of x."""
+        self.calls[name] += 1
+        if x.is_cuda:
+            start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+            start.record()
+            result = call()
+            end.record()
+            self._events.append((start, end))
+            return result
+        began = time.perf_counter()
+        result = call()
+        self._seconds += time.perf_counter() - began
+        return result
+
+    def seconds(self) -> float:
+        """Total so far; waits for the device where there is one."""
+        if self._events:
+            torch.cuda.synchronize()
+        return self._seconds + float(sum(a.elapsed_time(b) for a, b in self._events)) / 1e3
+
+
+class TimedOperator:
+    """An operator whose calls are counted; everything else is the operator's own."""
+
+    def __init__(self, inner: LinearOperator, watch: Stopwatch) -> None:
+        self._inner, self._watch = inner, watch
+        self.in_shape: Shape = inner.in_shape
+        self.out_shape: Shape = inner.out_shape
+        self.measurements = inner.measurements
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def __repr__(self) -> str:
+        return repr(self._inner)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """A x."""
+        return self._watch.run("forward", x, lambda: self._inner.forward(x))
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        """A^T y."""
+        return self._watch.run("adjoint", y, lambda: self._inner.adjoint(y))
+
+    def pinv(self, y: Tensor, ridge: float | Tensor = 0.0) -> Tensor:
+        """A^T (A A^T + ridge)^+ y."""
+        return self._watch.run("pinv", y, lambda: self._inner.pinv(y, ridge))
+
+    def prox(self, z: Tensor, y: Tensor, rho: float | Tensor) -> Tensor:
+        """argmin_x 1/2 ||A x - y||^2 + rho/2 ||x - z||^2."""
+        return self._watch.run("prox", z, lambda: self._inner.prox(z, y, rho))
+
+
+class TimedPrior:
+    """A prior whose calls are counted."""
+
+    def __init__(self, inner: Prior, watch: Stopwatch) -> None:
+        self._inner, self._watch = inner, watch
+        self.channels = inner.channels
+        self.sigma_range = inner.sigma_range
+        self.kind: Literal["denoiser", "consistency"] = inner.kind
+        self.fingerprint = inner.fingerprint
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def __repr__(self) -> str:
+        return repr(self._inner)
+
+    def denoise(self, x: Tensor, sigma: Tensor, *, net_sigma: Tensor | None = None) -> Tensor:
+        """Clean estimate of x."""
+        return self._watch.run("denoise", x, lambda: self._inner.denoise(x, sigma, net_sigma=net_sigma))
