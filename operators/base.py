@@ -55,7 +55,7 @@ class Operator(ABC):
             lambda v: self.forward(self.adjoint(v)) + ridge * v,
             y,
             precondition=self.preconditioner(ridge),
-            tolerance=1e-12 if y.dtype == torch.float64 else 1e-7,
+            tolerance=1e-12 if y.dtype == torch.float64 else 1e-6,
         )
         return self.adjoint(u)
 

@@ -60,11 +60,15 @@ class BoundedBlur(Operator):
         return pad_adjoint(pad_adjoint(padded.mT, *rows, self.boundary).mT, *columns, self.boundary)
 
     def preconditioner(self, ridge: float | Tensor) -> Callable[[Tensor], Tensor]:
-        """The ridge inverse of the same kernel on a periodic grid."""
+        """The ridge inverse of the same kernel on a periodic grid.
+
+        The added hundredth keeps it from amplifying what the two borders disagree on (fewest iterations of the
+        floors tried, 0 to 1/100, for motion and shake kernels at ridges from 1e-6 to 1e-2).
+        """
 
         def apply(r: Tensor) -> Tensor:
             power = self._plans.like(r)["circular"]
-            return multiply(r, 1 / (power + ridge + 1e-4 * power.max()))
+            return multiply(r, 1 / (power + ridge + 1e-2 * power.max()))
 
         return apply
 

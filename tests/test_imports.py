@@ -26,6 +26,8 @@ ABOVE_THE_PARTS = {"zsir.loop", "zsir.problem", "zsir.testing", "zsir.provenance
 def part(module: str) -> str:
     """The part that a module belongs to: a package of `MAY_IMPORT`, or ``core``."""
     name = ".".join(module.split(".")[:2])
+    if name == "zsir.__main__":
+        return "zsir.cli"
     return name if name in MAY_IMPORT else "core"
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -84,12 +85,14 @@ def read_gray(path: str | Path) -> NDArray[np.float64]:
     A ``.npy`` file holds the numbers as they are. Raises `BadInput`.
     """
     if Path(path).suffix.lower() != ".npy":
-        return read(path).pixels[0].double().mean(dim=0).numpy()
+        return np.asarray(read(path).pixels[0].double().mean(dim=0))
     with _reading(Path(path)):
-        array = np.load(path, allow_pickle=False)
+        array: NDArray[Any] = np.load(path, allow_pickle=False)
     if array.ndim != 2 or array.dtype.kind not in "biuf" or not np.isfinite(array).all():
-        raise BadInput(f"{path} must hold a two-dimensional array of finite numbers, got {_about(array)}.")
-    return array.astype(np.float64)
+        raise BadInput(
+            f"{path} must hold a two-dimensional array of finite numbers, got shape {array.shape} of {array.dtype}."
+        )
+    return np.asarray(array, dtype=np.float64)
 
 
 @contextmanager
@@ -123,22 +126,23 @@ def _reading(path: Path) -> Iterator[None]:
 def _values(image: Image.Image, path: Path, notes: list[str]) -> tuple[Array, int]:
     """Values (height, width, 1 to 4 channels) on the scale [0, 1], and the bits per sample they came with."""
     if png16.is_16_bit(path.open("rb").read(32)):
-        return png16.decode(path.read_bytes()).astype(np.float32) / 65535, 16
+        return _scaled(png16.decode(path.read_bytes()), 65535), 16
     mode = image.mode
     if mode.startswith("I;16"):
-        return _planes(np.asarray(image).astype(np.float32) / 65535), 16
+        return _scaled(np.asarray(image), 65535), 16
     if mode in ("I", "F"):
-        return _planes(_wide(np.asarray(image), path)), 16
+        return _wide(np.asarray(image), path), 16
     if mode == "RGB" and image.format == "TIFF" and 16 in image.getexif().get(258, ()):
         notes.append(f"{path}: colour TIFF files are read with 8 of their 16 bits; a PNG keeps all.")
-    return _planes(np.asarray(_standard(image)).astype(np.float32) / 255), 8
+    return _scaled(np.asarray(_standard(image)), 255), 8
 
 
-def _planes(array: NDArray[np.float32]) -> Array:
-    return array if array.ndim == 3 else array[:, :, None]
+def _scaled(array: NDArray[Any], white: int) -> Array:
+    values: Array = np.divide(array, np.float32(white), dtype=np.float32)
+    return values if values.ndim == 3 else values[:, :, None]
 
 
-def _wide(array: NDArray[np.generic], path: Path) -> NDArray[np.float32]:
+def _wide(array: NDArray[Any], path: Path) -> Array:
     """Floats as they are, integers as fractions of 65535; refused where that cannot be what is meant."""
     if not np.isfinite(array).all():
         raise BadInput(f"{path} holds NaN or infinite values; replace them first.")
@@ -149,10 +153,10 @@ def _wide(array: NDArray[np.generic], path: Path) -> NDArray[np.float32]:
                 f"{path} holds floats from {low:.4g} to {high:.4g}; divide them by their white level, so that "
                 "black is 0 and white is 1."
             )
-        return array.astype(np.float32)
+        return _scaled(array, 1)
     if low < 0 or high > 65535:
         raise BadInput(f"{path} holds integers from {low:.0f} to {high:.0f}; only 0 to 65535 are understood.")
-    return array.astype(np.float32) / 65535
+    return _scaled(array, 65535)
 
 
 def _standard(image: Image.Image) -> Image.Image:
@@ -250,7 +254,7 @@ def _encode(
 
 
 def enlarge(pixels: Tensor, size: tuple[int, int]) -> Tensor:
-    """``pixels`` (1, C, h, w) at another ``size`` (height, width), bicubic as Pillow's `resize` does it, not clipped."""
+    """``pixels`` (1, C, h, w) at ``size`` (height, width), bicubic by Pillow's rule, not clipped."""
     if tuple(pixels.shape[-2:]) == tuple(size):
         return pixels
     planes = [Image.fromarray(p.numpy()) for p in pixels[0].detach().cpu().float()]
@@ -274,7 +278,3 @@ def contact_sheet(pictures: Sequence[tuple[str, Tensor]]) -> Tensor:
     for left, (title, _) in zip(places, pictures, strict=True):
         draw.text((left, 5), title, fill=(0, 0, 0), font=font)
     return torch.from_numpy(np.asarray(image).astype(np.float32) / 255).permute(2, 0, 1)[None].contiguous()
-
-
-def _about(array: NDArray[np.generic]) -> str:
-    return f"shape {array.shape} of {array.dtype}"

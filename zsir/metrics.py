@@ -45,9 +45,7 @@ def ssim(a: Tensor, b: Tensor, data_range: float = 1.0) -> float:
     _check(a, b)
     side = 2 * WINDOW_RADIUS + 1
     if min(a.shape[-2:]) < side:
-        raise ShapeError(
-            f"SSIM needs pictures of at least {side}x{side} pixels, got {a.shape[-1]}x{a.shape[-2]}."
-        )
+        raise ShapeError(f"SSIM needs pictures of at least {side}x{side} pixels, got {a.shape[-1]}x{a.shape[-2]}.")
     a, b = a.double(), b.double()
     mean_a, mean_b, square_a, square_b, product = (_window_mean(t) for t in (a, b, a * a, b * b, a * b))
     c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2

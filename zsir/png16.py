@@ -30,7 +30,7 @@ def is_16_bit(head: bytes) -> bool:
 def encode(samples: Samples, *, text: Mapping[str, str] | None = None, icc: bytes | None = None) -> bytes:
     """The PNG file of ``samples`` (height, width, 1 to 4 channels), with text entries and a colour profile."""
     height, width, channels = samples.shape
-    rows = samples.astype(">u2").view(np.uint8).reshape(height, -1)
+    rows = np.ascontiguousarray(samples, dtype=">u2").view(np.uint8).reshape(height, -1)
     filtered = np.empty((height, rows.shape[1] + 1), np.uint8)
     filtered[:, 0] = 2  # filter "up": each byte minus the one above it
     filtered[0, 1:] = rows[0]

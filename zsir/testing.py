@@ -21,7 +21,8 @@ def _random(shape: tuple[int, ...], dtype: torch.dtype, seed: int) -> Tensor:
 
 
 def _near(a: Tensor, b: Tensor, scale: float | Tensor, tolerance: float, law: str) -> None:
-    error = float((a - b).double().norm() / torch.as_tensor(scale).double().clamp_min(1e-300))
+    difference, size = (a - b).detach().double().norm(), torch.as_tensor(scale).detach().double()
+    error = float(difference / size.clamp_min(1e-300))
     assert error <= tolerance, f"{law} is broken: relative error {error:.2e}, allowed {tolerance:.0e}."
 
 

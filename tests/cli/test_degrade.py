@@ -1,0 +1,64 @@
+"""``zsir degrade``."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from zsir import images, operators
+from zsir.rng import ImageNoise
+
+
+def test_values_and_notes(run, folder):
+    done = run("degrade", "--op", "sr4x", "--noise", "5/255", "--seed", 3, "colour.png", "--bits", 16)
+    assert done.code == 0 and done.out == "colour_degraded.png  8x6  from 31x22\n"
+    seen = images.read("colour_degraded.png")
+    assert seen.text == {"zsir:op": "sr4x", "zsir:noise": "5/255", "zsir:seed": "3", "zsir:size": "31x22"}
+    x = images.read("colour.png").pixels
+    y = operators.make("sr4x", in_shape=(3, 22, 31)).forward(x)
+    y = y + 5 / 255 * ImageNoise(3, [0], stream="observation").randn_like(y)
+    assert float((seen.pixels - y.clamp(0, 1)).abs().max()) <= 0.51 / 65535
+
+
+def test_eight_bits_are_the_default(run, folder):
+    assert run("degrade", "--op", "identity", "--noise", "0.0123", "colour.png").code == 0
+    seen = images.read("colour_degraded.png")
+    assert seen.bits == 8 and seen.text["zsir:noise"] == "0.0123"
+
+
+def test_hidden_pixels_are_black(run, folder):
+    Image.fromarray(np.full((20, 20, 3), 128, np.uint8)).save("flat.png")
+    assert run("degrade", "--op", "mask:keep=0.25", "--noise", "0.1", "flat.png").code == 0
+    black = (images.read("flat_degraded.png").pixels == 0).all(dim=1)
+    assert int(black.sum()) == 300
+
+
+def test_a_folder_and_alpha(run, folder):
+    pixels = images.read("other.png").pixels
+    images.write("clear.png", pixels, alpha=torch.ones(1, 1, 16, 24) * 0.4)
+    assert run("degrade", "--op", "sr2x", ".", "-o", "low").code == 0
+    assert len(list((folder / "low").iterdir())) == 4
+    alpha = images.read("low/clear.png").alpha
+    assert alpha is not None and alpha.shape[-2:] == (8, 12)
+    assert float(alpha.mean()) == pytest.approx(0.4, abs=1e-6)
+
+
+def test_solve_uses_the_notes_only_for_the_same_operator(run, folder):
+    assert run("degrade", "--op", "sr4x", "colour.png", "-o", "low.png").code == 0
+    fast = ("--prior", "gaussian", "--overwrite", "low.png", "-o", "x.png")
+    for op, size in (("downsample:factor=4", (22, 31)), ("sr2x", (12, 16)), ("sr4x-matlab", (24, 32))):
+        assert run("solve", "--op", op, *fast).code == 0
+        assert images.read("x.png").pixels.shape[-2:] == size
+
+
+def test_solve_reminds_of_noise(run, folder):
+    assert run("degrade", "--op", "identity", "--noise", "5/255", "other.png").code == 0
+    done = run("solve", "--op", "denoise", "--prior", "gaussian", "other_degraded.png")
+    assert done.code == 0 and done.message == "note: other_degraded.png says that it holds noise; add --noise 5/255."
+
+
+def test_only_png(run, folder):
+    done = run("degrade", "--op", "sr2x", "other.png", "-o", "x.jpg")
+    assert done.code == 2 and ".png" in done.message

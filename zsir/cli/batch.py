@@ -1,0 +1,136 @@
+"""Work on many files: one that fails is named and the others go on; progress on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from zsir.cli.group import INTERRUPTED, bug, debugging, exit_code, fail, say
+from zsir.cli.tasks import Task, check_source
+from zsir.errors import SolveError, ZsirError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+
+class Display:
+    """What the user sees while a batch runs: a bar on a terminal, plain lines otherwise, nothing when quiet."""
+
+    def __init__(self, quiet: bool, total: int) -> None:
+        self.quiet = quiet
+        self._stack = ExitStack()
+        self._bar: Progress | None = None
+        self._row: TaskID | None = None
+        if not quiet and sys.stderr.isatty():
+            self._open(total)
+
+    def _open(self, total: int) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}"))
+        console = Console(stderr=True)
+        bar = Progress(*columns, TimeElapsedColumn(), console=console, transient=True)
+        self._bar = self._stack.enter_context(bar)
+        self._row = bar.add_task("", total=total, state="")
+
+    def step(self, name: str, done: float, state: str) -> None:
+        """``done`` (counted in results) of the batch; ``state`` says where ``name`` stands."""
+        if self._bar is not None and self._row is not None:
+            from rich.markup import escape
+
+            self._bar.update(self._row, description=escape(name), completed=done, state=state)
+
+    def line(self, text: str) -> None:
+        """One line about a result."""
+        if not self.quiet:
+            click.echo(text)
+
+    def close(self) -> None:
+        """Take the bar away; the lines stay."""
+        self._stack.close()
+
+
+class Batch:
+    """Runs tasks one after the other and keeps count of what was written and what failed."""
+
+    def __init__(self, tasks: Sequence[Task], *, quiet: bool) -> None:
+        self.tasks = tasks
+        self.results = sum(len(task.targets) for task in tasks)
+        self.display = Display(quiet, self.results)
+        self.written = 0
+        self.position = 0  # results that are behind us, written or not: where the bar stands
+        self._failed: list[tuple[Path, int]] = []
+
+    def run(self, work: Callable[[Task], None]) -> None:
+        """Call ``work`` for every task; ends the program when one fails or Ctrl-C comes."""
+        try:
+            for task in self.tasks:
+                end = self.position + len(task.targets)
+                self._attempt(task, work)
+                self.position = end
+        except KeyboardInterrupt:
+            self.display.close()
+            fail(f"interrupted; {self.written} of {self.results} files were written", INTERRUPTED)
+        finally:
+            self.display.close()
+        if self._failed:
+            codes = {code for _, code in self._failed}
+            if len(self.tasks) > 1:
+                names = ", ".join(str(path) for path, _ in self._failed)
+                say(f"{len(self._failed)} of {len(self.tasks)} failed: {names}")
+            # a mixture of causes is a failure of files, unless a bug is among them
+            raise click.exceptions.Exit(codes.pop() if len(codes) == 1 else 70 if 70 in codes else 1)
+
+    def _attempt(self, task: Task, work: Callable[[Task], None]) -> None:
+        try:
+            with _notes():
+                check_source(task.source)
+                work(task)
+        except ZsirError as error:
+            self._note_failure(task, str(error), exit_code(error))
+        except Exception as error:
+            if debugging():
+                raise
+            translated = _out_of_memory(error)
+            message = bug(error) if translated is None else str(translated)
+            self._note_failure(task, message, exit_code(translated or error))
+
+    def _note_failure(self, task: Task, message: str, code: int) -> None:
+        self._failed.append((task.source, code))
+        named = str(task.source) in message or any(str(target) in message for _, target in task.targets)
+        say(message if named else f"{task.source}: {message}")
+
+    def done(self, line: str) -> None:
+        """Count a result that was written and say so."""
+        self.written += 1
+        self.position += 1
+        self.display.line(line)
+
+
+def _out_of_memory(error: Exception) -> SolveError | None:
+    text = str(error).lower()
+    if isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text:
+        return SolveError("There is not enough memory for a picture of this size; cut it into parts.")
+    return None
+
+
+@contextmanager
+def _notes() -> Iterator[None]:
+    """Pass on what our own code warns about, as one line each; other warnings stay unseen."""
+    from zsir.images import PictureWarning
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("always", PictureWarning)
+        try:
+            yield
+        finally:
+            for warning in caught:
+                say(f"note: {warning.message}")

@@ -1,0 +1,105 @@
+"""Option values: what they look like on the command line and what they become. Imports no torch."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from zsir.errors import BadSpec
+from zsir.registry import number
+
+Settings = TypeVar("Settings")
+
+MOST_SEEDS = 1000
+
+
+def noise_std(context: click.Context, option: click.Parameter, value: str) -> float:
+    """A standard deviation on the [0, 1] scale, ``0.02`` or ``5/255``; raises `BadSpec`."""
+    std = number(value)
+    if std > 1:
+        raise BadSpec(f"--noise {value}: noise is on the [0, 1] scale: write {std:g}/255.")
+    if std < 0:
+        raise BadSpec(f"--noise {value}: a standard deviation is not negative.")
+    return std
+
+
+def seed_numbers(context: click.Context, option: click.Parameter, value: str) -> tuple[int, ...]:
+    """Seeds in the order given, each once: ``0``, ``0-3``, ``0,2,7``; raises `BadSpec`."""
+    found: list[int] = []
+    for part in value.replace(" ", "").split(","):
+        match = re.fullmatch(r"(\d{1,18})(?:-(\d{1,18}))?", part)
+        if not match:
+            raise BadSpec(f"--seed {value}: write whole numbers as in 0, 0-3 or 0,2,7.")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if last < first or last - first >= MOST_SEEDS:
+            raise BadSpec(f"--seed {value}: a range goes upwards and has at most {MOST_SEEDS} seeds, as in 0-3.")
+        found += range(first, last + 1)
+    return tuple(dict.fromkeys(found))
+
+
+def one_seed(context: click.Context, option: click.Parameter, value: str) -> int:
+    """A single seed; raises `BadSpec`."""
+    if not re.fullmatch(r"\d{1,18}", value):
+        raise BadSpec(f"--seed {value}: write one whole number, as in 0.")
+    return int(value)
+
+
+def picture_size(context: click.Context, option: click.Parameter, value: str | None) -> tuple[int, int] | None:
+    """Width and height in pixels, ``640x480``, as (height, width); raises `BadSpec`."""
+    if value is None:
+        return None
+    match = re.fullmatch(r"([1-9]\d{0,5})[xX]([1-9]\d{0,5})", value.strip())
+    if not match:
+        raise BadSpec(f"--size {value}: write width x height in pixels, as in 640x480.")
+    return int(match[2]), int(match[1])
+
+
+def into(settings: Callable[..., Settings]) -> Callable[[Callable[[Settings], None]], Callable[..., None]]:
+    """Hand a command its options as one object: ``settings(option=value, ...)``."""
+
+    def decorate(command: Callable[[Settings], None]) -> Callable[..., None]:
+        @functools.wraps(command)
+        def _command(**values: Any) -> None:
+            command(settings(**values))
+
+        return _command
+
+    return decorate
+
+
+inputs = click.argument(
+    "inputs", metavar="INPUT...", nargs=-1, required=True, type=click.Path(path_type=Path, readable=False)
+)
+op = click.option(
+    "--op", required=True, metavar="SPEC", help="How the picture was degraded, such as sr4x or blur:sigma=3."
+)
+noise = click.option(
+    "--noise",
+    default="0",
+    callback=noise_std,
+    show_default=True,
+    metavar="STD",
+    help="Standard deviation of the noise on the [0, 1] scale: 0.02 or 5/255.",
+)
+seeds = click.option(
+    "--seed",
+    "seeds",
+    default="0",
+    callback=seed_numbers,
+    show_default=True,
+    metavar="SEEDS",
+    help="One seed, or several for several results: 0-3 or 0,2,7.",
+)
+size = click.option(
+    "--size",
+    callback=picture_size,
+    metavar="WxH",
+    help="Size of the restored picture, where the factor of a reduction does not divide it.",
+)
+overwrite = click.option("--overwrite", is_flag=True, help="Replace files that exist.")
+quiet = click.option("-q", "--quiet", is_flag=True, help="Say nothing but what went wrong.")

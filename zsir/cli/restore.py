@@ -1,0 +1,244 @@
+"""One picture degraded or restored, without files and without a terminal."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zsir import files, images, metrics, operators, priors, samplers
+from zsir.errors import BadSpec, ShapeError, UnknownName
+from zsir.images import Picture
+from zsir.loop import Event, Solution, solve
+from zsir.problem import Problem
+from zsir.protocols import LinearOperator, Prior, Sampler
+from zsir.registry import OPERATORS
+from zsir.rng import ImageNoise
+
+
+@dataclass(frozen=True)
+class Method:
+    """How to restore: the degradation's spec and noise level, and what undoes it on which device."""
+
+    op: str
+    noise_std: float
+    prior: Prior
+    sampler: Sampler
+    device: torch.device
+    dtype: torch.dtype
+
+
+@dataclass(frozen=True)
+class Restored:
+    """A restored picture (1, C, height, width) in [0, 1], and what is known about it.
+
+    ``observation`` is what it was restored from, ``truth`` the clean picture where that was simulated.
+    """
+
+    pixels: Tensor = field(repr=False)
+    observation: Tensor = field(repr=False)
+    truth: Tensor | None = field(repr=False)
+    solution: Solution
+
+    def quality(self, pixels: Tensor) -> tuple[float, float] | None:
+        """PSNR in dB and SSIM (NaN below 11 pixels) of ``pixels`` against the truth, if that is known."""
+        if self.truth is None:
+            return None
+        a, b = pixels.clamp(0, 1), self.truth.clamp(0, 1)
+        small = min(a.shape[-2:]) < 2 * metrics.WINDOW_RADIUS + 1
+        return metrics.psnr(a, b), math.nan if small else metrics.ssim(a, b)
+
+
+def method(
+    op: str, noise_std: float, prior: str, sampler: str | None, *, nfe: int | None, device: str, dtype: str
+) -> Method:
+    """Everything that a wrong word on the command line can spoil, before a file is touched."""
+    OPERATORS.parse(op)
+    return Method(
+        op,
+        noise_std,
+        priors.load(prior),
+        samplers.make(sampler, nfe=nfe),
+        pick_device(device),
+        {"float32": torch.float32, "float64": torch.float64}[dtype],
+    )
+
+
+def pick_device(name: str) -> torch.device:
+    """``auto`` is CUDA where there is one; raises `BadSpec` for a device that this machine or torch does not have."""
+    cuda = torch.cuda.is_available()
+    if name == "auto":
+        return torch.device("cuda" if cuda else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise BadSpec(f"--device {name}: write auto, cpu, cuda or cuda:0.") from None
+    if device.type not in ("cpu", "cuda"):
+        raise BadSpec(f"--device {name}: only cpu and cuda are supported.")
+    count = torch.cuda.device_count() if cuda else 0
+    if device.type == "cuda" and (device.index or 0) >= count:
+        seen = f"torch {torch.__version__} sees {count} of them here" if count else "torch sees none here"
+        raise BadSpec(f"--device {name}: there is no such CUDA device ({seen}); use --device cpu.")
+    return device
+
+
+def observe(operator: LinearOperator, x: Tensor, noise_std: float, seed: int) -> Tensor:
+    """``A x + noise_std n`` for one picture (1, C, height, width); what a mask hides stays black."""
+    y = operator.forward(x)
+    if noise_std > 0:
+        y = y + noise_std * ImageNoise(seed, [0], stream="observation").randn_like(y)
+        if getattr(operator, "known", None) is not None:
+            y = operator.forward(y)
+    return y
+
+
+def restore(
+    picture: Picture,
+    how: Method,
+    *,
+    seed: int,
+    size: tuple[int, int] | None = None,
+    simulate: bool = False,
+    callbacks: Sequence[Callable[[Event], None]] = (),
+) -> Restored:
+    """Restore a picture; with ``simulate`` it is clean, and degraded first.
+
+    A grey picture goes through a prior for three channels as three equal ones, whose mean is the result.
+    """
+    if simulate:
+        operator = operators.make(how.op, in_shape=shape_of(picture.pixels))
+        y = observe(operator, picture.pixels, how.noise_std, seed)
+    else:
+        y = picture.pixels
+        operator = operator_for(picture, how.op, size)
+        _remind_of_noise(picture, how)
+    channels = 3 if y.shape[1] == 1 and how.prior.channels == 3 else y.shape[1]
+    full = operator
+    if channels != y.shape[1]:
+        full = operators.make(how.op, in_shape=(channels, *operator.in_shape[1:]))
+    # copies of one grey channel, with the same noise: three independent noises would be easier than the real task
+    problem = Problem(y.repeat(1, channels // y.shape[1], 1, 1).to(how.device, how.dtype), full, how.noise_std)
+    solution = solve(problem, how.prior, how.sampler, seed=seed, indices=[0], callbacks=callbacks)
+    x = solution.x.clamp(0, 1)
+    if channels != y.shape[1]:
+        x = x.mean(dim=1, keepdim=True)
+    return Restored(x.cpu().float(), y, picture.pixels if simulate else None, solution)
+
+
+def operator_for(picture: Picture, op: str, size: tuple[int, int] | None) -> LinearOperator:
+    """The operator whose observation is ``picture``: of pictures of ``size``, or of the size that `degrade` noted."""
+    seen = shape_of(picture.pixels)
+    if size is not None:
+        operator = operators.make(op, in_shape=(seen[0], *size))
+        if tuple(operator.out_shape) != seen:
+            raise ShapeError(
+                f"--size {size[1]}x{size[0]}: {op} makes {operator.out_shape[2]}x{operator.out_shape[1]} pixels of "
+                f"that, but {picture.path} has {seen[2]}x{seen[1]}."
+            )
+        return operator
+    noted = noted_size(picture, op)
+    if noted is not None:
+        operator = operators.make(op, in_shape=(seen[0], *noted))
+        if tuple(operator.out_shape) == seen:  # else the file was cut or resized since
+            return operator
+    return operators.make(op, out_shape=seen)
+
+
+def noted_size(picture: Picture, op: str) -> tuple[int, int] | None:
+    """(height, width) that `zsir degrade` noted in the file, if it did so for the same operator."""
+    match = re.fullmatch(r"([1-9]\d{0,5})x([1-9]\d{0,5})", picture.text.get("zsir:size", ""))
+    return (int(match[2]), int(match[1])) if match and _made_by(picture, op) else None
+
+
+def _made_by(picture: Picture, op: str) -> bool:
+    """Whether `zsir degrade` noted the operator ``op`` in the file."""
+    try:
+        a, b = OPERATORS.parse(op), OPERATORS.parse(picture.text.get("zsir:op", ""))
+    except (BadSpec, UnknownName):
+        return False
+    return (a.name, a.options) == (b.name, b.options)
+
+
+def _remind_of_noise(picture: Picture, how: Method) -> None:
+    """Warn when the file says that it is noisy and the command does not."""
+    noted = picture.text.get("zsir:noise", "0")
+    if how.noise_std == 0 and noted != "0" and _made_by(picture, how.op):
+        text = f"{picture.path} says that it holds noise; add --noise {noted}."
+        warnings.warn(text, images.PictureWarning, stacklevel=2)
+
+
+def shape_of(pixels: Tensor) -> tuple[int, int, int]:
+    """(channels, height, width) of a picture (1, channels, height, width)."""
+    _, c, h, w = pixels.shape
+    return c, h, w
+
+
+def resized_alpha(picture: Picture, size: tuple[int, int]) -> Tensor | None:
+    """The picture's alpha channel at ``size`` (height, width)."""
+    return None if picture.alpha is None else images.enlarge(picture.alpha, size).clamp(0, 1)
+
+
+def save(picture: Picture, pixels: Tensor, target: Path) -> None:
+    """Write a result with what its source brings along: bits per sample, transparency and colour profile."""
+    h, w = pixels.shape[-2:]
+    alpha = resized_alpha(picture, (h, w))
+    images.write(target, pixels, bits=picture.bits, alpha=alpha, icc=picture.icc)
+
+
+def sheet(result: Restored) -> Tensor:
+    """Observation enlarged by bicubic, restoration, and the truth where it is known, with their PSNR."""
+    h, w = result.pixels.shape[-2:]
+    enlarged = images.enlarge(result.observation, (h, w))
+    name = "observation" if enlarged is result.observation else "bicubic"
+    cells = [(_title(result, name, enlarged), enlarged), (_title(result, "restored", result.pixels), result.pixels)]
+    if result.truth is not None:
+        cells.append(("ground truth", result.truth))
+    return images.contact_sheet(cells)
+
+
+def _title(result: Restored, name: str, pixels: Tensor) -> str:
+    quality = result.quality(pixels)
+    return name if quality is None else f"{name} {quality[0]:.2f} dB"
+
+
+def record_of(source: Path, target: Path, result: Restored, how: Method) -> dict[str, Any]:
+    """What the JSON record says of one result."""
+    h, w = result.pixels.shape[-2:]
+    entry: dict[str, Any] = {"input": str(source), "output": str(target), "size": [w, h], "op": how.op}
+    quality = result.quality(result.pixels)
+    if quality is not None:
+        plain = result.quality(images.enlarge(result.observation, (h, w))) or (math.nan, math.nan)
+        entry["psnr"], entry["ssim"] = map(_json, quality)
+        entry["observation_psnr"], entry["observation_ssim"] = map(_json, plain)
+    return {**entry, "stats": asdict(result.solution.stats), "provenance": result.solution.provenance}
+
+
+def _json(value: float) -> float | None:
+    return value if math.isfinite(value) else None  # JSON has no infinity
+
+
+def write_record(path: Path, command: str, results: Sequence[dict[str, Any]]) -> None:
+    """Write the JSON record of a run; raises `OutputError`."""
+    text = json.dumps({"command": command, "results": list(results)}, indent=2, allow_nan=False)
+    files.write_bytes(path, text.encode() + b"\n")
+
+
+def summary(target: Path, result: Restored) -> str:
+    """One line about a result: name, size, cost, how it fits the data and, where known, how it fits the truth."""
+    h, w = result.pixels.shape[-2:]
+    stats = result.solution.stats
+    parts = [f"{target}", f"{w}x{h}", f"NFE {stats.nfe}", f"{stats.seconds:.1f} s", f"residual {stats.residual[0]:.3g}"]
+    quality = result.quality(result.pixels)
+    if quality is not None:
+        parts.append(f"PSNR {quality[0]:.2f} dB")
+        if not math.isnan(quality[1]):
+            parts.append(f"SSIM {quality[1]:.4f}")
+    return "  ".join(parts)

@@ -1,0 +1,125 @@
+"""``zsir solve``: restore pictures."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from zsir.cli import options
+from zsir.cli.batch import Batch
+from zsir.cli.tasks import Task, check_free, plan, sheet_path
+
+if TYPE_CHECKING:
+    from zsir.cli.restore import Method
+    from zsir.images import Picture
+    from zsir.loop import Event
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The options of ``zsir solve``."""
+
+    inputs: tuple[Path, ...]
+    op: str
+    prior: str
+    sampler: str | None
+    nfe: int | None
+    noise: float
+    seeds: tuple[int, ...]
+    device: str
+    dtype: str
+    output: str | None
+    simulate: bool
+    size: tuple[int, int] | None
+    sheet: bool
+    record: Path | None
+    overwrite: bool
+    quiet: bool
+
+
+@click.command()
+@options.inputs
+@options.op
+@click.option("--prior", default="photo", show_default=True, metavar="SPEC", help="What pictures look like.")
+@click.option("--sampler", metavar="SPEC", help="The algorithm; cm4ir up to 8 calls, hqs above.")
+@click.option(
+    "--nfe", type=click.IntRange(min=1), metavar="N", help="Calls of the prior's network.  [default: 4 for cm4ir]"
+)
+@options.noise
+@options.seeds
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True)
+@click.option("-o", "--output", metavar="OUT", help="A file for one result, else a folder.")
+@click.option("--simulate", is_flag=True, help="Take the input as clean: degrade it, restore it, report PSNR and SSIM.")
+@options.size
+@click.option("--sheet", is_flag=True, help="Also write a contact sheet, NAME_sheet.png.")
+@click.option("--record", type=click.Path(path_type=Path), metavar="FILE", help="Also write a JSON record of the run.")
+@options.overwrite
+@options.quiet
+@options.into(Settings)
+def solve(settings: Settings) -> None:
+    """Restore pictures that were degraded as --op says.
+
+    INPUT is a file, or a folder of which all pictures are taken. Results go to -o, or beside the input as
+    NAME_restored.png. Grey pictures stay grey, 16 bits stay 16 bits, transparency and colour profile are kept.
+    """
+    from zsir.cli.restore import method, write_record
+    from zsir.images import WRITABLE
+
+    s = settings
+    if s.simulate and s.size is not None:
+        raise click.UsageError("--size is for real observations; with --simulate the picture has its size.")
+    how = method(s.op, s.noise, s.prior, s.sampler, nfe=s.nfe, device=s.device, dtype=s.dtype)
+    tasks = plan(s.inputs, s.output, seeds=s.seeds, ending="restored", suffixes=WRITABLE)
+    _check_extras(s, tasks)
+    batch = Batch(tasks, quiet=s.quiet)
+    records: list[dict[str, Any]] = []
+    try:
+        batch.run(lambda task: _restore_file(task, s, how, batch, records))
+    finally:  # also of a run in which some files failed
+        if s.record is not None and records:
+            write_record(s.record, shlex.join(["zsir", *sys.argv[1:]]), records)
+
+
+def _check_extras(s: Settings, tasks: list[Task]) -> None:
+    """Contact sheets and record must not hit an input or a result."""
+    taken = {path.resolve() for task in tasks for path in (task.source, *(target for _, target in task.targets))}
+    extras = [sheet_path(target) for task in tasks for _, target in task.targets] if s.sheet else []
+    for path in [*extras, *([s.record] if s.record else [])]:
+        if path.resolve() in taken:
+            raise click.UsageError(f"{path} is an input or a result already; choose another name.")
+    if s.record is not None:
+        check_free([s.record], s.overwrite)
+
+
+def _restore_file(task: Task, s: Settings, how: Method, batch: Batch, records: list[dict[str, Any]]) -> None:
+    from zsir import images
+
+    sheets = [sheet_path(target) for _, target in task.targets] if s.sheet else []
+    check_free([target for _, target in task.targets] + sheets, s.overwrite)
+    picture = images.read(task.source)
+    for seed, target in task.targets:
+        records.append(_restore_seed(picture, seed, target, s, how, batch))
+
+
+def _restore_seed(picture: Picture, seed: int, target: Path, s: Settings, how: Method, batch: Batch) -> dict[str, Any]:
+    from zsir import images
+    from zsir.cli.restore import record_of, restore, save, sheet, summary
+
+    done = batch.position
+
+    def show(event: Event) -> None:
+        batch.display.step(picture.path.name, done + event.step / event.steps, f"step {event.step} of {event.steps}")
+
+    batch.display.step(picture.path.name, done, "")
+    result = restore(picture, how, seed=seed, size=s.size, simulate=s.simulate, callbacks=[show])
+    save(picture, result.pixels, target)
+    if s.sheet:
+        images.write(sheet_path(target), sheet(result))
+    batch.done(summary(target, result))
+    return record_of(picture.path, target, result, how)
