@@ -8,6 +8,7 @@ observation and how much noise the inverse lets through; schedules are chosen fr
 from __future__ import annotations
 
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -80,13 +81,26 @@ class Probe:
     noise_std: float
 
 
+#: operator -> {(noise, dtype, device): Start}; an entry goes when its operator goes
+_starts: WeakKeyDictionary[LinearOperator, dict[tuple[float, torch.dtype, torch.device], Start]] = WeakKeyDictionary()
+
+
 def expected_start(operator: LinearOperator, noise_std: float, like: Tensor) -> Start:
     """Best ridge, and rms error of the initial estimate, for a random picture with photographic statistics.
 
     The error is the detail that the observation has lost plus the noise that the inverse lets through. Ridges from
-    ``noise^2`` to ``4096 noise^2`` are tried, that is unseen detail of standard deviation 1 down to 1/64.
+    ``noise^2`` to ``4096 noise^2`` are tried, that is unseen detail of standard deviation 1 down to 1/64. Asked once
+    per operator and noise level, then remembered.
     """
-    noise = max(noise_std, ROUNDING)
+    original = getattr(operator, "original", operator)
+    key = (noise_std, like.dtype, like.device)
+    known = _starts.setdefault(original, {})
+    if key not in known:
+        known[key] = _probed_start(operator, max(noise_std, ROUNDING), like)
+    return known[key]
+
+
+def _probed_start(operator: LinearOperator, noise: float, like: Tensor) -> Start:
     x = synthetic_photograph(operator, like)
     n = torch.randn(1, *operator.out_shape, generator=generator(0, 0, "probe")).to(like)
     clean = operator.forward(x)

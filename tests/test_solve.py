@@ -103,7 +103,7 @@ def test_problem_refuses(y: torch.Tensor, noise_std: float, error: type[Exceptio
 def test_incompatible_and_not_finite() -> None:
     op = operators.make("identity", in_shape=(1, 8, 8))
     problem = Problem(torch.zeros(1, 1, 8, 8), op, 0.1)
-    with pytest.raises(Incompatible, match="works on 3 channels, the picture has 1"):
+    with pytest.raises(Incompatible, match="with 3 channels, this one has 1 channel;"):
         solve(problem, priors.load("photo"), samplers.make())
 
     class Broken:

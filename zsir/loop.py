@@ -114,9 +114,13 @@ def check_compatible(problem: Problem, prior: Prior) -> None:
     channels = problem.operator.in_shape[0]
     if prior.channels not in (0, channels):
         raise Incompatible(
-            f"The prior {prior!r} works on {prior.channels} channels, the picture has {channels}; convert the picture "
-            f"or use a prior for {channels} channel{'s' if channels > 1 else ''}."
+            f"The prior {prior!r} is for pictures with {_channels(prior.channels)}, this one has {_channels(channels)}; "
+            "convert the picture, or use another prior."
         )
+
+
+def _channels(count: int) -> str:
+    return f"{count} channel{'s' if count != 1 else ''}"
 
 
 def provenance(problem: Problem, prior: Prior, sampler: Sampler, seed: int, indices: Sequence[int]) -> dict[str, Any]:

@@ -50,6 +50,7 @@ class TimedOperator:
 
     def __init__(self, inner: LinearOperator, watch: Stopwatch) -> None:
         self._inner, self._watch = inner, watch
+        self.original = inner  # what may be remembered of an operator is remembered under this
         self.in_shape: Shape = inner.in_shape
         self.out_shape: Shape = inner.out_shape
         self.measurements = inner.measurements

@@ -28,7 +28,8 @@ CONFIG = UNetConfig(widths=(48, 96, 192), blocks=2)
 
 @dataclass(frozen=True)
 class Recipe:
-    """Training settings. Noise levels are native ([-1, 1]) standard deviations, drawn log-uniformly."""
+    """Training settings. Noise levels are native ([-1, 1]) standard deviations, drawn log-uniformly: a share of them
+    from ``inner``, where restoration happens, the rest from ``sigma_min`` to ``sigma_max``."""
 
     steps: int = 12000
     batch: int = 16
@@ -38,6 +39,8 @@ class Recipe:
     ema: float = 0.999
     sigma_min: float = 0.004
     sigma_max: float = 2.5
+    inner: tuple[float, float] = (0.02, 0.6)
+    inner_share: float = 0.75
     seed: int = 0
 
 
@@ -76,8 +79,15 @@ def batch_at(step: int, pictures: list[np.ndarray], weights: np.ndarray, r: Reci
     noise = torch.from_numpy(rng.standard_normal(x0.shape, dtype=np.float32))
     # one level per stratum: the batch always covers the whole range
     u = (np.arange(r.batch) + rng.random(r.batch)) / r.batch
-    s = r.sigma_min * (r.sigma_max / r.sigma_min) ** torch.from_numpy(u.astype(np.float32))
-    return x0, noise, s
+    return x0, noise, torch.from_numpy(levels(u, r).astype(np.float32))
+
+
+def levels(u: np.ndarray, r: Recipe) -> np.ndarray:
+    """Noise levels of uniform numbers ``u`` in [0, 1): the first ``inner_share`` of them fall into ``inner``."""
+    low, high = r.inner
+    inner = low * (high / low) ** (u / max(r.inner_share, 1e-9))
+    outer = r.sigma_min * (r.sigma_max / r.sigma_min) ** ((u - r.inner_share) / (1 - r.inner_share))
+    return np.where(u < r.inner_share, inner, outer)
 
 
 def learning_rate(step: int, r: Recipe) -> float:
