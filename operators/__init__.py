@@ -5,7 +5,9 @@ from __future__ import annotations
 if __name__ == "operators":
     raise ImportError("This folder is installed as 'zsir.operators'; write 'from zsir import operators'.")
 
-from zsir.errors import BadSpec, ZsirError
+from typing import cast
+
+from zsir.errors import BadSpec
 from zsir.operators.base import SVD, Adjoint, Composed, Operator, Scaled, Stacked, stack
 from zsir.operators.blur import (
     convolution,
@@ -21,7 +23,7 @@ from zsir.operators.downsample import downsample
 from zsir.operators.fourier import CircularBlur
 from zsir.operators.mask import Identity, Mask, box_mask, file_mask, identity, random_mask
 from zsir.operators.separable import Separable
-from zsir.protocols import LinearOperator, Shape
+from zsir.protocols import Shape
 from zsir.registry import OPERATORS
 
 __all__ = [
@@ -53,7 +55,7 @@ __all__ = [
 ]
 
 
-def make(spec: str, *, in_shape: Shape | None = None, out_shape: Shape | None = None) -> LinearOperator:
+def make(spec: str, *, in_shape: Shape | None = None, out_shape: Shape | None = None) -> Operator:
     """The operator of a spec such as ``sr4x`` or ``blur:sigma=3`` for pictures of one shape.
 
     Give ``in_shape``, the (channels, height, width) of the picture, or ``out_shape``, that of the observation; from
@@ -70,10 +72,4 @@ def make(spec: str, *, in_shape: Shape | None = None, out_shape: Shape | None = 
         assert out_shape is not None
         rule = OPERATORS.in_shape_rule(parsed.name)
         in_shape = rule(out_shape, parsed.options) if rule else out_shape
-    try:
-        operator: LinearOperator = parsed.target(in_shape, **parsed.options)
-    except TypeError as error:
-        if isinstance(error, ZsirError):
-            raise
-        raise BadSpec(f"operator '{spec}': {error}; 'zsir describe {parsed.name}' lists its options.") from None
-    return operator
+    return cast(Operator, parsed.build(tuple(in_shape)))

@@ -73,7 +73,11 @@ class Operator(ABC):
         return Adjoint(self)
 
     def after(self, inner: Operator) -> Operator | None:
-        """A closed form of ``self @ inner`` where there is one."""
+        """A closed form of ``self @ inner`` where this operator knows one."""
+        return None
+
+    def before(self, outer: Operator) -> Operator | None:
+        """A closed form of ``outer @ self`` where this operator knows one."""
         return None
 
     def __matmul__(self, inner: Operator) -> Operator:
@@ -82,7 +86,7 @@ class Operator(ABC):
             raise ShapeError(
                 f"{self!r} @ {inner!r}: the right operator gives {inner.out_shape}, the left one takes {self.in_shape}."
             )
-        return self.after(inner) or Composed(self, inner)
+        return inner.before(self) or self.after(inner) or Composed(self, inner)
 
     def __rmul__(self, factor: float) -> Operator:
         """``(c A) x = c (A x)`` for a number c."""

@@ -41,7 +41,7 @@ def convolution(in_shape: Shape, kernel: Tensor, boundary: str = "reflect", labe
     if boundary == "reflect" and is_symmetric(kernel):
         return CosineBlur(in_shape, kernel, text)
     left, s, right = torch.linalg.svd(kernel)
-    if s[1:].sum() <= 1e-14 * s[0]:
+    if s.numel() == 1 or s[1] <= 1e-12 * s[0]:
         column, row = left[:, 0] * s[0].sqrt(), right[0] * s[0].sqrt()
         rows, columns = (line_matrix(n, line, boundary) for n, line in zip(in_shape[1:], (column, row), strict=True))
         return Separable(in_shape[0], rows, columns, text)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from zsir.operators.base import Operator, Plans
-from zsir.operators.fourier import multiply, transfer
+from zsir.operators.fourier import CircularBlur, multiply, transfer
 from zsir.protocols import Shape
 
 
@@ -35,6 +35,11 @@ class BoundedBlur(Operator):
         grid = torch.zeros(h + kh - 1, w + kw - 1, dtype=torch.float64)
         grid[:kh, :kw] = self.kernel
         return Plans({"k": torch.fft.rfft2(grid), "circular": transfer(self.kernel, h, w).abs() ** 2})
+
+    @property
+    def twin(self) -> CircularBlur:
+        """The same blur with periodic borders: a cheap stand-in where only its statistics matter."""
+        return CircularBlur(self.in_shape, self.kernel, self.label)
 
     @property
     def _margins(self) -> tuple[tuple[int, int], tuple[int, int]]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor
 
-from zsir.linalg import per_image, ridge_inverse
+from zsir.linalg import alone, per_image, ridge_inverse
 from zsir.operators.base import SVD, Operator, Plans
+from zsir.operators.fourier import chained
 from zsir.protocols import Shape
 
 
@@ -36,7 +37,8 @@ class CosineBlur(Operator):
 
     def _filter(self, x: Tensor, gain: Tensor) -> Tensor:
         p = self._plans.like(x)
-        return idct2(dct2(x, p["th"], p["tw"]) * gain, p["th"], p["tw"])
+        coefficients = alone(partial(dct2, th=p["th"], tw=p["tw"]), x) * gain
+        return alone(partial(idct2, th=p["th"], tw=p["tw"]), coefficients)
 
     def forward(self, x: Tensor) -> Tensor:
         """C^-1 (L C x)."""
@@ -69,6 +71,12 @@ class CosineBlur(Operator):
     def T(self) -> Operator:
         """Itself."""
         return self
+
+    def after(self, inner: Operator) -> Operator | None:
+        """Two symmetric convolutions are one, with the kernels convolved."""
+        if not isinstance(inner, CosineBlur):
+            return None
+        return CosineBlur(self.in_shape, chained(self.kernel, inner.kernel), f"{self.label} @ {inner.label}")
 
 
 def cosines(n: int, taps: int) -> Tensor:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor
 
-from zsir.linalg import per_image, ridge_inverse
+from zsir.linalg import alone, per_image, ridge_inverse
 from zsir.operators.base import Operator, Plans
 from zsir.protocols import Shape
 
@@ -51,9 +51,25 @@ class CircularBlur(Operator):
     @property
     def T(self) -> Operator:
         """Convolution with the mirrored kernel."""
-        taps = self.kernel.new_zeros([n + 1 - n % 2 for n in self.kernel.shape])
-        taps[: self.kernel.shape[0], : self.kernel.shape[1]] = self.kernel  # odd size: the centre survives mirroring
-        return CircularBlur(self.in_shape, taps.flip(0, 1), f"{self.label}.T")
+        return CircularBlur(self.in_shape, odd_sized(self.kernel).flip(0, 1), f"{self.label}.T")
+
+    def after(self, inner: Operator) -> Operator | None:
+        """Two convolutions are one, with the kernels convolved."""
+        if not isinstance(inner, CircularBlur):
+            return None
+        return CircularBlur(self.in_shape, chained(self.kernel, inner.kernel), f"{self.label} @ {inner.label}")
+
+
+def odd_sized(kernel: Tensor) -> Tensor:
+    """The same kernel with an odd number of taps each way, so that mirroring keeps its centre."""
+    return torch.nn.functional.pad(kernel, (0, 1 - kernel.shape[1] % 2, 0, 1 - kernel.shape[0] % 2))
+
+
+def chained(a: Tensor, b: Tensor) -> Tensor:
+    """The kernel of one convolution after another, odd-sized."""
+    a, b = odd_sized(a), odd_sized(b)
+    margins = (b.shape[0] - 1, b.shape[1] - 1)
+    return torch.nn.functional.conv2d(a[None, None], b.flip(0, 1)[None, None], padding=margins)[0, 0]
 
 
 def transfer(kernel: Tensor, height: int, width: int) -> Tensor:
@@ -68,5 +84,4 @@ def transfer(kernel: Tensor, height: int, width: int) -> Tensor:
 
 def multiply(x: Tensor, k: Tensor) -> Tensor:
     """Multiply the half-plane spectrum of x (..., height, width) by k."""
-    product: Tensor = torch.fft.irfft2(torch.fft.rfft2(x) * k, s=x.shape[-2:])
-    return product
+    return alone(partial(torch.fft.irfft2, s=x.shape[-2:]), alone(torch.fft.rfft2, x) * k)

@@ -10,6 +10,9 @@ from torch import Tensor
 
 from zsir.errors import BadSpec, ShapeError
 
+#: no kernel is larger than this on a side: a mistyped size should not ask for all memory
+LARGEST = 4096
+
 
 def normalised(kernel: Tensor, name: str) -> Tensor:
     """``kernel`` (height, width) as float64 with sum 1; raises when that makes no sense."""
@@ -26,8 +29,8 @@ def normalised(kernel: Tensor, name: str) -> Tensor:
 
 def gaussian(sigma: float) -> Tensor:
     """Isotropic Gaussian of standard deviation ``sigma`` pixels, cut off at 4 sigma."""
-    if not sigma > 0:
-        raise BadSpec(f"blur:sigma={sigma:g} must be positive: the standard deviation in pixels, such as 3.")
+    if not 0 < sigma <= LARGEST / 8:
+        raise BadSpec(f"blur:sigma={sigma:g} must be positive and at most {LARGEST / 8:g} pixels, such as 3.")
     t = torch.arange(-math.ceil(4 * sigma), math.ceil(4 * sigma) + 1, dtype=torch.float64)
     line = torch.exp(-0.5 * (t / sigma) ** 2)
     return normalised(torch.outer(line, line), "blur")
@@ -35,8 +38,8 @@ def gaussian(sigma: float) -> Tensor:
 
 def uniform(size: int) -> Tensor:
     """Square of ``size`` by ``size`` equal taps."""
-    if size < 1:
-        raise BadSpec(f"uniform:size={size} must be at least 1 pixel, such as 9.")
+    if not 1 <= size <= LARGEST:
+        raise BadSpec(f"uniform:size={size} must lie in 1..{LARGEST} pixels, such as 9.")
     return normalised(torch.ones(size, size, dtype=torch.float64), "uniform")
 
 
@@ -55,8 +58,8 @@ def path(points: np.ndarray, size: int) -> Tensor:
 
 def motion(length: float, angle: float) -> Tensor:
     """Straight path of ``length`` pixels at ``angle`` degrees, counter-clockwise from the horizontal."""
-    if not length >= 1:
-        raise BadSpec(f"motion:length={length:g} must be at least 1 pixel, such as 15.")
+    if not 1 <= length <= LARGEST:
+        raise BadSpec(f"motion:length={length:g} must lie in 1..{LARGEST} pixels, such as 15.")
     t = np.linspace(-0.5, 0.5, max(3, 16 * math.ceil(length)) | 1) * (length - 1)
     direction = np.array([-math.sin(math.radians(angle)), math.cos(math.radians(angle))])
     size = 2 * math.ceil((length - 1) / 2 - 1e-9) + 1
@@ -66,7 +69,9 @@ def motion(length: float, angle: float) -> Tensor:
 
 def shake(size: int, intensity: float, seed: int) -> Tensor:
     """Random hand-shake path inside ``size`` pixels; ``intensity`` 0 is nearly straight, 1 wanders freely."""
-    if size < 3 or size % 2 == 0 or not 0 <= intensity <= 1:
+    if seed < 0:
+        raise BadSpec(f"shake:seed={seed} must not be negative.")
+    if not 3 <= size <= LARGEST or size % 2 == 0 or not 0 <= intensity <= 1:
         raise BadSpec(
             f"shake:size={size},intensity={intensity:g}: size must be odd and at least 3, intensity in [0, 1]."
         )

@@ -47,6 +47,10 @@ class Identity(Operator):
         """The inner operator."""
         return inner
 
+    def before(self, outer: Operator) -> Operator | None:
+        """The outer operator."""
+        return outer
+
 
 @dataclass(frozen=True, eq=False)
 class Mask(Operator):
@@ -61,6 +65,10 @@ class Mask(Operator):
     known: Tensor = field(repr=False)
 
     def __post_init__(self) -> None:
+        if self.known.dtype != torch.bool:
+            raise BadSpec(
+                f"A mask is boolean, True where a pixel is observed, not {self.known.dtype}; write mask > 0.5."
+            )
         if tuple(self.known.shape) not in (self.in_shape, self.in_shape[1:]):
             raise ShapeError(
                 f"The mask has shape {tuple(self.known.shape)}, the picture {self.in_shape}: give a mask of "
@@ -122,6 +130,8 @@ def random_mask(
 
     forward ``A x = m * x``; adjoint ``A^T y = m * y``; pinv ``m * y / (1 + ridge)``.
     """
+    if seed < 0:
+        raise BadSpec(f"mask:seed={seed} must not be negative.")
     if not 0 < keep <= 1:
         raise BadSpec(f"mask:keep={keep:g} must lie in (0, 1]: it is the share of observed pixels, such as 0.3.")
     _, h, w = in_shape

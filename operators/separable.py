@@ -13,7 +13,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from zsir.linalg import per_image, ridge_inverse
+from zsir.linalg import alone, per_image, ridge_inverse
 from zsir.operators.base import SVD, Operator, Plans
 from zsir.protocols import Shape
 
@@ -117,6 +117,5 @@ class Separable(Operator):
 
 def sandwich(left: Tensor, x: Tensor, right: Tensor) -> Tensor:
     """``left @ x @ right`` on the trailing two dims, the cheaper product first."""
-    if right.shape[0] * left.shape[0] >= right.shape[1] * left.shape[1]:
-        return left @ (x @ right)
-    return (left @ x) @ right
+    right_first = right.shape[0] * left.shape[0] >= right.shape[1] * left.shape[1]
+    return alone(lambda image: left @ (image @ right) if right_first else (left @ image) @ right, x)

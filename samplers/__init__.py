@@ -5,7 +5,10 @@ from __future__ import annotations
 if __name__ == "samplers":
     raise ImportError("This folder is installed as 'zsir.samplers'; write 'from zsir import samplers'.")
 
-from zsir.errors import BadSpec, UnknownName, ZsirError
+import dataclasses
+from typing import cast
+
+from zsir.errors import BadSpec
 from zsir.protocols import Sampler
 from zsir.registry import SAMPLERS
 from zsir.samplers.cm4ir import CM4IR
@@ -36,10 +39,4 @@ def make(spec: str | None = None, *, nfe: int | None = None) -> Sampler:
                 f"sampler '{spec}' asks for nfe={options['nfe']}, the option for nfe={nfe}; give one of them."
             )
         options["nfe"] = nfe
-    try:
-        sampler: Sampler = parsed.target(**options)
-    except TypeError as error:
-        if isinstance(error, ZsirError | UnknownName):
-            raise
-        raise BadSpec(f"sampler '{spec}': {error}; 'zsir describe {parsed.name}' lists its options.") from None
-    return sampler
+    return cast(Sampler, dataclasses.replace(parsed, options=options).build())

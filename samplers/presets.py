@@ -2,7 +2,7 @@
 
 CM4IR: from the evaluation script of the authors' repository (tirer-lab/CM4IR, revision e5fe0a0). The ``deltas`` are
 commented out there; its author says that they belong to the paper's results (issue 3 of that repository). Units there
-are pictures in [-1, 1]; `CM4IR.published` converts.
+are pictures in [-1, 1]; `zsir.samplers.cm4ir.published` converts.
 """
 
 from __future__ import annotations

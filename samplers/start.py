@@ -96,7 +96,8 @@ def expected_start(operator: LinearOperator, noise_std: float, like: Tensor) -> 
     key = (noise_std, like.dtype, like.device)
     known = _starts.setdefault(original, {})
     if key not in known:
-        known[key] = _probed_start(operator, max(noise_std, ROUNDING), like)
+        # an operator without a closed-form inverse may offer a cheap one of the same statistics to ask instead
+        known[key] = _probed_start(getattr(operator, "twin", operator), max(noise_std, ROUNDING), like)
     return known[key]
 
 

@@ -30,7 +30,31 @@ def test_solution_counts_and_provenance() -> None:
     assert 0 < stats.seconds_prior + stats.seconds_data <= stats.seconds
     record = json.loads(json.dumps(solution.provenance))
     assert record["seed"] == 5 and record["indices"] == [0, 1] and record["versions"]["torch"] == torch.__version__
-    assert "downsample x2" in record["operator"] and record["weights_sha256"] == ""
+    assert record["operator"] == "downsample:factor=2" and record["in_shape"] == [3, 16, 22]
+    assert record["prior"] == "gaussian" and record["weights_sha256"] == ""
+
+
+def test_provenance_repeats_the_run() -> None:
+    """Specs are exact: what the record says, built again, gives the same picture; numbers keep all digits."""
+    op = operators.make("blur:sigma=1.0123456789", in_shape=(3, 16, 22))
+    y = op.forward(torch.rand(1, 3, 16, 22, generator=torch.Generator().manual_seed(0)))
+    first = solve(Problem(y, op, 0.01), priors.load("gaussian:std=0.2"), samplers.make("cm4ir:eta=0.4", nfe=3), seed=9)
+    record = json.loads(json.dumps(first.provenance))
+    assert record["operator"] == "blur:sigma=1.0123456789"
+    again = operators.make(record["operator"], in_shape=tuple(record["in_shape"]))
+    sampler = samplers.make("cm4ir:eta=0.4,nfe=3")
+    assert repr(sampler) == record["sampler"]
+    second = solve(Problem(y, again, record["noise_std"]), priors.load(record["prior"]), sampler, seed=record["seed"])
+    assert torch.equal(first.x, second.x)
+
+
+def test_what_lies_under_a_mask_is_no_data() -> None:
+    """A file that still holds a picture where the mask says unknown has the residual of what is known."""
+    op = operators.make("mask:keep=0.4", in_shape=(3, 16, 22))
+    x = torch.rand(1, 3, 16, 22, generator=torch.Generator().manual_seed(0))
+    assert Problem(x, op, 0.05).residual(x) == pytest.approx([0], abs=1e-6)
+    prior, sampler = priors.load("gaussian"), samplers.make()
+    assert torch.equal(solve(Problem(x, op), prior, sampler).x, solve(Problem(op.forward(x), op), prior, sampler).x)
 
 
 def test_residual_is_near_one_for_the_truth() -> None:
@@ -92,12 +116,20 @@ def test_global_generators_are_left_alone() -> None:
         (torch.full((1, 3, 8, 11), float("nan")), 0.0, BadInput, "NaN"),
         (torch.full((1, 3, 8, 11), 128.0), 0.0, BadInput, "divide 8-bit"),
         (torch.zeros(1, 3, 8, 11), 12.0, BadInput, "12/255"),
-        (torch.zeros(1, 3, 8, 11), -0.1, BadInput, "scale"),
+        (torch.zeros(1, 3, 8, 11), -0.1, BadInput, "not negative"),
+        (torch.zeros(1, 3, 8, 11), float("nan"), BadInput, "not negative"),
+        (torch.zeros(1, 3, 8, 11).half(), 0.0, BadInput, "float32 or float64"),
+        (torch.zeros(0, 3, 8, 11), 0.0, ShapeError, "batch"),
     ],
 )
 def test_problem_refuses(y: torch.Tensor, noise_std: float, error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         Problem(y, operators.make("sr2x", in_shape=(3, 16, 22)), noise_std)
+
+
+def test_indices_must_fit_the_batch() -> None:
+    with pytest.raises(BadInput, match="one per image"):
+        solve(small_problem(2), priors.load("gaussian"), samplers.make("hqs"), indices=[0])
 
 
 def test_incompatible_and_not_finite() -> None:
@@ -124,3 +156,5 @@ def test_cuda_agrees_with_the_cpu(name: str) -> None:
     assert on_gpu.x.is_cuda
     on_cpu = solve(problem, priors.load("photo"), sampler, seed=1)
     assert (on_gpu.x.cpu() - on_cpu.x).abs().max() < 1e-3
+    again = solve(Problem(problem.y.cuda(), problem.operator, 0.02), prior, sampler, seed=1)
+    assert torch.equal(on_gpu.x, again.x)

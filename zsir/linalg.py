@@ -42,16 +42,31 @@ def per_image(value: float | Tensor, like: Tensor) -> float | Tensor:
     return value
 
 
+def alone(transform: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """``transform(x)``, on a CPU image by image.
+
+    Libraries round differently according to how many transforms or rows they are given at once, and how these lie in
+    memory; so that a picture does not depend on who else is in its batch, not even in the last bit, every image is given
+    by itself and in the same layout.
+    """
+    if x.is_cuda or x.ndim < 4:
+        return transform(x)
+    return torch.cat([transform(image).contiguous() for image in x.contiguous().split(1)])
+
+
 def ridge_inverse(s: Tensor, ridge: float | Tensor) -> Tensor:
     """``s / (s^2 + ridge)`` for singular values ``s >= 0``; without a ridge ``1/s``, and 0 below the cut-off.
 
     The cut-off is ``sqrt(eps)`` of the dtype times the largest singular value: there the error of dropping a
     component equals the error of amplifying its rounding.
     """
-    if isinstance(ridge, Tensor) or ridge > 0:
-        return s / (s**2 + ridge)
+    ridge = torch.as_tensor(ridge, dtype=s.dtype, device=s.device)
     cutoff = torch.finfo(s.dtype).eps ** 0.5 * s.max()
-    return torch.where(s > cutoff, 1 / s, 0.0)
+    kept = (s > cutoff) | (ridge > 0)
+    return torch.where(kept, s / torch.where(kept, s**2 + ridge, 1.0), 0.0)
+
+
+CHECK_EVERY = 8
 
 
 def cg(
@@ -75,7 +90,8 @@ def cg(
     p, rz = z, _dot(r, z)
     active = _norm(r) > limit
     iteration = 0
-    while bool(active.any()) and iteration < max_iterations:
+    # asking whether all have converged makes a GPU wait, so it is asked now and then
+    while iteration < max_iterations and (iteration % CHECK_EVERY or bool(active.any())):
         iteration += 1
         hp = matvec(p)
         # an image that has converged stands still, so that it does not depend on the others of its batch

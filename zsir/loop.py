@@ -11,10 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zsir.errors import Incompatible, SolveError
+from zsir.errors import BadInput, Incompatible, SolveError
 from zsir.linalg import CGReport, recorded_cg
 from zsir.problem import Problem
 from zsir.protocols import NoiseSource, Prior, Sampler
+from zsir.registry import spec_of
 from zsir.rng import ImageNoise
 from zsir.timing import Stopwatch, TimedOperator, TimedPrior
 
@@ -85,7 +86,9 @@ def solve(
     task = Problem(problem.y, TimedOperator(problem.operator, watch_data), problem.noise_std)
     timed = TimedPrior(prior, watch_prior)
     numbers = list(indices) if indices is not None else list(range(problem.y.shape[0]))
-    rng = noise or ImageNoise(seed, numbers)
+    if len(numbers) != problem.y.shape[0]:
+        raise BadInput(f"indices has {len(numbers)} numbers for {problem.y.shape[0]} images; give one per image.")
+    rng = noise if noise is not None else ImageNoise(seed, numbers)
     began = time.perf_counter()
     with torch.no_grad(), recorded_cg() as reports:
         state = sampler.init(task, timed, rng)
@@ -114,8 +117,8 @@ def check_compatible(problem: Problem, prior: Prior) -> None:
     channels = problem.operator.in_shape[0]
     if prior.channels not in (0, channels):
         raise Incompatible(
-            f"The prior {prior!r} is for pictures with {_channels(prior.channels)}, this one has {_channels(channels)}; "
-            "convert the picture, or use another prior."
+            f"The prior {prior!r} is for pictures with {_channels(prior.channels)}, "
+            f"this one has {_channels(channels)}; convert the picture, or use another prior."
         )
 
 
@@ -124,13 +127,17 @@ def _channels(count: int) -> str:
 
 
 def provenance(problem: Problem, prior: Prior, sampler: Sampler, seed: int, indices: Sequence[int]) -> dict[str, Any]:
-    """All that is needed to repeat a solve, as JSON-able values."""
+    """What a solve was made of, as JSON-able values: enough to repeat it where the parts came from specs.
+
+    An operator or prior made by hand is named by its repr, which does not hold the numbers of a mask or kernel.
+    """
     import zsir
 
     return {
-        "operator": repr(problem.operator),
+        "operator": spec_of(problem.operator) or repr(problem.operator),
+        "in_shape": list(problem.operator.in_shape),
         "noise_std": problem.noise_std,
-        "prior": repr(prior),
+        "prior": spec_of(prior) or repr(prior),
         "weights_sha256": prior.fingerprint,
         "sampler": repr(sampler),
         "seed": seed,

@@ -26,12 +26,21 @@ class Problem:
     def __post_init__(self) -> None:
         if not self.y.is_floating_point():
             raise BadInput(f"The observation has dtype {self.y.dtype}; give floats in [0, 1]: y.float() / 255.")
-        if self.y.ndim != 4 or tuple(self.y.shape[1:]) != tuple(self.operator.out_shape):
+        if self.y.dtype not in (torch.float32, torch.float64):
+            raise BadInput(
+                f"The observation has dtype {self.y.dtype}; solve in float32 or float64 (half precision belongs inside "
+                "the network)."
+            )
+        if self.y.ndim != 4 or self.y.shape[0] == 0 or tuple(self.y.shape[1:]) != tuple(self.operator.out_shape):
             raise ShapeError(
                 f"The observation has shape {tuple(self.y.shape)}, but {self.operator!r} gives "
                 f"(batch, {', '.join(map(str, self.operator.out_shape))}); build the operator for this size."
             )
-        if not 0 <= self.noise_std <= 1:
+        if not self.noise_std >= 0:
+            raise BadInput(
+                f"noise_std={self.noise_std:g} must be a number that is not negative, such as 0.02 or 5/255."
+            )
+        if self.noise_std > 1:
             raise BadInput(
                 f"noise_std={self.noise_std:g} is not on the [0, 1] scale; for a level meant on the 0..255 scale "
                 f"write {self.noise_std:g}/255."
@@ -48,10 +57,14 @@ class Problem:
     def residual(self, x: Tensor) -> list[float]:
         """Per image ``||y - A x|| / (noise_std sqrt(m))``, near 1 for a solution that fits the data as the noise
         allows; without noise the relative residual ``||y - A x|| / ||y||``."""
-        misfit = (self.y - self.operator.forward(x)).flatten(1).double().norm(dim=1)
+        y = self.y
+        known = getattr(self.operator, "known", None)
+        if known is not None:  # what a file holds where nothing was observed is no data
+            y = y * known.to(y)
+        misfit = (y - self.operator.forward(x)).flatten(1).double().norm(dim=1)
         if self.noise_std > 0:
             scale = torch.full_like(misfit, self.noise_std * max(1, self.operator.measurements) ** 0.5)
         else:
-            scale = self.y.flatten(1).double().norm(dim=1).clamp_min(1e-12)
+            scale = y.flatten(1).double().norm(dim=1).clamp_min(1e-12)
         ratio: list[float] = (misfit / scale).tolist()
         return ratio

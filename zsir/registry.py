@@ -13,6 +13,7 @@ import importlib
 import inspect
 import types
 import typing
+import weakref
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -45,9 +46,29 @@ class Parsed:
 
     @property
     def spec(self) -> str:
-        """The spec string in canonical form."""
-        options = ",".join(f"{k}={_show(v)}" for k, v in self.options.items())
+        """The spec string in canonical form, exact to the last digit."""
+        options = ",".join(f"{k}={_exact(v)}" for k, v in self.options.items())
         return f"{self.name}:{options}" if options else self.name
+
+    def build(self, *context: Any) -> Any:
+        """Call the target with ``context`` and the options; the result's spec is known to `spec_of` from then on."""
+        parameters = list(inspect.signature(self.target).parameters.values())[len(context) :]
+        missing = [p.name for p in parameters if p.default is p.empty and p.name not in self.options]
+        if missing:
+            raise BadSpec(f"'{self.name}' needs {missing[0]}=...; 'zsir describe {self.name}' lists its options.")
+        made = self.target(*context, **self.options)
+        _specs[id(made)] = self.spec
+        weakref.finalize(made, _specs.pop, id(made), None)
+        return made
+
+
+#: id of a living object that was built from a spec -> that spec
+_specs: dict[int, str] = {}
+
+
+def spec_of(made: object) -> str:
+    """The spec that an operator, prior or sampler was built from, or an empty string if it was made by hand."""
+    return _specs.get(id(made), "")
 
 
 @dataclass(frozen=True)
@@ -201,10 +222,13 @@ def convert(text: str, hint: Any, where: str) -> Any:
     if kind is float:
         return number(text)
     if kind is int:
-        value = number(text)
-        if value != int(value):
-            raise BadSpec(f"{where}={text}: a whole number is needed.")
-        return int(value)
+        try:
+            value = int(text)
+        except ValueError:
+            raise BadSpec(f"{where}={text}: a whole number is needed.") from None
+        if abs(value) >= 2**63:
+            raise BadSpec(f"{where}={text}: the number is too large.")
+        return value
     if kind is bool:
         if text.lower() not in ("true", "false", "yes", "no", "1", "0"):
             raise BadSpec(f"{where}={text}: write true or false.")
@@ -242,6 +266,10 @@ def _suggest(name: str, known: Iterable[str]) -> str:
     if close:
         return f"; did you mean {' or '.join(repr(c) for c in close)}?"
     return f"; known are {', '.join(known)}." if known and len(known) <= 12 else "."
+
+
+def _exact(value: Any) -> str:
+    return "+".join(_exact(v) for v in value) if isinstance(value, tuple) else str(value)
 
 
 def _show(value: Any) -> str:
@@ -294,6 +322,7 @@ SAMPLERS = Registry(
     group="zsir.samplers",
     builtin={
         "cm4ir": Entry("zsir.samplers.cm4ir:CM4IR", "few calls: initialise, back-project, inject noise"),
+        "cm4ir-published": Entry("zsir.samplers.cm4ir:published", "CM4IR with its authors' settings for a task"),
         "hqs": Entry("zsir.samplers.hqs:HQS", "plug-and-play half-quadratic splitting (DPIR)"),
     },
     aliases={"dpir": "hqs", "pnp": "hqs"},

@@ -20,10 +20,16 @@ def _random(shape: tuple[int, ...], dtype: torch.dtype, seed: int) -> Tensor:
     return torch.randn(shape, generator=generator(seed, 0, "testing"), dtype=torch.float64).to(dtype)
 
 
+def _require(holds: bool, law: str) -> None:
+    """Like assert, but also under ``python -O``."""
+    if not holds:
+        raise AssertionError(law)
+
+
 def _near(a: Tensor, b: Tensor, scale: float | Tensor, tolerance: float, law: str) -> None:
     difference, size = (a - b).detach().double().norm(), torch.as_tensor(scale).detach().double()
     error = float(difference / size.clamp_min(1e-300))
-    assert error <= tolerance, f"{law} is broken: relative error {error:.2e}, allowed {tolerance:.0e}."
+    _require(error <= tolerance, f"{law} is broken: relative error {error:.2e}, allowed {tolerance:.0e}.")
 
 
 def check_operator(
@@ -44,8 +50,8 @@ def check_operator(
     x, z = (_random((batch, *op.in_shape), dtype, seed + k) for k in (0, 1))
     y = _random((batch, *op.out_shape), dtype, seed + 2)
     ax, aty = op.forward(x), op.adjoint(y)
-    assert ax.shape == y.shape and aty.shape == x.shape, "forward and adjoint must map in_shape and out_shape."
-    assert ax.dtype == dtype and ax.device == x.device, "forward must follow dtype and device of its input."
+    _require(ax.shape == y.shape and aty.shape == x.shape, "forward and adjoint must map in_shape and out_shape.")
+    _require(ax.dtype == dtype and ax.device == x.device, "forward must follow dtype and device of its input.")
     products = torch.stack([(ax * y).double().sum(), (x * aty).double().sum()])
     _near(
         products[0],
@@ -92,8 +98,8 @@ def check_prior(prior: Prior, *, shape: tuple[int, int, int] = (3, 31, 46), seed
     low, high = prior.sigma_range
     sigma = torch.tensor([max(low, 0.01), 0.1, min(high, 0.5)])
     x0 = prior.denoise(x, sigma)
-    assert x0.shape == x.shape and x0.dtype == x.dtype, "denoise must keep shape and dtype."
-    assert bool(torch.isfinite(x0).all()), "denoise must return finite values."
+    _require(x0.shape == x.shape and x0.dtype == x.dtype, "denoise must keep shape and dtype.")
+    _require(bool(torch.isfinite(x0).all()), "denoise must return finite values.")
     alone = torch.cat([prior.denoise(x[k : k + 1], sigma[k : k + 1]) for k in range(3)])
     _near(alone, x0, x0.norm(), 1e-5, "denoise acts on every image of a batch alone")
     tiny = torch.full((3,), 1e-6)
@@ -103,10 +109,10 @@ def check_prior(prior: Prior, *, shape: tuple[int, int, int] = (3, 31, 46), seed
 def check_sampler(sampler: Sampler, problem: Problem, prior: Prior, *, seed: int = 0) -> None:
     """It uses the network calls that it declares, repeats itself exactly, and ignores who else is in the batch."""
     first = solve(problem, prior, sampler, seed=seed)
-    assert first.stats.nfe == sampler.nfe, f"{sampler!r} declares nfe={sampler.nfe}, made {first.stats.nfe} calls."
-    assert first.x.shape == (problem.y.shape[0], *problem.operator.in_shape), "the result must have in_shape."
+    _require(first.stats.nfe == sampler.nfe, f"{sampler!r} declares nfe={sampler.nfe}, made {first.stats.nfe} calls.")
+    _require(first.x.shape == (problem.y.shape[0], *problem.operator.in_shape), "the result must have in_shape.")
     again = solve(problem, prior, sampler, seed=seed)
-    assert torch.equal(first.x, again.x), "the same seed must give the same picture, bit for bit."
+    _require(torch.equal(first.x, again.x), "the same seed must give the same picture, bit for bit.")
     for k in range(problem.y.shape[0]):
         single = Problem(problem.y[k : k + 1], problem.operator, problem.noise_std)
         alone = solve(single, prior, sampler, seed=seed, indices=[k])

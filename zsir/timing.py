@@ -27,10 +27,11 @@ class Stopwatch:
         """``call()``, counted under ``name`` and timed on the device of x."""
         self.calls[name] += 1
         if x.is_cuda:
+            stream = torch.cuda.current_stream(x.device)
             start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-            start.record()
+            start.record(stream)
             result = call()
-            end.record()
+            end.record(stream)
             self._events.append((start, end))
             return result
         began = time.perf_counter()
@@ -40,8 +41,8 @@ class Stopwatch:
 
     def seconds(self) -> float:
         """Total so far; waits for the device where there is one."""
-        if self._events:
-            torch.cuda.synchronize()
+        for _, end in self._events:
+            end.synchronize()
         return self._seconds + float(sum(a.elapsed_time(b) for a, b in self._events)) / 1e3
 
 

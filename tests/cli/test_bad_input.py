@@ -141,7 +141,7 @@ def test_a_prior_for_other_channels(run, folder, monkeypatch):
 
     monkeypatch.setattr(priors, "load", lambda spec: OneChannel())
     done = run("solve", "--op", "identity", "colour.png")
-    assert done.code == 2 and "1 channels, the picture has 3" in done.message
+    assert done.code == 2 and "1 channel, this one has 3 channels" in done.message
 
 
 def test_the_others_go_on(run, folder):

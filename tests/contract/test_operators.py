@@ -75,10 +75,52 @@ def test_contract_float32(spec: str, shape: tuple[int, int, int]) -> None:
     check_operator(make(spec, in_shape=shape), dtype=torch.float32)
 
 
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("spec", ITERATIVE)
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
-def test_contract_of_iterative_operators(spec: str, dtype: torch.dtype) -> None:
-    check_operator(make(spec, in_shape=(2, 31, 47)), dtype=dtype, penrose=False)
+def test_contract_of_iterative_operators(spec: str, dtype: torch.dtype, shape: tuple[int, int, int]) -> None:
+    check_operator(make(spec, in_shape=shape), dtype=dtype, penrose=False)
+
+
+def test_wide_gaussians_stay_separable() -> None:
+    """Rounding over many taps must not hide that a Gaussian is an outer product."""
+    for sigma in (10, 20):
+        op = make(f"blur:sigma={sigma},boundary=zero", in_shape=(1, 31, 47))
+        assert isinstance(op, Separable)
+        check_operator(op, penrose=False)
+
+
+def test_ridges_per_image_may_be_zero() -> None:
+    """A tensor of ridges with a zero in it is, image by image, what single numbers give."""
+    for spec in ("uniform:size=4,boundary=circular", "blur:sigma=3", "sr2x", "mask:keep=0.5"):
+        op = make(spec, in_shape=(1, 16, 20))
+        y = op.forward(torch.rand(2, 1, 16, 20, dtype=torch.float64, generator=torch.Generator().manual_seed(0)))
+        both = op.pinv(y, torch.tensor([0.0, 0.1]))
+        assert torch.equal(both[:1], op.pinv(y[:1], 0.0)), spec
+        assert torch.allclose(both[1:], op.pinv(y[1:], 0.1), atol=1e-9), spec
+
+
+def test_closed_forms_survive_composition() -> None:
+    """What has a closed form alone has one composed with its own kind, and the identity changes nothing."""
+    shape = (1, 15, 18)
+    x = torch.rand(1, *shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    one = make("identity", in_shape=shape)
+    for a, b in (
+        ("blur:sigma=1", "uniform:size=3"),
+        ("uniform:size=4,boundary=circular", "motion:length=6,angle=20,boundary=circular"),
+        ("uniform:size=4,boundary=circular", "uniform:size=2,boundary=circular"),
+    ):
+        left, right = make(a, in_shape=shape), make(b, in_shape=shape)
+        both = left @ right
+        assert type(both) is type(left)
+        assert (both.forward(x) - left.forward(right.forward(x))).abs().max() < 1e-13
+        check_operator(both, penrose=False)
+        assert one @ left is left and left @ one is left
+
+
+def test_masks_are_boolean() -> None:
+    with pytest.raises(BadSpec, match=r"mask > 0.5"):
+        Mask((1, 2, 2), torch.full((2, 2), 255, dtype=torch.uint8))
 
 
 @pytest.mark.parametrize("spec", [*SPECS, *ITERATIVE, "shake:size=31", "uniform:size=25"])
@@ -280,6 +322,9 @@ def test_files(tmp_path: Path) -> None:
 BAD: list[tuple[Callable[[], object], type[Exception], str]] = [
     (lambda: make("sr4x", in_shape=(3, 3, 3)), ShapeError, "larger than the picture"),
     (lambda: make("downsample:factor=0", in_shape=(3, 9, 9)), BadSpec, "at least 1"),
+    (lambda: make("shake:seed=-1", in_shape=(3, 9, 9)), BadSpec, "negative"),
+    (lambda: make("mask:seed=1e30", in_shape=(3, 9, 9)), BadSpec, "whole number"),
+    (lambda: make("uniform:size=10000000", in_shape=(3, 9, 9)), BadSpec, "4096"),
     (lambda: make("mask:keep=30", in_shape=(3, 9, 9)), BadSpec, "share"),
     (lambda: make("blur:sigma=-1", in_shape=(3, 9, 9)), BadSpec, "positive"),
     (

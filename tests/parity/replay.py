@@ -14,6 +14,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ from torch import Tensor, nn
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # a bare checkout works too
 
 from zsir import Problem, solve
+from zsir.errors import ZsirError
 from zsir.operators import Mask, Operator, Separable
 from zsir.priors import NetworkPrior, consistency_estimate
 from zsir.samplers import CM4IR
@@ -118,7 +120,7 @@ def main(paths: list[str]) -> int:
     for path in paths:
         try:
             error = replay(Path(path))
-        except (ValueError, OSError, KeyError) as problem:
+        except (ZsirError, ValueError, OSError, KeyError, IndexError, AssertionError, BadZipFile) as problem:
             sys.stdout.write(f"{Path(path).stem} not replayed: {problem}\n")
             worst = float("inf")
             continue

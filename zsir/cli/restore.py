@@ -18,8 +18,9 @@ from zsir import files, images, metrics, operators, priors, samplers
 from zsir.errors import BadSpec, ShapeError, UnknownName
 from zsir.images import Picture
 from zsir.loop import Event, Solution, solve
+from zsir.operators import Operator
 from zsir.problem import Problem
-from zsir.protocols import LinearOperator, Prior, Sampler
+from zsir.protocols import Prior, Sampler
 from zsir.registry import OPERATORS
 from zsir.rng import ImageNoise
 
@@ -90,7 +91,7 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
-def observe(operator: LinearOperator, x: Tensor, noise_std: float, seed: int) -> Tensor:
+def observe(operator: Operator, x: Tensor, noise_std: float, seed: int) -> Tensor:
     """``A x + noise_std n`` for one picture (1, C, height, width); what a mask hides stays black."""
     y = operator.forward(x)
     if noise_std > 0:
@@ -133,7 +134,7 @@ def restore(
     return Restored(x.cpu().float(), y, picture.pixels if simulate else None, solution)
 
 
-def operator_for(picture: Picture, op: str, size: tuple[int, int] | None) -> LinearOperator:
+def operator_for(picture: Picture, op: str, size: tuple[int, int] | None) -> Operator:
     """The operator whose observation is ``picture``: of pictures of ``size``, or of the size that `degrade` noted."""
     seen = shape_of(picture.pixels)
     if size is not None:

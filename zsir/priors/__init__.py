@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from zsir.errors import BadSpec, ZsirError
+from typing import cast
+
 from zsir.priors.consistency import consistency_estimate
 from zsir.priors.edm import edm_estimate
 from zsir.priors.exact import Dense, Gaussian, Mixture, Stationary, flat_mixture, power_law
@@ -34,11 +35,4 @@ def load(spec: str) -> Prior:
     >>> load("gaussian").kind
     'denoiser'
     """
-    parsed = PRIORS.parse(spec)
-    try:
-        prior: Prior = parsed.target(**parsed.options)
-    except TypeError as error:
-        if isinstance(error, ZsirError):
-            raise
-        raise BadSpec(f"prior '{spec}': {error}; 'zsir describe {parsed.name}' lists its options.") from None
-    return prior
+    return cast(Prior, PRIORS.parse(spec).build())

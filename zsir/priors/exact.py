@@ -79,7 +79,7 @@ class Gaussian:
     """The prior ``N(mean, covariance)``, as denoiser or as consistency function (see the module's formulas)."""
 
     covariance: Covariance
-    mean: float | Tensor = field(default=0.5)
+    mean: float | Tensor = field(default=0.5, repr=False)
     kind: Literal["denoiser", "consistency"] = "denoiser"
     channels: int = 0
     sigma_range: tuple[float, float] = (0.0, float("inf"))
@@ -106,9 +106,9 @@ class Mixture:
     ``r_k ~ w_k N(x; m_k, (s_k^2 + s^2) I)``.
     """
 
-    weights: Tensor
+    weights: Tensor = field(repr=False)
     means: Tensor = field(repr=False)
-    stds: Tensor
+    stds: Tensor = field(repr=False)
     channels: int = 0
     sigma_range: tuple[float, float] = (0.0, float("inf"))
     kind: Literal["denoiser", "consistency"] = "denoiser"
@@ -143,8 +143,10 @@ def power_law(
 
     D(x, s) = m + C (C + s^2 I)^-1 (x - m); kind=consistency: m + C^1/2 (C + s^2 I)^-1/2 (x - m).
     """
-    if std <= 0:
-        raise BadSpec(f"gaussian:std={std:g} must be positive, such as 0.25.")
+    if std <= 0 or not 0 <= slope <= 20:
+        raise BadSpec(f"gaussian:std={std:g},slope={slope:g}: std must be positive, such as 0.25, slope lie in 0..20.")
+    if kind not in ("denoiser", "consistency"):
+        raise BadSpec(f"gaussian:kind={kind}: choose denoiser or consistency.")
     return Gaussian(Stationary(std, slope), mean, cast(Literal["denoiser", "consistency"], kind))
 
 

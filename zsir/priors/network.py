@@ -46,7 +46,9 @@ class NetworkPrior:
         # the network is never told a level that it was not trained for, zero included
         told = (sigma if net_sigma is None else net_sigma).to(native).clamp(*self.sigma_range) * 2
         if x.is_cuda:
-            estimate = self.parametrise(self.net, native, levels, told)
+            # reproducible convolutions in full precision; TF32 would cost three digits
+            with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
+                estimate = self.parametrise(self.net, native, levels, told)
         else:
             pieces = zip(native.split(1), levels.split(1), told.split(1), strict=True)
             estimate = torch.cat([self.parametrise(self.net, *piece) for piece in pieces])

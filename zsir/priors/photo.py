@@ -27,7 +27,8 @@ def photo(
 ) -> NetworkPrior:
     """Noise-conditional denoiser (EDM-preconditioned U-Net without normalisation) for colour photographs of any size.
 
-    D(x, s) = c_skip x + c_out F(c_in x, ln(s)/4), the posterior mean of the clean picture; s from 0.002 to 1.25.
+    D(x, s) = c_skip x + c_out F(c_in x, ln(s)/4), the posterior mean of the clean picture, in [-1, 1] units inside;
+    seen from outside in [0, 1] units, noise levels from 0.002 to 1.25.
     Source: Karras et al. 2022 [edm]; trained by experiments/photo, see weights/photo.md
     """
     from safetensors import SafetensorError, safe_open
