@@ -46,8 +46,8 @@ def alone(transform: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """``transform(x)``, on a CPU image by image.
 
     Libraries round differently according to how many transforms or rows they are given at once, and how these lie in
-    memory; so that a picture does not depend on who else is in its batch, not even in the last bit, every image is given
-    by itself and in the same layout.
+    memory; so that a picture does not depend on who else is in its batch, not even in the last bit, every image is
+    given by itself and in the same layout.
     """
     if x.is_cuda or x.ndim < 4:
         return transform(x)
