@@ -4,7 +4,7 @@
 
 Prints, for each task, mean PSNR (dB) and SSIM over the pictures of FOLDER: the observation enlarged by bicubic (or
 as it is), the pseudo-inverse, the Wiener solution (Tikhonov with the exact 1/f Gaussian prior), CM4IR in 4 calls
-and HQS in 8 and 20. Pictures clipped to [0, 1], no border left out, SSIM with Gaussian weights.
+and HQS in 8. Pictures clipped to [0, 1], no border left out, SSIM with Gaussian weights.
 """
 
 from __future__ import annotations
@@ -60,7 +60,6 @@ def methods() -> dict[str, Callable[[Problem], Tensor]]:
         "wiener": lambda problem: solve(problem, gaussian, samplers.make("hqs:nfe=20,lam=1"), seed=0).x,
         "cm4ir-4": by("cm4ir:nfe=4"),
         "hqs-8": by("hqs:nfe=8"),
-        "hqs-20": by("hqs:nfe=20"),
     }
 
 
