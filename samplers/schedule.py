@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-
-def ddpm_alphas_bar() -> np.ndarray:
-    """abar_0..abar_999 of DDPM's linear table, beta from 1e-4 to 0.02."""
-    return np.asarray(np.cumprod(1 - np.linspace(1e-4, 0.02, 1000, dtype=np.float64)))
+from zsir.schedules import ddpm_alphas_bar
 
 
 def cm4ir_levels(n: int, start: int, gamma: float) -> tuple[float, ...]:

@@ -28,6 +28,24 @@ BIBTEX: dict[str, str] = {
   booktitle = {International Conference on Machine Learning (ICML)},
   year      = {2023}
 }""",
+    "ddpm": """@inproceedings{ho2020ddpm,
+  title     = {Denoising Diffusion Probabilistic Models},
+  author    = {Ho, Jonathan and Jain, Ajay and Abbeel, Pieter},
+  booktitle = {Advances in Neural Information Processing Systems (NeurIPS)},
+  year      = {2020}
+}""",
+    "vprediction": """@inproceedings{salimans2022distillation,
+  title     = {Progressive Distillation for Fast Sampling of Diffusion Models},
+  author    = {Salimans, Tim and Ho, Jonathan},
+  booktitle = {International Conference on Learning Representations (ICLR)},
+  year      = {2022}
+}""",
+    "irsde": """@inproceedings{luo2023irsde,
+  title     = {Image Restoration with Mean-Reverting Stochastic Differential Equations},
+  author    = {Luo, Ziwei and Gustafsson, Fredrik K. and Zhao, Zheng and Sj{\\"o}lund, Jens and Sch{\\"o}n, Thomas B.},
+  booktitle = {International Conference on Machine Learning (ICML)},
+  year      = {2023}
+}""",
     "keys": """@article{keys1981cubic,
   title   = {Cubic Convolution Interpolation for Digital Image Processing},
   author  = {Keys, Robert G.},

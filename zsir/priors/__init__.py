@@ -9,6 +9,7 @@ from zsir.priors.edm import edm_estimate
 from zsir.priors.exact import Dense, Gaussian, Mixture, Stationary, flat_mixture, power_law
 from zsir.priors.network import NetworkPrior
 from zsir.priors.photo import photo
+from zsir.priors.vp import VPEstimate
 from zsir.protocols import Prior
 from zsir.registry import PRIORS
 
@@ -18,6 +19,7 @@ __all__ = [
     "Mixture",
     "NetworkPrior",
     "Stationary",
+    "VPEstimate",
     "consistency_estimate",
     "edm_estimate",
     "flat_mixture",
