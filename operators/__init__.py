@@ -7,6 +7,7 @@ if __name__ == "operators":
 
 from typing import cast
 
+from zsir.catalogue import OPERATORS
 from zsir.errors import BadSpec
 from zsir.operators.base import SVD, Adjoint, Composed, Operator, Scaled, Stacked, stack
 from zsir.operators.blur import (
@@ -24,7 +25,6 @@ from zsir.operators.fourier import CircularBlur
 from zsir.operators.mask import Identity, Mask, box_mask, file_mask, identity, random_mask
 from zsir.operators.separable import Separable
 from zsir.protocols import Shape
-from zsir.registry import OPERATORS
 
 __all__ = [
     "SVD",

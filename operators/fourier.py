@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from zsir.linalg import alone, per_image, ridge_inverse
-from zsir.operators.base import Operator, Plans
+from zsir.operators.base import SVD, Operator, Plans
 from zsir.protocols import Shape
 
 
@@ -48,6 +48,25 @@ class CircularBlur(Operator):
         phase = torch.where(size > 0, k.conj() / torch.where(size > 0, size, 1.0), 0.0)
         return multiply(y, phase * ridge_inverse(size, per_image(ridge, y)))
 
+    def svd(self, like: Tensor) -> SVD:
+        """Real decomposition by the Hartley transform H, which is orthogonal and its own inverse: |K| is even, so that
+        ``A = P H |K| H`` with P the convolution whose transfer function is the phase of K; coefficients have the shape
+        of the picture."""
+        k = self._plans.like(like)["k"]
+        size = k.abs()
+        phase = torch.where(size > 0, k / torch.where(size > 0, size, 1.0), 1.0)
+        height, width = self.in_shape[1:]
+        mirrored = torch.arange(width // 2 + 1, width, device=like.device)
+        rows = -torch.arange(height, device=like.device) % height
+        full = torch.cat([size, size[rows][:, width - mirrored]], dim=1)
+        return SVD(
+            s=full.expand(self.in_shape),
+            u=lambda c: multiply(hartley(c), phase),
+            ut=lambda y: hartley(multiply(y, phase.conj())),
+            v=hartley,
+            vt=hartley,
+        )
+
     @property
     def T(self) -> Operator:
         """Convolution with the mirrored kernel."""
@@ -80,6 +99,16 @@ def transfer(kernel: Tensor, height: int, width: int) -> Tensor:
     grid.index_put_((rows[:, None], columns[None]), kernel.double(), accumulate=True)
     spectrum: Tensor = torch.fft.rfft2(grid)
     return spectrum
+
+
+def hartley(x: Tensor) -> Tensor:
+    """The orthonormal two-dimensional Hartley transform, Re F x - Im F x; its own inverse."""
+
+    def transform(image: Tensor) -> Tensor:
+        spectrum: Tensor = torch.fft.fft2(image, norm="ortho")
+        return spectrum.real - spectrum.imag
+
+    return alone(transform, x)
 
 
 def multiply(x: Tensor, k: Tensor) -> Tensor:

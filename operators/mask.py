@@ -17,6 +17,11 @@ from zsir.protocols import Shape
 from zsir.registry import Option
 
 
+def trivial_svd(s: Tensor) -> SVD:
+    """The decomposition of a diagonal operator: U = V = I."""
+    return SVD(s=s, u=lambda c: c, ut=lambda y: y, v=lambda c: c, vt=lambda x: x)
+
+
 @dataclass(frozen=True, eq=False)
 class Identity(Operator):
     """forward ``A x = x``; adjoint ``A^T y = y``; pinv ``y / (1 + ridge)``."""
@@ -37,6 +42,10 @@ class Identity(Operator):
         """y / (1 + ridge)."""
         self.check_input(y, self.in_shape)
         return y / (1 + per_image(ridge, y))
+
+    def svd(self, like: Tensor) -> SVD:
+        """The trivial decomposition: U = V = I, s = 1."""
+        return trivial_svd(torch.ones(self.in_shape, dtype=like.dtype, device=like.device))
 
     @property
     def T(self) -> Operator:
@@ -100,8 +109,7 @@ class Mask(Operator):
 
     def svd(self, like: Tensor) -> SVD:
         """The trivial decomposition: U = V = I, s = m."""
-        m = self._plans.like(like)["m"].expand(self.in_shape)
-        return SVD(s=m, u=lambda c: c, ut=lambda y: y, v=lambda c: c, vt=lambda x: x)
+        return trivial_svd(self._plans.like(like)["m"].expand(self.in_shape))
 
     @property
     def T(self) -> Operator:

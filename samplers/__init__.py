@@ -8,13 +8,52 @@ if __name__ == "samplers":
 import dataclasses
 from typing import cast
 
+from zsir.catalogue import SAMPLERS
 from zsir.errors import BadSpec
 from zsir.protocols import Sampler
-from zsir.registry import SAMPLERS
 from zsir.samplers.cm4ir import CM4IR
+from zsir.samplers.daps import DAPS
+from zsir.samplers.ddnm import DDNM, DDNMPlus
+from zsir.samplers.ddpg import DDPG
+from zsir.samplers.ddrm import DDRM
+from zsir.samplers.diffpir import DiffPIR
+from zsir.samplers.dps import DPS
+from zsir.samplers.gibbs import Gibbs
 from zsir.samplers.hqs import HQS
+from zsir.samplers.injected import Injected
+from zsir.samplers.irsde import IRSDE
+from zsir.samplers.mmps import MMPS
+from zsir.samplers.pigdm import PiGDM
+from zsir.samplers.pnp import ADMM, PGD, RED
+from zsir.samplers.pnpcm import PnPCM
+from zsir.samplers.rdmd import RDMD
+from zsir.samplers.reddiff import REDDiff
+from zsir.samplers.tds import TDS
 
-__all__ = ["CM4IR", "HQS", "make"]
+__all__ = [
+    "ADMM",
+    "CM4IR",
+    "DAPS",
+    "DDNM",
+    "DDPG",
+    "DDRM",
+    "DPS",
+    "HQS",
+    "IRSDE",
+    "MMPS",
+    "PGD",
+    "RDMD",
+    "RED",
+    "TDS",
+    "DDNMPlus",
+    "DiffPIR",
+    "Gibbs",
+    "Injected",
+    "PiGDM",
+    "PnPCM",
+    "REDDiff",
+    "make",
+]
 
 #: up to this many network calls CM4IR is the default, above it HQS
 FEW_CALLS = 8
@@ -27,7 +66,7 @@ def make(spec: str | None = None, *, nfe: int | None = None) -> Sampler:
     Raises `UnknownName` or `BadSpec`.
 
     >>> make(nfe=4).nfe, make(nfe=20)
-    (4, HQS(nfe=20, first=0.19215686274509805, last=None, lam=0.23))
+    (4, HQS(nfe=20, first=0.19215686274509805, last=None, lam=0.23, turns=False))
     """
     if spec is None:
         spec = "cm4ir" if nfe is None or nfe <= FEW_CALLS else "hqs"

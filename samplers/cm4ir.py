@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
@@ -71,6 +71,8 @@ class CM4IR:
     DDPM table, a_{k+1} = (1 + gamma) a_k.
     Source: Garber and Tirer 2025 [cm4ir], and the code released with it
     """
+
+    needs: ClassVar[tuple[str, ...]] = ("pinv",)
 
     nfe: Annotated[int, Option("network calls")] = 4
     start: Annotated[int | None, Option("first level, as an index into the DDPM table of 1000", "0..998")] = None

@@ -11,7 +11,7 @@ The result is the last z.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
@@ -19,8 +19,31 @@ from torch import Tensor
 from zsir.errors import BadSpec
 from zsir.protocols import NoiseSource, Observation, Prior
 from zsir.registry import Option
+from zsir.samplers.chain import denoise
 from zsir.samplers.schedule import geometric
 from zsir.samplers.start import ROUNDING, initial_estimate
+
+
+def dpir_ladder(
+    problem: Observation, nfe: int, first: float = 49 / 255, last: float | None = None
+) -> tuple[float, ...]:
+    """DPIR's levels: geometric from ``first``, by default down to the noise of y, or to one grey value of 255 per unit
+    of reduction."""
+    (_, h, _), (_, out_h, _) = problem.operator.in_shape, problem.operator.out_shape
+    last = last or max(problem.noise_std, max(1.0, h / out_h) / 255)
+    return geometric(nfe, max(first, last), last)
+
+
+def turned(x: Tensor, k: int) -> Tensor:
+    """One of the eight flips and rotations of a picture; k = 0 leaves it."""
+    x = torch.rot90(x, k % 4, (2, 3))
+    return x.flip(3) if k % 8 >= 4 else x
+
+
+def turned_back(x: Tensor, k: int) -> Tensor:
+    """The inverse of `turned`."""
+    x = x.flip(3) if k % 8 >= 4 else x
+    return torch.rot90(x, -(k % 4), (2, 3))
 
 
 @dataclass(frozen=True)
@@ -44,10 +67,13 @@ class HQS:
     (8 calls), max(factor/255, noise_std) for super-resolution (24 calls)
     """
 
+    needs: ClassVar[tuple[str, ...]] = ("prox",)
+
     nfe: Annotated[int, Option("network calls")] = 8
     first: Annotated[float, Option("first noise level", "[0, 1]")] = 49 / 255
     last: Annotated[float | None, Option("last noise level", "[0, 1]")] = None
     lam: Annotated[float, Option("weight of the prior against the data")] = 0.23
+    turns: Annotated[bool, Option("give the prior another flip or rotation at every step")] = False
 
     def __post_init__(self) -> None:
         if self.nfe < 1:
@@ -62,15 +88,9 @@ class HQS:
         """One network call a step."""
         return self.nfe
 
-    def levels(self, problem: Observation) -> tuple[float, ...]:
-        """The ladder: by default down to the noise of y, or to one grey value of 255 per unit of reduction."""
-        (_, h, _), (_, out_h, _) = problem.operator.in_shape, problem.operator.out_shape
-        last = self.last or max(problem.noise_std, max(1.0, h / out_h) / 255)
-        return geometric(self.nfe, max(self.first, last), last)
-
     def init(self, problem: Observation, prior: Prior, rng: NoiseSource) -> HQSState:
         """z_0 is the initial estimate."""
-        sigmas = self.levels(problem)
+        sigmas = dpir_ladder(problem, self.nfe, self.first, self.last)
         x_init = initial_estimate(problem, self._rho(problem, sigmas[0]))
         return HQSState(x_init, sigmas, sigmas[0], 0)
 
@@ -78,7 +98,8 @@ class HQS:
         """Data step, then denoiser."""
         sigma = state.sigmas[state.step]
         x = problem.operator.prox(state.x0, problem.y, self._rho(problem, sigma))
-        z = prior.denoise(x, torch.full((x.shape[0],), sigma, dtype=x.dtype, device=x.device))
+        turn = state.step if self.turns else 0
+        z = turned_back(denoise(prior, turned(x, turn), sigma), turn)
         return HQSState(z, state.sigmas, sigma, state.step + 1)
 
     def _rho(self, problem: Observation, sigma: float) -> float:

@@ -26,3 +26,13 @@ def geometric(n: int, first: float, last: float) -> tuple[float, ...]:
     if n == 1:
         return (max(first, last),)
     return tuple(float(s) for s in np.geomspace(max(first, last), last, n))
+
+
+def karras(n: int, first: float, last: float, power: float = 7.0) -> tuple[float, ...]:
+    """n levels from ``first`` down to ``last``, evenly spaced in their 1/7th power.
+
+    Source: Karras et al. 2022 [edm], equation 5
+    """
+    if n == 1:
+        return (first,)
+    return tuple(float(s) for s in np.linspace(first ** (1 / power), last ** (1 / power), n) ** power)

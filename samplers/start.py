@@ -21,15 +21,23 @@ ROUNDING = 1 / 255 / 12**0.5
 GREY = 0.5
 
 
-def initial_estimate(problem: Observation, ridge: float) -> Tensor:
-    """Median fill where the operator is a mask, else ``argmin ||A x - y||^2 + ridge ||x - grey||^2``.
+def initial_estimate(problem: Observation, ridge: float | None = None) -> Tensor:
+    """The user's own ``x_init`` where given; median fill where the operator is a mask; else the ridge solution around
+    mid-grey, ``argmin ||A x - y||^2 + ridge ||x - grey||^2``; mid-grey itself for an operator without prox.
 
-    With ridge 0 the latter is the pseudo-inverse solution closest to mid-grey.
+    With ridge 0 the solution is the pseudo-inverse one closest to mid-grey; without a ridge the best one is chosen, see
+    `expected_start`.
     """
+    if problem.x_init is not None:
+        return problem.x_init
     known = getattr(problem.operator, "known", None)
     if known is not None:
         return median_fill(problem.y, known)
     grey = torch.full((problem.y.shape[0], *problem.operator.in_shape), GREY).to(problem.y)
+    if not callable(getattr(problem.operator, "prox", None)):
+        return grey
+    if ridge is None:
+        ridge = expected_start(problem.operator, problem.noise_std, problem.y).ridge
     return problem.operator.prox(grey, problem.y, ridge)
 
 
@@ -79,6 +87,7 @@ class Probe:
     y: Tensor
     operator: LinearOperator
     noise_std: float
+    x_init: Tensor | None = None
 
 
 #: operator -> {(noise, dtype, device): Start}; an entry goes when its operator goes

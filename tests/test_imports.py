@@ -67,7 +67,7 @@ def test_only_declared_dependencies_are_imported() -> None:
 COMMAND = "import sys; sys.argv = ['zsir', *{!r}]; from zsir.cli import main; main()"
 LIGHT = {
     "import zsir": "import zsir",
-    "registry": "from zsir.registry import OPERATORS; OPERATORS.names(); OPERATORS.summary('blur')",
+    "registry": "from zsir.catalogue import OPERATORS; OPERATORS.names(); OPERATORS.summary('blur')",
     **{
         f"zsir {arguments}": COMMAND.format(arguments.split())
         for arguments in ("--help", "--version", "list", "solve --help")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from zsir import operators, priors, samplers
+from zsir.catalogue import OPERATORS, PRIORS, SAMPLERS
 from zsir.cite import BIBTEX
 from zsir.errors import BadSpec, UnknownName, ZsirError
-from zsir.registry import OPERATORS, PRIORS, SAMPLERS, number
+from zsir.registry import number
 
 
 def test_aliases_expand_and_take_more_options() -> None:

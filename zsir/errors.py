@@ -38,7 +38,16 @@ class Incompatible(ZsirError, TypeError):
 
 
 class SolveError(ZsirError, RuntimeError):
-    """The computation itself failed: an iteration did not converge or a value is not finite."""
+    """The computation itself failed: an iteration did not converge or a value is not finite.
+
+    Where that happened in the middle of a solve, ``step`` is the number of the step, from 1, and ``x0`` the last
+    finite estimate of every picture (a tensor; None if there was none).
+    """
+
+    def __init__(self, message: str, *, step: int | None = None, x0: object = None) -> None:
+        super().__init__(message)
+        self.step = step
+        self.x0 = x0
 
 
 class OutputError(ZsirError, OSError):

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from zsir.errors import SolveError
+from zsir.protocols import LinearOperator
+from zsir.rng import generator
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,70 @@ def cg(
             "noise of the observation (noise_std > 0), or pass ridge > 0."
         )
     return u.to(b.dtype)
+
+
+def norm2(operator: LinearOperator, like: Tensor, iterations: int = 40) -> float:
+    """||A||^2, the largest eigenvalue of A^T A, by power iteration; 2 % are added, as it is approached from below."""
+    x = torch.randn(1, *operator.in_shape, generator=generator(0, 0, "norm")).to(like)
+    value = torch.zeros((), dtype=like.dtype, device=like.device)
+    for _ in range(iterations):
+        x = operator.adjoint(operator.forward(x))
+        value = x.norm()
+        x = x / value.clamp_min(torch.finfo(x.dtype).tiny)
+    return max(1.02 * float(value), 1e-12)
+
+
+def cg_steps(matvec: Callable[[Tensor], Tensor], b: Tensor, iterations: int) -> Tensor:
+    """``iterations`` steps of conjugate gradients towards ``H u = b``, image by image; for inner solves where a rough
+    answer will do and nothing may wait. An image that is solved earlier stands still."""
+    u, r = torch.zeros_like(b), b
+    p, rr = r, _dot(r, r)
+    floor = torch.finfo(b.dtype).eps ** 2 * rr
+    for _ in range(iterations):
+        hp = matvec(p)
+        alpha = torch.where(rr > floor, _safe_ratio(rr, _dot(p, hp)), 0.0)
+        u = u + alpha * p
+        r = r - alpha * hp
+        rr, previous = _dot(r, r), rr
+        p = r + _safe_ratio(rr, previous) * p
+    return u
+
+
+def lanczos_sqrt(matvec: Callable[[Tensor], Tensor], v: Tensor, iterations: int) -> Tensor:
+    """``C^1/2 v`` for a symmetric positive semi-definite C by Lanczos with full reorthogonalisation, image by image.
+
+    Exact when ``iterations`` reaches the number of distinct eigenvalues; the Krylov approximation ``|v| Q T^1/2 e_1``
+    otherwise (Chow and Saad 2014). v (batch, ...).
+    """
+    iterations = min(iterations, v[0].numel())
+    size = _norm(v)
+    q = _safe_ratio(v, size.expand_as(v))
+    basis, diagonal, off = [q], list[Tensor](), list[Tensor]()
+    scale = torch.zeros_like(size)
+    for _ in range(iterations):
+        w = matvec(basis[-1])
+        diagonal.append(_dot(basis[-1], w).flatten())
+        scale = torch.maximum(scale, _norm(w))
+        for _ in range(2):  # once is not enough to keep the basis orthogonal
+            for other in basis:
+                w = w - _dot(other, w) * other
+        length = _norm(w)
+        # an invariant subspace: what follows would be rounding
+        length = torch.where(length > 64 * torch.finfo(v.dtype).eps * scale, length, 0.0)
+        off.append(length.flatten())
+        basis.append(_safe_ratio(w, length.expand_as(w)))
+    t = torch.diag_embed(torch.stack(diagonal, 1).double())
+    if iterations > 1:
+        beside = torch.stack(off[:-1], 1).double()
+        t = t + torch.diag_embed(beside, 1) + torch.diag_embed(beside, -1)
+    values, vectors = torch.linalg.eigh(t)
+    weights = (vectors * values.clamp_min(0).sqrt()[:, None] @ vectors[:, 0, :, None])[..., 0].to(v.dtype)
+    shape = (-1, *(1,) * (v.ndim - 1))
+    total = weights[:, 0].view(shape) * q
+    for k in range(1, iterations):
+        total = total + weights[:, k].view(shape) * basis[k]
+    result: Tensor = size * total
+    return result
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:

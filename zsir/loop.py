@@ -14,7 +14,7 @@ from torch import Tensor
 from zsir.errors import BadInput, Incompatible, SolveError
 from zsir.linalg import CGReport, recorded_cg
 from zsir.problem import Problem
-from zsir.protocols import NoiseSource, Prior, Sampler
+from zsir.protocols import LinearOperator, NoiseSource, Prior, Sampler
 from zsir.registry import spec_of
 from zsir.rng import ImageNoise
 from zsir.timing import Stopwatch, TimedOperator, TimedPrior
@@ -70,8 +70,8 @@ def solve(
 
     Every image draws its random numbers from a generator of its own, seeded by (``seed``, its number): image k of a
     batch equals the same image solved alone with ``indices=[k]``. ``noise`` replaces the generators (replays).
-    Raises `Incompatible` before the first step when prior and picture do not fit, `SolveError` when the result is
-    not finite.
+    Raises `Incompatible` before the first step when the parts do not fit, `SolveError` with step and last estimate when
+    numbers stop being finite.
 
     >>> import torch
     >>> from zsir import operators, priors, samplers
@@ -81,10 +81,10 @@ def solve(
     >>> solution.stats.nfe
     4
     """
-    check_compatible(problem, prior)
-    watch_prior, watch_data = Stopwatch(), Stopwatch()
-    task = Problem(problem.y, TimedOperator(problem.operator, watch_data), problem.noise_std)
-    timed = TimedPrior(prior, watch_prior)
+    check_compatible(problem, prior, sampler)
+    watch_prior, watch_data, finite = Stopwatch(), Stopwatch(), FiniteWatch()
+    task = Problem(problem.y, TimedOperator(problem.operator, watch_data), problem.noise_std, problem.x_init)
+    timed = TimedPrior(conditioned(prior, problem), watch_prior)
     numbers = list(indices) if indices is not None else list(range(problem.y.shape[0]))
     if len(numbers) != problem.y.shape[0]:
         raise BadInput(f"indices has {len(numbers)} numbers for {problem.y.shape[0]} images; give one per image.")
@@ -94,12 +94,14 @@ def solve(
         state = sampler.init(task, timed, rng)
         for number in range(1, sampler.steps + 1):
             state = sampler.step(task, timed, state, rng)
+            finite.see(number, state.x0)
             for callback in callbacks:
                 callback(Event(number, sampler.steps, state.sigma, state.x0))
     data_seconds, prior_seconds = watch_data.seconds(), watch_prior.seconds()
     seconds = time.perf_counter() - began
+    finite.check()
     stats = Stats(
-        nfe=watch_prior.calls["denoise"],
+        nfe=timed.images // max(1, problem.y.shape[0]),
         operator_calls=dict(watch_data.calls),
         cg_iterations=_total(reports),
         seconds=seconds,
@@ -107,19 +109,104 @@ def solve(
         seconds_data=data_seconds,
         residual=problem.residual(state.x0),
     )
-    if not bool(torch.isfinite(state.x0).all()):
-        raise SolveError("The result is not finite; try a larger noise_std, or another sampler for this operator.")
     return Solution(state.x0, stats, provenance(problem, prior, sampler, seed, numbers))
 
 
-def check_compatible(problem: Problem, prior: Prior) -> None:
-    """Raise `Incompatible` when the prior knows another number of channels than the picture has."""
+class FiniteWatch:
+    """Notices the first step whose estimate is not finite; on a CPU at once, on a GPU at the end, without waiting."""
+
+    def __init__(self) -> None:
+        self._first: Tensor | None = None  # per image: number of the first bad step, 0 if none
+        self._good: Tensor | None = None  # per image: the last finite estimate
+
+    def see(self, number: int, x0: Tensor) -> None:
+        """Look at the estimate after step ``number``; raises `SolveError` on a CPU."""
+        fine = torch.isfinite(x0).flatten(1).all(dim=1)
+        first = torch.where(fine, 0, number)
+        self._first = first if self._first is None else torch.where(self._first > 0, self._first, first)
+        if not x0.is_cuda:
+            self.check()
+            self._good = x0
+        else:
+            keep = fine.view(-1, 1, 1, 1)
+            self._good = torch.where(keep, x0, torch.zeros_like(x0) if self._good is None else self._good)
+
+    def check(self) -> None:
+        """Raise `SolveError` if a step was bad."""
+        if self._first is None or not bool(self._first.any()):
+            return
+        bad = self._first.nonzero().flatten().tolist()
+        step = int(self._first[bad].min())
+        raise SolveError(
+            f"Step {step} gave values that are not finite for image{'s' if len(bad) > 1 else ''} "
+            f"{', '.join(map(str, bad))} of the batch: the network or the sampler diverged. Try a larger noise_std, "
+            "fewer or gentler steps, or another sampler for this operator.",
+            step=step,
+            x0=self._good,
+        )
+
+
+#: what a sampler may need of an operator, in words
+CAPABILITIES = {
+    "adjoint": "an adjoint",
+    "pinv": "a pseudo-inverse (pinv)",
+    "prox": "a proximal step (prox)",
+    "svd": "a singular value decomposition (svd)",
+}
+
+
+def check_compatible(problem: Problem, prior: Prior, sampler: Sampler) -> None:
+    """Raise `Incompatible` when the prior knows another number of channels than the picture has, or when the sampler
+    needs what operator, prior or observation do not offer."""
     channels = problem.operator.in_shape[0]
     if prior.channels not in (0, channels):
         raise Incompatible(
             f"The prior {prior!r} is for pictures with {_channels(prior.channels)}, "
             f"this one has {_channels(channels)}; convert the picture, or use another prior."
         )
+    name = type(sampler).__name__
+    for need in getattr(sampler, "needs", ()):
+        if need in CAPABILITIES and not callable(getattr(problem.operator, need, None)):
+            raise Incompatible(
+                f"{name} needs {CAPABILITIES[need]} of the operator, which {problem.operator!r} does not offer; "
+                f"use {_alternatives(problem.operator)}."
+            )
+        if need == "gradient" and not getattr(prior, "differentiable", True):
+            raise Incompatible(
+                f"{name} needs gradients through the prior, and {prior!r} has none; use a network, or a sampler "
+                "without gradients such as diffpir, ddrm or hqs."
+            )
+        if need == "noise" and problem.noise_std == 0:
+            raise Incompatible(
+                f"{name} divides by the noise of the observation, which is given as 0; state it (--noise, noise_std): "
+                "0.001 covers the rounding of an 8-bit file."
+            )
+
+
+def _alternatives(operator: LinearOperator) -> str:
+    """Samplers that work with what ``operator`` has."""
+    if callable(getattr(operator, "prox", None)):
+        return "one that needs less, such as hqs, diffpir or cm4ir (or an operator with closed form: boundary=circular)"
+    if callable(getattr(operator, "adjoint", None)):
+        return "pgd, red or red-diff, which need forward and adjoint only"
+    return "dps, which needs forward only"
+
+
+def conditioned(prior: Prior, problem: Problem) -> Prior:
+    """A prior that was trained on pairs (an IR-SDE network) learns here what its pictures are to be conditioned on: the
+    initial picture where the user gave one, the observation where it has the size of the picture, else the ridge
+    solution."""
+    condition = getattr(prior, "conditioned_on", None)
+    if condition is None or getattr(prior, "mu", None) is not None:
+        return prior
+    if problem.x_init is not None:
+        mean = problem.x_init
+    elif problem.operator.in_shape == problem.operator.out_shape:
+        mean = problem.y
+    else:
+        mean = problem.operator.pinv(problem.y, max(problem.noise_std**2, 1e-6))
+    made: Prior = condition(mean)
+    return made
 
 
 def _channels(count: int) -> str:

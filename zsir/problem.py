@@ -16,12 +16,14 @@ class Problem:
     """``y = A x + noise_std * n`` for a batch of pictures in [0, 1].
 
     ``y`` (batch, *operator.out_shape) is float; ``noise_std`` is on the same [0, 1] scale (5/255, not 5).
+    ``x_init`` (batch, *operator.in_shape), if given, is where samplers begin instead of their own initial estimate.
     Raises `ShapeError` or `BadInput` when these cannot be what they claim to be.
     """
 
     y: Tensor = field(repr=False)
     operator: LinearOperator
     noise_std: float = 0.0
+    x_init: Tensor | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if not self.y.is_floating_point():
@@ -47,6 +49,13 @@ class Problem:
             )
         if not bool(torch.isfinite(self.y).all()):
             raise BadInput("The observation holds NaN or infinite values; remove them or mask them out.")
+        if self.x_init is not None:
+            wanted = (self.y.shape[0], *self.operator.in_shape)
+            if tuple(self.x_init.shape) != wanted or self.x_init.dtype != self.y.dtype:
+                raise ShapeError(
+                    f"x_init has shape {tuple(self.x_init.shape)} and dtype {self.x_init.dtype}, but the pictures are "
+                    f"{wanted} in {self.y.dtype}; give one initial picture per observation."
+                )
         limit = 3 + 8 * self.noise_std
         if self.y.numel() and float(self.y.abs().max()) > limit:
             raise BadInput(

@@ -93,6 +93,10 @@ class Observation(Protocol):
     def noise_std(self) -> float:
         """Standard deviation of the noise in y, on the [0, 1] scale."""
 
+    @property
+    def x_init(self) -> Tensor | None:
+        """Where the user wants samplers to begin (batch, channels, height, width); None: by the sampler's own rule."""
+
 
 class State(Protocol):
     """What a sampler carries from step to step; samplers add fields of their own."""
@@ -111,7 +115,12 @@ class State(Protocol):
 
 
 class Sampler(Protocol):
-    """An algorithm: how to begin and how to take one step. The loop is `zsir.solve`."""
+    """An algorithm: how to begin and how to take one step. The loop is `zsir.solve`.
+
+    A class attribute ``needs`` may list what it uses of its surroundings, checked before the first step: methods of
+    the operator (``"adjoint"``, ``"pinv"``, ``"prox"``, ``"svd"``), ``"gradient"`` for gradients through the prior,
+    ``"noise"`` for an observation with noise_std > 0.
+    """
 
     @property
     def nfe(self) -> int:

@@ -1,4 +1,4 @@
-"""Names of operators, priors and samplers, and the spec strings that configure them. Imports no torch.
+"""How names and spec strings work; the names themselves are in `zsir.catalogue`. Imports no torch.
 
 A spec is ``name`` or ``name:key=value,key=value``; its keys are the parameters of the class or function behind
 the name. Installed packages add names through the entry-point groups ``zsir.operators``, ``zsir.priors`` and
@@ -278,52 +278,3 @@ def _show(value: Any) -> str:
     if isinstance(value, tuple):
         return "+".join(_show(v) for v in value)
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-OPERATORS = Registry(
-    kind="operator",
-    group="zsir.operators",
-    context=("in_shape",),
-    builtin={
-        "identity": Entry("zsir.operators.mask:identity", "y = x + noise: denoising"),
-        "mask": Entry("zsir.operators.mask:random_mask", "a random share of the pixels is observed"),
-        "box": Entry("zsir.operators.mask:box_mask", "a rectangle of pixels is missing"),
-        "mask-file": Entry("zsir.operators.mask:file_mask", "pixels that are white in a picture are observed"),
-        "blur": Entry("zsir.operators.blur:gaussian_blur", "Gaussian blur"),
-        "uniform": Entry("zsir.operators.blur:uniform_blur", "box blur"),
-        "motion": Entry("zsir.operators.blur:motion_blur", "straight motion blur"),
-        "shake": Entry("zsir.operators.blur:shake_blur", "blur of a random hand-shake path"),
-        "kernel": Entry("zsir.operators.blur:kernel_blur", "blur with a kernel from a file"),
-        "downsample": Entry(
-            "zsir.operators.downsample:downsample",
-            "reduction by a whole factor, antialiased",
-            in_shape="zsir.operators.downsample:picture_shape",
-        ),
-    },
-    aliases={
-        "denoise": "identity",
-        **{f"sr{f}x": f"downsample:factor={f}" for f in (2, 3, 4, 8, 16)},
-        **{f"sr{f}x-matlab": f"downsample:factor={f},rule=matlab" for f in (2, 3, 4, 8)},
-    },
-)
-
-PRIORS = Registry(
-    kind="prior",
-    group="zsir.priors",
-    builtin={
-        "photo": Entry("zsir.priors.photo:photo", "embedded denoiser for photographs, any size, colour"),
-        "gaussian": Entry("zsir.priors.exact:power_law", "exact Gaussian prior with a 1/f spectrum (Wiener)"),
-        "mixture": Entry("zsir.priors.exact:flat_mixture", "exact mixture of flat pictures, an oracle for tests"),
-    },
-)
-
-SAMPLERS = Registry(
-    kind="sampler",
-    group="zsir.samplers",
-    builtin={
-        "cm4ir": Entry("zsir.samplers.cm4ir:CM4IR", "few calls: initialise, back-project, inject noise"),
-        "cm4ir-published": Entry("zsir.samplers.cm4ir:published", "CM4IR with its authors' settings for a task"),
-        "hqs": Entry("zsir.samplers.hqs:HQS", "plug-and-play half-quadratic splitting (DPIR)"),
-    },
-    aliases={"dpir": "hqs", "pnp": "hqs"},
-)

@@ -55,6 +55,9 @@ class TimedOperator:
         self.in_shape: Shape = inner.in_shape
         self.out_shape: Shape = inner.out_shape
         self.measurements = inner.measurements
+        for name in ("adjoint", "pinv", "prox"):  # what the operator lacks, its stand-in must not seem to have
+            if not callable(getattr(inner, name, None)):
+                setattr(self, name, None)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
@@ -84,6 +87,7 @@ class TimedPrior:
 
     def __init__(self, inner: Prior, watch: Stopwatch) -> None:
         self._inner, self._watch = inner, watch
+        self.images = 0  # given to the network so far
         self.channels = inner.channels
         self.sigma_range = inner.sigma_range
         self.kind: Literal["denoiser", "consistency"] = inner.kind
@@ -97,4 +101,5 @@ class TimedPrior:
 
     def denoise(self, x: Tensor, sigma: Tensor, *, net_sigma: Tensor | None = None) -> Tensor:
         """Clean estimate of x."""
+        self.images += x.shape[0]
         return self._watch.run("denoise", x, lambda: self._inner.denoise(x, sigma, net_sigma=net_sigma))

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from zsir import priors
+from zsir.catalogue import PRIORS
 from zsir.errors import BadInput, BadSpec
 from zsir.priors import Dense, Gaussian, Mixture, NetworkPrior, Stationary, consistency_estimate, edm_estimate
-from zsir.registry import PRIORS
 from zsir.testing import check_prior
 
 

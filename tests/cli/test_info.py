@@ -10,8 +10,8 @@ import pytest
 
 import zsir
 from tests.cli.conftest import ENVIRONMENT
+from zsir.catalogue import OPERATORS, PRIORS, SAMPLERS
 from zsir.cite import BIBTEX
-from zsir.registry import OPERATORS, PRIORS, SAMPLERS
 
 REGISTRIES = (OPERATORS, PRIORS, SAMPLERS)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # a bare checkout 
 from zsir import Problem, solve
 from zsir.errors import ZsirError
 from zsir.operators import Mask, Operator, Separable
-from zsir.priors import NetworkPrior, consistency_estimate
+from zsir.priors import NetworkPrior, VPEstimate, consistency_estimate
 from zsir.samplers import CM4IR
+from zsir.samplers.ddnm import DDNM, walk
+from zsir.samplers.ddpg import DDPG
+from zsir.samplers.ddrm import DDRM
+from zsir.samplers.diffpir import DiffPIR
+from zsir.samplers.rdmd import RDMD
+from zsir.schedules import ddpm_alphas_bar
 
 LIMIT = 1e-6
 
@@ -101,7 +108,119 @@ def replay_cm4ir(data: dict[str, Tensor], meta: dict[str, Any]) -> float:
     return float((2 * solution.x - 1 - data["expected"]).abs().max())
 
 
-REPLAYS = {"cm4ir": replay_cm4ir}
+def vp_prior(data: dict[str, Tensor], *, clip: bool = False) -> NetworkPrior:
+    """The toy network as the noise predictor of DDPM's table."""
+    net = ToyNet(data["W"], data["b"])
+    return NetworkPrior(net, VPEstimate("eps"), "toy", data["W"].shape[1], (0.0, 80.0), clip=clip)
+
+
+def vp_levels(times: Sequence[int]) -> tuple[float, ...]:
+    """Noise levels on the [0, 1] scale of DDPM's times, falling."""
+    a = ddpm_alphas_bar()[sorted(times, reverse=True)]
+    return tuple((np.sqrt((1 - a) / a) / 2).tolist())
+
+
+def uniform_times(count: int) -> list[int]:
+    """0, k, 2k, ... with k = 1000 // count, as many as asked for."""
+    return [k * (1000 // count) for k in range(count)]
+
+
+def recorded_problem(data: dict[str, Tensor], meta: dict[str, Any], noise_std: float, init: str = "") -> Problem:
+    """The observation, to be started from the recorded picture ``init`` or from mid-grey."""
+    operator = operator_of(data, meta["op"])
+    shape = data["x_true"].shape
+    start = (data[init] + 1) / 2 if init else torch.full(shape, 0.5, dtype=torch.float64)
+    return Problem(observation_of(data, operator), operator, noise_std, x_init=start)
+
+
+def from_pure_noise(data: dict[str, Tensor], first: float) -> Recorded:
+    """The draws of a run that begins at the VP state x_T: x_T/sqrt(abar) = 2 sigma n."""
+    n = data["x_T"] * (1 + 4 * first**2) ** 0.5 / (2 * first)
+    return Recorded(torch.cat([n[None], data["noise"]]))
+
+
+def distance(x: Tensor, expected: Tensor) -> float:
+    """Largest absolute difference on the [-1, 1] scale."""
+    return float((2 * x - 1 - expected).abs().max())
+
+
+def replay_ddnm(data: dict[str, Tensor], meta: dict[str, Any]) -> float:
+    """DDNM, with or without time travel."""
+    sigmas = vp_levels(uniform_times(meta["T"]))
+    travel, repeat = meta["travel_length"], meta["travel_repeat"]
+    nfe = len(walk(meta["T"], travel, repeat))
+    sampler = DDNM(nfe, meta["eta"], travel, repeat, sigmas)
+    solution = solve(recorded_problem(data, meta, 0.0), vp_prior(data), sampler, noise=from_pure_noise(data, sigmas[0]))
+    return distance(solution.x, data["expected"])
+
+
+def replay_ddrm(data: dict[str, Tensor], meta: dict[str, Any]) -> float:
+    """DDRM; the released code has three etas, of which two agree in every published setting."""
+    if meta["eta_less_noisy"] != meta["eta_null"]:
+        raise ValueError("eta_less_noisy and eta_null differ: zsir's DDRM has one eta for both")
+    sigmas = vp_levels(meta["timesteps"])
+    sampler = DDRM(len(sigmas), meta["eta_less_noisy"], meta["eta_noisier"], "released", sigmas)
+    problem = recorded_problem(data, meta, meta["sigma_y_pm1"] / 2)
+    draws = Recorded(torch.cat([data["noise_T"][None], data["noise"]]))
+    return distance(solve(problem, vp_prior(data), sampler, noise=draws).x, data["expected"])
+
+
+def replay_ddpg(data: dict[str, Tensor], meta: dict[str, Any]) -> float:
+    """DDPG and IDPG."""
+    sigmas = vp_levels(uniform_times(meta["T"]))
+    sampler = DDPG(
+        meta["T"],
+        meta["gamma"],
+        meta["zeta"],
+        meta["eta_tilde"],
+        meta["step_size_mode"],
+        bool(meta.get("inject_noise", 1)),
+        sigmas,
+    )
+    problem = recorded_problem(data, meta, meta["sigma_y_pm1"] / 2)
+    solution = solve(problem, vp_prior(data), sampler, noise=from_pure_noise(data, sigmas[0]))
+    return distance(solution.x, data["expected"])
+
+
+def replay_diffpir(data: dict[str, Tensor], meta: dict[str, Any]) -> float:
+    """DiffPIR."""
+    sigmas = vp_levels(data["timesteps"].int().tolist())
+    sampler = DiffPIR(meta["T"], meta["lam_unit_consistent"], meta["zeta"], sigmas)
+    problem = recorded_problem(data, meta, meta["sigma_y_01"], "init")
+    first = (data["x_T"] * (1 + 4 * sigmas[0] ** 2) ** 0.5 - data["init"]) / (2 * sigmas[0])
+    draws = Recorded(torch.cat([first[None], data["noise"]]))
+    return distance(solve(problem, vp_prior(data, clip=True), sampler, noise=draws).x, data["expected"])
+
+
+def replay_rdmd(data: dict[str, Tensor], meta: dict[str, Any]) -> float:
+    """RDMD as released."""
+    sigmas, tau = vp_levels(data["timesteps"].int().tolist()), meta["tau"]
+    calls = RDMD(nfe=2, tau=tau, recipe="paper", output=meta["output"]).per_step
+    sampler = RDMD(
+        nfe=meta["T"] * calls,
+        tau=tau,
+        lam=meta["lam"],
+        zeta=meta["zeta"],
+        recipe="paper",
+        output=meta["output"],
+        last=max(meta["ladder_floor"] / 255, meta["sigma_y_01"]),
+        sigmas=sigmas,
+    )
+    problem = recorded_problem(data, meta, meta["sigma_y_01"], "z_init")
+    first = (data["x_T"] * (1 + 4 * sigmas[0] ** 2) ** 0.5 - data["z_init"]) / (2 * sigmas[0])
+    draws = Recorded(torch.cat([first[None], data["noise"]]))
+    expected = data["expected_z"] if meta["output"] == "z" else data["expected_x0"]
+    return distance(solve(problem, vp_prior(data, clip=True), sampler, noise=draws).x, expected)
+
+
+REPLAYS = {
+    "cm4ir": replay_cm4ir,
+    "ddnm": replay_ddnm,
+    "ddrm": replay_ddrm,
+    "ddpg": replay_ddpg,
+    "diffpir": replay_diffpir,
+    "rdmd": replay_rdmd,
+}
 
 
 def replay(path: Path) -> float:

@@ -48,7 +48,7 @@ def degrade(settings: Settings) -> None:
     Results go to -o, or beside the input as NAME_degraded.png. Pixels that a mask hides are black. The PNG notes
     operator, noise, seed and original size; solve with the same --op then restores to that size.
     """
-    from zsir.registry import OPERATORS
+    from zsir.catalogue import OPERATORS
 
     s = settings
     OPERATORS.parse(s.op)

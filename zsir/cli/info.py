@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 
 import click
 
+from zsir.catalogue import OPERATORS, PRIORS, SAMPLERS
 from zsir.errors import UnknownName
-from zsir.registry import OPERATORS, PRIORS, SAMPLERS, Registry
+from zsir.registry import Registry
 
 KINDS: dict[str, Registry] = {"ops": OPERATORS, "priors": PRIORS, "samplers": SAMPLERS}
 

@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 
 from zsir import files, images, metrics, operators, priors, samplers
+from zsir.catalogue import OPERATORS
 from zsir.errors import BadSpec, ShapeError, UnknownName
 from zsir.images import Picture
 from zsir.loop import Event, Solution, solve
 from zsir.operators import Operator
 from zsir.problem import Problem
 from zsir.protocols import Prior, Sampler
-from zsir.registry import OPERATORS
 from zsir.rng import ImageNoise
 
 

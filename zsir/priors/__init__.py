@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import cast
 
+from zsir.catalogue import PRIORS
 from zsir.priors.consistency import consistency_estimate
 from zsir.priors.edm import edm_estimate
 from zsir.priors.exact import Dense, Gaussian, Mixture, Stationary, flat_mixture, power_law
@@ -11,7 +12,6 @@ from zsir.priors.network import NetworkPrior
 from zsir.priors.photo import photo
 from zsir.priors.vp import VPEstimate
 from zsir.protocols import Prior
-from zsir.registry import PRIORS
 
 __all__ = [
     "Dense",

@@ -1,0 +1,95 @@
+"""Split Gibbs sampling (PnP-DM): likelihood and prior in turn, coupled by a shrinking noise.
+
+Source: Wu et al. 2024 [pnpdm]. For a coupling rho:
+
+    z ~ exp( -||A z - y||^2/(2 noise^2) - ||z - x||^2/(2 rho^2) )         exactly, by perturb and solve
+    x ~ p(x0 | x0 + rho n = z)                                            by the diffusion, from level rho to 0
+
+Stationary, x follows the exact posterior of noise ``noise^2 I + rho^2 A A^T``: only rho well below noise over the
+largest singular value gives the posterior that was asked for, and mixing slows as rho falls.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import Annotated
+
+from torch import Tensor
+
+from zsir.errors import BadSpec
+from zsir.linalg import lanczos_sqrt
+from zsir.protocols import NoiseSource, Observation, Prior
+from zsir.registry import Option
+from zsir.samplers.chain import Chain, ancestral, denoise
+from zsir.samplers.guidance import denoise_with_vjp
+from zsir.samplers.schedule import geometric
+from zsir.samplers.start import ROUNDING, initial_estimate
+
+FIRST, DECAY = 5.0, 0.9
+
+
+@dataclass(frozen=True)
+class Gibbs:
+    """Split Gibbs sampling (PnP-DM): draw from data and coupling, then from prior and coupling, the coupling shrinking.
+
+    z ~ N(prox(x), (A^T A/noise^2 + I/rho^2)^-1),  x ~ p(x0 | x0 + rho n = z),  rho_k = max(last, first 0.9^k)
+
+    The prior's draw is a short ancestral chain of ``inner`` calls, or with ``kernel=covariance`` one call whose mean
+    and
+    covariance are matched (exact for Gaussian priors; backward passes, one per iteration of Lanczos).
+    Source: Wu et al. 2024 [pnpdm]
+    """
+
+    nfe: Annotated[int, Option("network calls: iterations times inner")] = 400
+    inner: Annotated[int, Option("calls per draw from the prior")] = 4
+    first: Annotated[float | None, Option("first coupling; 5, or the prior's largest level", "[0, 1]")] = None
+    last: Annotated[float | None, Option("last coupling; half the noise of y if not given", "[0, 1]")] = None
+    kernel: Annotated[str, Option("draw from the prior", choices=("ancestral", "covariance"))] = "ancestral"
+    lanczos: Annotated[int, Option("iterations of Lanczos with kernel=covariance")] = 8
+
+    def __post_init__(self) -> None:
+        if self.inner < 1 or self.nfe < self.inner or self.nfe % self.inner:
+            raise BadSpec(f"nfe={self.nfe} must be a multiple of gibbs:inner={self.inner}.")
+        if self.kernel not in ("ancestral", "covariance") or (self.kernel == "covariance" and self.inner > 1):
+            raise BadSpec("gibbs:kernel is ancestral, or covariance, which draws in one call: write inner=1 with it.")
+        if any(value is not None and value <= 0 for value in (self.first, self.last)):
+            raise BadSpec("gibbs:first and gibbs:last are couplings above 0, such as first=1,last=0.02.")
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The data step; gradients for the matched covariance."""
+        return ("prox", "gradient") if self.kernel == "covariance" else ("prox",)
+
+    @property
+    def steps(self) -> int:
+        """Iterations of the sampler."""
+        return self.nfe // self.inner
+
+    def init(self, problem: Observation, prior: Prior, rng: NoiseSource) -> Chain:
+        """x is the initial estimate."""
+        last = self.last or max(problem.noise_std / 2, ROUNDING)
+        first = self.first or min(FIRST, prior.sigma_range[1])
+        x = initial_estimate(problem)
+        couplings = tuple(max(last, first * DECAY**k) for k in range(self.steps))
+        return Chain(x, x, (*couplings, 0.0))
+
+    def step(self, problem: Observation, prior: Prior, state: Chain, rng: NoiseSource) -> Chain:
+        """Data draw, prior draw."""
+        rho, noise = state.here, problem.noise_std
+        y = problem.y + noise * rng.randn_like(problem.y)
+        z = problem.operator.prox(state.x + rho * rng.randn_like(state.x), y, (noise / rho) ** 2)
+        x = self._matched(prior, z, rho, rng) if self.kernel == "covariance" else self._chain(prior, z, rho, rng)
+        return state.moved(x, x)
+
+    def _chain(self, prior: Prior, x: Tensor, rho: float, rng: NoiseSource) -> Tensor:
+        """Ancestral steps from level rho to 0."""
+        levels = (*geometric(self.inner, rho, rho / 8), 0.0)
+        for s, t in itertools.pairwise(levels):
+            x = ancestral(x, denoise(prior, x, s), s, t, rng)
+        return x
+
+    def _matched(self, prior: Prior, z: Tensor, rho: float, rng: NoiseSource) -> Tensor:
+        """N(D(z), rho^2 J)."""
+        d, vjp = denoise_with_vjp(prior, z, rho)
+        return d + rho * lanczos_sqrt(vjp, rng.randn_like(z), self.lanczos)

@@ -1,0 +1,49 @@
+"""The observation in the singular basis of the operator, for methods that treat every mode by itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zsir.protocols import Observation
+from zsir.samplers.chain import Chain
+
+
+@dataclass(frozen=True)
+class Modes:
+    """``data`` = U^T y / s and ``noise`` = noise_std / s, of the modes with s > 0 (``seen``); see `modes_of`."""
+
+    data: Tensor = field(repr=False)
+    noise: Tensor = field(repr=False)
+    seen: Tensor = field(repr=False)
+    svd: Any = field(repr=False)
+
+    def of(self, x: Tensor) -> Tensor:
+        """Coefficients V^T x."""
+        coefficients: Tensor = self.svd.vt(x)
+        return coefficients
+
+    def put(self, x: Tensor, coefficients: Tensor) -> Tensor:
+        """The picture x with its seen modes replaced by ``coefficients``."""
+        change = torch.where(self.seen, coefficients - self.of(x), 0.0)
+        changed: Tensor = x + self.svd.v(change)
+        return changed
+
+
+def modes_of(problem: Observation) -> Modes:
+    """What the data say of every singular mode; unseen modes have data 0 and noise 0, and `Modes.put` skips them."""
+    svd = problem.operator.svd(problem.y)  # type: ignore[attr-defined]
+    # where dropping a mode costs as much as amplifying its rounding, see `zsir.linalg.ridge_inverse`
+    seen = svd.s > torch.finfo(svd.s.dtype).eps ** 0.5 * svd.s.max()
+    inverse = torch.where(seen, 1 / torch.where(seen, svd.s, 1.0), 0.0)
+    return Modes(svd.ut(problem.y) * inverse, problem.noise_std * inverse, seen, svd)
+
+
+@dataclass(frozen=True)
+class ModeChain(Chain):
+    """A chain that carries the observation in the singular basis."""
+
+    modes: Modes = field(repr=False, kw_only=True)
