@@ -66,7 +66,7 @@ def make(spec: str | None = None, *, nfe: int | None = None) -> Sampler:
     Raises `UnknownName` or `BadSpec`.
 
     >>> make(nfe=4).nfe, make(nfe=20)
-    (4, HQS(nfe=20, first=0.19215686274509805, last=None, lam=0.23, turns=False))
+    (4, HQS(nfe=20, first=0.19215686274509805, last=None, lam=0.23, turns=True))
     """
     if spec is None:
         spec = "cm4ir" if nfe is None or nfe <= FEW_CALLS else "hqs"

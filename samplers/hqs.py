@@ -62,7 +62,8 @@ class HQS:
 
     x_k = argmin ||A x - y||^2 + rho_k ||x - z_{k-1}||^2,  z_k = D(x_k, sigma_k),  rho_k = lam noise_std^2/sigma_k^2
 
-    sigma_k falls geometrically from ``first`` to ``last``. The default for more than 8 calls; no randomness.
+    sigma_k falls geometrically from ``first`` to ``last``; the picture is turned before every denoising, so that what a
+    network adds to its own output does not build up. The default for more than 8 calls; no randomness.
     Source: Zhang et al. 2022 [dpir], and its released defaults: 49/255, lam 0.23; last = noise_std for deblurring
     (8 calls), max(factor/255, noise_std) for super-resolution (24 calls)
     """
@@ -73,7 +74,7 @@ class HQS:
     first: Annotated[float, Option("first noise level", "[0, 1]")] = 49 / 255
     last: Annotated[float | None, Option("last noise level", "[0, 1]")] = None
     lam: Annotated[float, Option("weight of the prior against the data")] = 0.23
-    turns: Annotated[bool, Option("give the prior another flip or rotation at every step")] = False
+    turns: Annotated[bool, Option("give the prior another flip or rotation at every step")] = True
 
     def __post_init__(self) -> None:
         if self.nfe < 1:

@@ -4,17 +4,20 @@ Source: Wang et al. 2025 [rdmd]. The deterministic regulariser denoises the esti
 diffusion state x; ``tau`` in [0, 1] divides the weight between them. With levels m_i (DPIR's ladder) and s_i
 (DiffPIR's):
 
-    u  = D(z, m_i)                  L   = lam (1 - tau) noise^2
+    u  = D(z, m_i)                  L   = lam (1 - tau) noise^2/(87 m_i^2)
     x0 = D(x, s_i)                  rho = lam tau noise^2/(4 s_i^2)
     z  = argmin 1/2 ||A z - y||^2 + L/2 ||z - u||^2 + rho/2 ||z - x0||^2
     x  = z + s_{i+1} ( sqrt(1 - zeta) (x - z)/s_i + sqrt(zeta) n )
 
-The result is (1 - tau) u + tau x0 of the last step. ``recipe=paper`` is the released iteration instead:
+The result is the last x0, or u where tau = 0. With lam = 20, tau = 0 is HQS with DPIR's weights (0.23 = 20/87)
+and its turning of the picture before every denoising, tau = 1 is DiffPIR. ``recipe=paper`` is the released iteration
+instead, without turning and with the constant L = lam (1 - tau) noise^2:
 
     u is the network's answer to z taken for a VP state (not scaled up), at the nearest level of DDPM's table
     z <- z - [ A^T (A z - y) + L (z - u) + rho (z - x0) ] / (1 + L + rho)
 
-where the data step is as short for x8 super-resolution, ||A||^2 = 1/64, as for a blur, and L = 0 without noise.
+where the data step is as short for x8 super-resolution, ||A||^2 = 1/64, as for a blur; L vanishes without noise, and is
+too small to keep noise out where tau = 0.
 """
 
 from __future__ import annotations
@@ -29,11 +32,13 @@ from zsir.errors import BadSpec
 from zsir.protocols import NoiseSource, Observation, Prior
 from zsir.registry import Option
 from zsir.samplers.chain import DDPM, Chain, abar, begin, check_share, ddim, denoise
-from zsir.samplers.hqs import dpir_ladder
+from zsir.samplers.hqs import dpir_ladder, turned, turned_back
+from zsir.samplers.start import GREY
 
 #: noise counted at least as this: DPIR's and DiffPIR's floor
 LEAST_NOISE = 0.001
-GREY = 0.5
+#: lam = 20 gives the deterministic branch DPIR's weight, 0.23 noise^2/m^2
+OVER_DPIR = 20 / 0.23
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,8 @@ class RDMDState(Chain):
 class RDMD:
     """Two regularisers of one diffusion model: ``tau`` 0 is closest to the truth, 1 has most texture.
 
-    z = argmin 1/2 ||A z - y||^2 + lam (1 - tau) noise^2/2 ||z - D(z, m)||^2 + lam tau noise^2/(8 s^2) ||z - D(x, s)||^2
+    z <- argmin ||A z - y||^2 + L ||z - D(z, m)||^2 + R ||z - D(x, s)||^2,
+    L = lam (1 - tau) noise^2/(87 m^2),  R = lam tau noise^2/(4 s^2)
 
     Two calls a step; one where tau is 0 or 1. ``recipe=paper`` takes the released gradient step, scaling and result
     (``output`` x0 for its deblurring, z for its super-resolution) instead of the exact data step.
@@ -104,27 +110,31 @@ class RDMD:
         """Both denoisers, data step, noise back."""
         s, t, m = state.here, state.next, state.ms[state.step]
         steady, stochastic = self.branches
-        u = self._deterministic(prior, state.z, m) if steady else None
+        u = self._deterministic(prior, state.z, m, state.step) if steady else None
         x0 = denoise(prior, state.x, s) if stochastic else None
         if t == 0:
             return replace(state, x0=self._result(state.z, u, x0), step=state.step + 1)
-        z = self._data_step(problem, state.z, u, x0, s)
+        z = self._data_step(problem, state, u, x0)
         x = state.x if x0 is None else ddim(z, (state.x - z) / s, t, math.sqrt(self.zeta), rng)
         return replace(state, x=x, x0=z, z=z, step=state.step + 1)
 
-    def _deterministic(self, prior: Prior, z: Tensor, m: float) -> Tensor:
+    def _deterministic(self, prior: Prior, z: Tensor, m: float, step: int) -> Tensor:
         if self.recipe == "exact":
-            return denoise(prior, z, m)
+            # another flip or rotation at every step, as DPIR: what a network adds to its own output does not build up
+            return turned_back(denoise(prior, turned(z, step), m), step)
         level = DDPM.nearest(2 * m) / 2
         # z is handed to a network that expects sqrt(abar) z + ...: on the VE scale it is z / sqrt(abar)
         return denoise(prior, GREY + (z - GREY) / math.sqrt(abar(level)), level)
 
-    def _data_step(self, problem: Observation, z: Tensor, u: Tensor | None, x0: Tensor | None, s: float) -> Tensor:
-        floor = max(problem.noise_std, LEAST_NOISE)
-        steady = self.lam * (1 - self.tau) * (problem.noise_std if self.recipe == "paper" else floor) ** 2
-        rising = self.lam * self.tau * floor**2 / (2 * s) ** 2
+    def _data_step(self, problem: Observation, state: RDMDState, u: Tensor | None, x0: Tensor | None) -> Tensor:
+        z, floor = state.z, max(problem.noise_std, LEAST_NOISE)
+        if self.recipe == "paper":
+            steady = self.lam * (1 - self.tau) * problem.noise_std**2
+        else:
+            steady = self.lam * (1 - self.tau) / OVER_DPIR * (floor / state.ms[state.step]) ** 2
+        rising = self.lam * self.tau * (floor / (2 * state.here)) ** 2
         total = steady + rising
-        # without a branch its weight is zero, whatever stands in for it
+        # a branch that is not computed has weight zero, whatever stands in for it
         pull = steady * (z if u is None else u) + rising * (z if x0 is None else x0)
         if self.recipe == "exact":
             return problem.operator.prox(pull / total, problem.y, total)
@@ -132,9 +142,8 @@ class RDMD:
         return z - (misfit + total * z - pull) / (1 + total)
 
     def _result(self, z: Tensor, u: Tensor | None, x0: Tensor | None) -> Tensor:
-        if self.recipe == "paper":
-            return z if self.output == "z" or x0 is None else x0
-        if u is None or x0 is None:
-            only = x0 if u is None else u
-            return z if only is None else only
-        return (1 - self.tau) * u + self.tau * x0
+        """The stochastic branch's estimate; without that branch the deterministic one's."""
+        if self.recipe == "paper" and self.output == "z":
+            return z
+        final = u if x0 is None else x0
+        return z if final is None else final
