@@ -186,6 +186,14 @@ def test_load_into_copies():
     assert torch.equal(net(torch.ones(1, 3)), torch.tensor([[4.0, 5.0]]))
 
 
+def test_load_into_a_network_without_storage():
+    with torch.device("meta"):
+        net = nn.Linear(3, 2).requires_grad_(False)
+    load_into(net, {"weight": torch.ones(2, 3, dtype=torch.float16), "bias": torch.tensor([1.0, 2.0])}, "f")
+    assert net.weight.dtype == torch.float32 and not net.weight.requires_grad
+    assert torch.equal(net(torch.ones(1, 3)), torch.tensor([[4.0, 5.0]]))
+
+
 GOOD = {"weight": torch.ones(2, 3), "bias": torch.ones(2)}
 
 

@@ -53,6 +53,8 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
 def load_into(net: nn.Module, tensors: Mapping[str, Tensor], path: str | Path) -> None:
     """Copy ``tensors`` into ``net``, which must have exactly these names and shapes; ``path`` is for the message.
 
+    A network on the meta device takes the tensors themselves, in its dtypes, and is then on the CPU.
+
     Raises `BadInput` that names the first offending tensor, its shape, the expected one and, where it can be told,
     what kind of network the file holds.
     """
@@ -73,7 +75,10 @@ def load_into(net: nn.Module, tensors: Mapping[str, Tensor], path: str | Path) -
             )
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise BadInput(f"{path}: the tensor '{name}' holds numbers that are not finite; the file is damaged.")
-    net.load_state_dict(dict(tensors))
+    if any(own.is_meta for own in expected.values()):
+        net.load_state_dict({name: tensor.to(expected[name].dtype) for name, tensor in tensors.items()}, assign=True)
+    else:
+        net.load_state_dict(dict(tensors))
 
 
 def fingerprint(path: str | Path) -> str:
