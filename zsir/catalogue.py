@@ -39,6 +39,7 @@ PRIORS = Registry(
     group="zsir.priors",
     builtin={
         "photo": Entry("zsir.priors.photo:photo", "embedded denoiser for photographs, any size, colour"),
+        "adm": Entry("zsir.priors.adm:adm", "guided-diffusion (ADM) network or consistency model from its .pt file"),
         "gaussian": Entry("zsir.priors.exact:power_law", "exact Gaussian prior with a 1/f spectrum (Wiener)"),
         "mixture": Entry("zsir.priors.exact:flat_mixture", "exact mixture of flat pictures, an oracle for tests"),
     },

@@ -28,6 +28,12 @@ BIBTEX: dict[str, str] = {
   booktitle = {International Conference on Machine Learning (ICML)},
   year      = {2023}
 }""",
+    "adm": """@inproceedings{dhariwal2021adm,
+  title     = {Diffusion Models Beat {GANs} on Image Synthesis},
+  author    = {Dhariwal, Prafulla and Nichol, Alex},
+  booktitle = {Advances in Neural Information Processing Systems (NeurIPS)},
+  year      = {2021}
+}""",
     "ddpm": """@inproceedings{ho2020ddpm,
   title     = {Denoising Diffusion Probabilistic Models},
   author    = {Ho, Jonathan and Jain, Ajay and Abbeel, Pieter},
