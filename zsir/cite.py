@@ -46,6 +46,25 @@ BIBTEX: dict[str, str] = {
   booktitle = {International Conference on Learning Representations (ICLR)},
   year      = {2022}
 }""",
+    "zerosnr": """@inproceedings{lin2024zerosnr,
+  title     = {Common Diffusion Noise Schedules and Sample Steps are Flawed},
+  author    = {Lin, Shanchuan and Liu, Bingchen and Li, Jiashi and Yang, Xiao},
+  booktitle = {IEEE/CVF Winter Conference on Applications of Computer Vision (WACV)},
+  year      = {2024}
+}""",
+    "scoresde": """@inproceedings{song2021scoresde,
+  title     = {Score-Based Generative Modeling through Stochastic Differential Equations},
+  author    = {Song, Yang and Sohl-Dickstein, Jascha and Kingma, Diederik P. and Kumar, Abhishek and Ermon, Stefano
+               and Poole, Ben},
+  booktitle = {International Conference on Learning Representations (ICLR)},
+  year      = {2021}
+}""",
+    "flow": """@inproceedings{lipman2023flow,
+  title     = {Flow Matching for Generative Modeling},
+  author    = {Lipman, Yaron and Chen, Ricky T. Q. and Ben-Hamu, Heli and Nickel, Maximilian and Le, Matt},
+  booktitle = {International Conference on Learning Representations (ICLR)},
+  year      = {2023}
+}""",
     "irsde": """@inproceedings{luo2023irsde,
   title     = {Image Restoration with Mean-Reverting Stochastic Differential Equations},
   author    = {Luo, Ziwei and Gustafsson, Fredrik K. and
