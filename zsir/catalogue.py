@@ -5,6 +5,7 @@ One line per name: what it names (imported when first used) and what it is.
 
 from __future__ import annotations
 
+from zsir.cards import cards
 from zsir.registry import Entry, Registry
 
 OPERATORS = Registry(
@@ -40,6 +41,9 @@ PRIORS = Registry(
     builtin={
         "photo": Entry("zsir.priors.photo:photo", "embedded denoiser for photographs, any size, colour"),
         "adm": Entry("zsir.priors.adm:adm", "guided-diffusion (ADM) network or consistency model from its .pt file"),
+        **{name: Entry(f"zsir.priors.hub:{name}", card.summary) for name, card in cards().items()},
+        "hub": Entry("zsir.priors.hub:hub", "any diffusers U-Net on the Hugging Face hub, by its id"),
+        "folder": Entry("zsir.priors.hub:folder", "any diffusers U-Net in a folder of the hub's layout"),
         "gaussian": Entry("zsir.priors.exact:power_law", "exact Gaussian prior with a 1/f spectrum (Wiener)"),
         "mixture": Entry("zsir.priors.exact:flat_mixture", "exact mixture of flat pictures, an oracle for tests"),
     },
