@@ -46,6 +46,19 @@ BIBTEX: dict[str, str] = {
   booktitle = {International Conference on Learning Representations (ICLR)},
   year      = {2022}
 }""",
+    "latino": """@inproceedings{spagnoletti2025latino,
+  title     = {{LATINO-PRO}: {LAtent} {consisTency} {INverse} {sOlver} with {PRompt} Optimization},
+  author    = {Spagnoletti, Alessio and Prost, Jean and Almansa, Andr{\\'e}s and Papadakis, Nicolas
+               and Pereyra, Marcelo},
+  booktitle = {IEEE/CVF International Conference on Computer Vision (ICCV)},
+  year      = {2025}
+}""",
+    "lcm": """@misc{luo2023lcm,
+  title  = {Latent Consistency Models: Synthesizing High-Resolution Images with Few-Step Inference},
+  author = {Luo, Simian and Tan, Yiqin and Huang, Longbo and Li, Jian and Zhao, Hang},
+  year   = {2023},
+  note   = {arXiv:2310.04378}
+}""",
     "zerosnr": """@inproceedings{lin2024zerosnr,
   title     = {Common Diffusion Noise Schedules and Sample Steps are Flawed},
   author    = {Lin, Shanchuan and Liu, Bingchen and Li, Jiashi and Yang, Xiao},

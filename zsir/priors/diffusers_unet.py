@@ -73,9 +73,7 @@ def load_folder(path: str | Path, name: str = "folder", label: int = -1) -> Netw
     config, reading = read_json(layout.config), read_scheduler(read_json(layout.scheduler), str(layout.scheduler))
     net = _empty(config, layout.config)
     classes = _classes(config, layout.config, name, label)
-    load_into(net, _renamed(read_tensors(layout.weights)), layout.weights)
-    if any(buffer.is_meta for buffer in net.buffers()):
-        raise BadInput(f"{layout.config}: this network has layers with constants that zsir cannot restore.")
+    fill(net, layout.weights)
     wrapped = UNetAdapter(
         net,
         1 << (len(config["down_block_types"]) - 1),
@@ -103,7 +101,15 @@ def find(folder: Path) -> Layout:
         raise BadInput(f"The folder {folder} {what}.")
     for part in ("vae", "vqvae", "movq", "transformer", "prior"):
         if (folder / part).is_dir():
-            raise Incompatible(f"{folder} holds a pipeline with a '{part}': not a network of pixels, which zsir needs.")
+            raise Incompatible(
+                f"{folder} holds a pipeline with a '{part}': not a network of pixels; for Stable Diffusion and "
+                "its like see 'zsir describe latent'."
+            )
+    return layout_of(folder)
+
+
+def layout_of(folder: Path) -> Layout:
+    """The files of the U-Net in ``folder``, whatever else it holds; raises `BadInput` that names the missing one."""
     home = folder / "unet" if (folder / "unet").is_dir() else folder
     config = home / "config.json"
     if not config.is_file():
@@ -112,12 +118,17 @@ def find(folder: Path) -> Layout:
     scheduler = next((p for p in (place / "scheduler_config.json" for place in places) if p.is_file()), None)
     if scheduler is None:
         raise BadInput(f"{folder} lacks scheduler/scheduler_config.json, which tells what the network predicts.")
+    return Layout(config, weights_in(home), scheduler)
+
+
+def weights_in(home: Path) -> Path:
+    """The file with a network's weights in its folder; raises `BadInput`."""
     weights = next((home / name for name in WEIGHTS if (home / name).is_file()), None)
     if weights is None:
         if any((home / f"{name}.index.json").is_file() for name in WEIGHTS):
             raise BadInput(f"The weights in {home} are split into several files; save the model in one file.")
         raise BadInput(f"{home} lacks the weights, {WEIGHTS[0]} (or .bin).")
-    return Layout(config, weights, scheduler)
+    return weights
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -133,31 +144,48 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def _empty(config: dict[str, Any], path: Path) -> nn.Module:
     """A `UNet2DModel` of this configuration without weights, on the meta device."""
-    kind = config.get("_class_name", "UNet2DModel")
-    if kind != "UNet2DModel":
-        why = " (conditioned on text: a latent model's network)" if kind == "UNet2DConditionModel" else ""
-        raise BadInput(f"{path} describes a {kind}{why}; zsir reads UNet2DModel.")
-    try:
-        from diffusers import UNet2DModel, __version__
-    except ImportError:
-        raise Incompatible("This prior needs the package diffusers; install it with: pip install 'zsir[hub]'") from None
-    known = inspect.signature(UNet2DModel.__init__).parameters
-    strange = [key for key, value in config.items() if key not in known and key[:1] != "_" and value]
-    if strange:
-        raise BadInput(f"{path}: diffusers {__version__} does not know the field '{strange[0]}'; a newer one may.")
-    for key, kinds in (("down_block_types", list), ("block_out_channels", list), ("in_channels", int)):
-        if not isinstance(config.get(key), kinds):
-            raise BadInput(f"{path} lacks the field '{key}', or it is not of type {kinds.__name__}.")
+    net = build("UNet2DModel", config, path)
+    for key, kind in (("down_block_types", list), ("block_out_channels", list), ("in_channels", int)):
+        if not isinstance(config.get(key), kind):
+            raise BadInput(f"{path} lacks the field '{key}', or it is not of type {kind.__name__}.")
     if config.get("out_channels", config["in_channels"]) < config["in_channels"]:
         raise BadInput(f"{path}: fewer channels come out of this network than go in; it is conditioned on a picture.")
+    return net
+
+
+def build(kind: str, config: dict[str, Any], path: Path) -> nn.Module:
+    """A network of diffusers' class ``kind`` without weights, on the meta device; ``path`` is for the messages.
+
+    Raises `BadInput` for a configuration of another class or of none, `Incompatible` where diffusers is missing.
+    """
+    found = config.get("_class_name", kind)
+    if found != kind:
+        why = " (conditioned on text: a latent model's network)" if found == "UNet2DConditionModel" else ""
+        raise BadInput(f"{path} describes a {found}{why}; zsir reads {kind} here.")
+    try:
+        import diffusers
+    except ImportError:
+        raise Incompatible("This prior needs the package diffusers; install it with: pip install 'zsir[hub]'") from None
+    network: Any = getattr(diffusers, kind)
+    known = inspect.signature(network.__init__).parameters
+    strange = [key for key, value in config.items() if key not in known and key[:1] != "_" and value]
+    if strange:
+        version = diffusers.__version__
+        raise BadInput(f"{path}: diffusers {version} does not know the field '{strange[0]}'; a newer one may.")
     try:
         with torch.device("meta"):
-            net: nn.Module = UNet2DModel(**{key: value for key, value in config.items() if key in known})
+            net: nn.Module = network(**{key: value for key, value in config.items() if key in known})
     except (ValueError, TypeError, AttributeError, IndexError, RuntimeError, NotImplementedError) as error:
-        raise BadInput(
-            f"{path} describes no network that diffusers can build ({' '.join(str(error).split())[:200]})."
-        ) from None
+        text = " ".join(str(error).split())[:200]
+        raise BadInput(f"{path} describes no network that diffusers can build ({text}).") from None
     return net.eval().requires_grad_(False)
+
+
+def fill(net: nn.Module, weights: Path) -> None:
+    """Load a file of weights into a network of `build`, in float32; raises `BadInput`."""
+    load_into(net, _renamed(read_tensors(weights)), weights)
+    if any(buffer.is_meta for buffer in net.buffers()):
+        raise BadInput(f"{weights}: this network has layers with constants that zsir cannot restore.")
 
 
 def _classes(config: dict[str, Any], path: Path, name: str, label: int) -> int:
