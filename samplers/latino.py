@@ -5,8 +5,8 @@ Source: Spagnoletti et al. 2025 [latino], an implicit Langevin step in two halve
     u_k = D(x_{k-1}, sigma_k)                                                  prior: encode, noise, denoise, decode
     x_k = argmin_x ||A x - y||^2/(2 noise_std^2) + ||x - u_k||^2/(2 delta_k)   data
 
-The result is the last x, which fits the data. The levels and the weights delta_k = sigma_k^2/lam (DPIR's rule) are ours,
-not the paper's settings.
+The result is the last x, which fits the data. The levels and the weights delta_k = sigma_k^2/lam, by DPIR's rule, are
+ours, not the paper's settings.
 """
 
 from __future__ import annotations

@@ -250,6 +250,10 @@ WRONG: dict[str, tuple[Callable[[Path], object], str]] = {
     "predicts": (lambda f: edit(f, SCHEDULER, prediction_type="noise"), "'prediction_type' is 'noise'; zsir knows eps"),
     "betas": (lambda f: edit(f, SCHEDULER, beta_schedule="laplace"), "The table of betas 'laplace' is not linear"),
     "number": (lambda f: edit(f, SCHEDULER, beta_end="much"), "'beta_end' is 'much'; a positive number is needed"),
+    "kind of number": (lambda f: edit(f, SCHEDULER, prediction_type=["epsilon"]), "zsir knows epsilon"),
+    "steps": (lambda f: edit(f, SCHEDULER, num_train_timesteps=10**12), r"it must lie in 2 \.\.\. 100000"),
+    "groups": (lambda f: edit(f, UNET, norm_num_groups=0), "no network that diffusers can build"),
+    "classes": (lambda f: edit(f, UNET, num_class_embeds=True), "no network that diffusers can build"),
     "table": (lambda f: edit(f, SCHEDULER, trained_betas=[0.1, 1.5]), "do not give a falling table"),
     "mismatch": (
         lambda f: edit(f, UNET, block_out_channels=[8, 24]),

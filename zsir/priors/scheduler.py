@@ -70,10 +70,17 @@ class Config:
             raise BadInput(f"{self.where}: '{name}' is {value!r}; a positive number is needed.")
         return float(value)
 
+    def steps(self, least: int = 2, most: int = 100_000) -> int:
+        """The number of times that the network was trained with; raises `BadInput`."""
+        value = self.number("num_train_timesteps", 1000)
+        if not least <= value <= most:
+            raise BadInput(f"{self.where}: 'num_train_timesteps' is {value:g}; it must lie in {least} ... {most}.")
+        return int(value)
+
     def text(self, name: str, default: str, choices: Mapping[str, Any]) -> Any:
         """The value of ``choices`` for one of its names; raises `BadInput`."""
         value = self.fields.get(name) or default
-        if value not in choices:
+        if not isinstance(value, str) or value not in choices:
             raise BadInput(f"{self.where}: '{name}' is {value!r}; zsir knows {', '.join(choices)}.")
         return choices[value]
 
@@ -111,9 +118,7 @@ def _rising(low: float, high: float, where: str) -> tuple[float, float]:
 
 def _flow(config: Config) -> Reading:
     """Times 1/N ... (N - 1)/N: at t = 1 there is noise only, a level that no state has."""
-    steps = int(config.number("num_train_timesteps", 1000))
-    if steps < 3:
-        raise BadInput(f"{config.where}: 'num_train_timesteps' is {steps}; a flow needs at least 3.")
+    steps = config.steps(least=3)
     low, high = (float(flow_level(t)) for t in np.array([1, steps - 1]) / steps)
     return Reading(FlowEstimate(float(steps)), (low, high))
 
@@ -133,7 +138,7 @@ def _variance_preserving(config: Config, schedule: str, start: float, end: float
         name = str(fields.get("beta_schedule") or schedule)
         first, last = config.number("beta_start", start), config.number("beta_end", end)
         try:
-            bar = alphas_bar(name, int(config.number("num_train_timesteps", 1000)), first, last)
+            bar = alphas_bar(name, config.steps(), first, last)
         except BadSpec as error:
             raise BadInput(f"{where}: {error}") from None
     if fields.get("rescale_betas_zero_snr"):
