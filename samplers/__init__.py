@@ -22,6 +22,7 @@ from zsir.samplers.gibbs import Gibbs
 from zsir.samplers.hqs import HQS
 from zsir.samplers.injected import Injected
 from zsir.samplers.irsde import IRSDE
+from zsir.samplers.latino import LATINO
 from zsir.samplers.mmps import MMPS
 from zsir.samplers.pigdm import PiGDM
 from zsir.samplers.pnp import ADMM, PGD, RED
@@ -40,6 +41,7 @@ __all__ = [
     "DPS",
     "HQS",
     "IRSDE",
+    "LATINO",
     "MMPS",
     "PGD",
     "RDMD",

@@ -5,6 +5,7 @@ One line per name: what it names (imported when first used) and what it is.
 
 from __future__ import annotations
 
+from zsir.cards import cards
 from zsir.registry import Entry, Registry
 
 OPERATORS = Registry(
@@ -39,6 +40,11 @@ PRIORS = Registry(
     group="zsir.priors",
     builtin={
         "photo": Entry("zsir.priors.photo:photo", "embedded denoiser for photographs, any size, colour"),
+        "adm": Entry("zsir.priors.adm:adm", "guided-diffusion (ADM) network or consistency model from its .pt file"),
+        **{name: Entry(f"zsir.priors.hub:{name}", card.summary) for name, card in cards().items()},
+        "hub": Entry("zsir.priors.hub:hub", "any diffusers U-Net on the Hugging Face hub, by its id"),
+        "folder": Entry("zsir.priors.hub:folder", "any diffusers U-Net in a folder of the hub's layout"),
+        "latent": Entry("zsir.priors.latent:latent", "Stable Diffusion or LCM: noise and denoise in latent space"),
         "gaussian": Entry("zsir.priors.exact:power_law", "exact Gaussian prior with a 1/f spectrum (Wiener)"),
         "mixture": Entry("zsir.priors.exact:flat_mixture", "exact mixture of flat pictures, an oracle for tests"),
     },
@@ -56,6 +62,7 @@ SAMPLERS = Registry(
         "admm": Entry("zsir.samplers.pnp:ADMM", "plug-and-play ADMM"),
         "red": Entry("zsir.samplers.pnp:RED", "regularisation by denoising, gradient form, no inverse needed"),
         "rdmd": Entry("zsir.samplers.rdmd:RDMD", "two regularisers, one knob from fidelity to texture"),
+        "latino": Entry("zsir.samplers.latino:LATINO", "for the prior latent: auto-encode with noise, then data"),
         "irsde": Entry("zsir.samplers.irsde:IRSDE", "IR-SDE posterior sampling, SDE and ODE"),
         "ddrm": Entry("zsir.samplers.ddrm:DDRM", "diffusion restoration mode by mode"),
         "ddnm": Entry("zsir.samplers.ddnm:DDNM", "range-null space decomposition, noise-free data"),

@@ -28,6 +28,12 @@ BIBTEX: dict[str, str] = {
   booktitle = {International Conference on Machine Learning (ICML)},
   year      = {2023}
 }""",
+    "adm": """@inproceedings{dhariwal2021adm,
+  title     = {Diffusion Models Beat {GANs} on Image Synthesis},
+  author    = {Dhariwal, Prafulla and Nichol, Alex},
+  booktitle = {Advances in Neural Information Processing Systems (NeurIPS)},
+  year      = {2021}
+}""",
     "ddpm": """@inproceedings{ho2020ddpm,
   title     = {Denoising Diffusion Probabilistic Models},
   author    = {Ho, Jonathan and Jain, Ajay and Abbeel, Pieter},
@@ -39,6 +45,38 @@ BIBTEX: dict[str, str] = {
   author    = {Salimans, Tim and Ho, Jonathan},
   booktitle = {International Conference on Learning Representations (ICLR)},
   year      = {2022}
+}""",
+    "latino": """@inproceedings{spagnoletti2025latino,
+  title     = {{LATINO-PRO}: {LAtent} {consisTency} {INverse} {sOlver} with {PRompt} Optimization},
+  author    = {Spagnoletti, Alessio and Prost, Jean and Almansa, Andr{\\'e}s and Papadakis, Nicolas
+               and Pereyra, Marcelo},
+  booktitle = {IEEE/CVF International Conference on Computer Vision (ICCV)},
+  year      = {2025}
+}""",
+    "lcm": """@misc{luo2023lcm,
+  title  = {Latent Consistency Models: Synthesizing High-Resolution Images with Few-Step Inference},
+  author = {Luo, Simian and Tan, Yiqin and Huang, Longbo and Li, Jian and Zhao, Hang},
+  year   = {2023},
+  note   = {arXiv:2310.04378}
+}""",
+    "zerosnr": """@inproceedings{lin2024zerosnr,
+  title     = {Common Diffusion Noise Schedules and Sample Steps are Flawed},
+  author    = {Lin, Shanchuan and Liu, Bingchen and Li, Jiashi and Yang, Xiao},
+  booktitle = {IEEE/CVF Winter Conference on Applications of Computer Vision (WACV)},
+  year      = {2024}
+}""",
+    "scoresde": """@inproceedings{song2021scoresde,
+  title     = {Score-Based Generative Modeling through Stochastic Differential Equations},
+  author    = {Song, Yang and Sohl-Dickstein, Jascha and Kingma, Diederik P. and Kumar, Abhishek and Ermon, Stefano
+               and Poole, Ben},
+  booktitle = {International Conference on Learning Representations (ICLR)},
+  year      = {2021}
+}""",
+    "flow": """@inproceedings{lipman2023flow,
+  title     = {Flow Matching for Generative Modeling},
+  author    = {Lipman, Yaron and Chen, Ricky T. Q. and Ben-Hamu, Heli and Nickel, Maximilian and Le, Matt},
+  booktitle = {International Conference on Learning Representations (ICLR)},
+  year      = {2023}
 }""",
     "irsde": """@inproceedings{luo2023irsde,
   title     = {Image Restoration with Mean-Reverting Stochastic Differential Equations},

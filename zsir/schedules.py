@@ -29,6 +29,37 @@ def ddpm_alphas_bar() -> np.ndarray:
     return np.asarray(np.cumprod(1 - np.linspace(1e-4, 0.02, 1000, dtype=np.float64)))
 
 
+def alphas_bar(schedule: str, steps: int = 1000, start: float = 1e-4, end: float = 0.02) -> np.ndarray:
+    """abar_0, ... of a table of betas by the name that diffusers gives it; raises `BadSpec` for another.
+
+    ``linear``: betas from ``start`` to ``end``; ``scaled_linear``: their square roots; ``sigmoid``: a logistic curve
+    between them; ``squaredcos_cap_v2``: abar = cos^2, betas at most 0.999, without start and end.
+    Source: Ho et al. 2020 [ddpm]; cosine: Nichol and Dhariwal 2021
+    """
+    if schedule == "linear":
+        betas = np.linspace(start, end, steps, dtype=np.float64)
+    elif schedule == "scaled_linear":
+        betas = np.linspace(start**0.5, end**0.5, steps, dtype=np.float64) ** 2
+    elif schedule == "sigmoid":
+        betas = start + (end - start) / (1 + np.exp(-np.linspace(-6, 6, steps, dtype=np.float64)))
+    elif schedule == "squaredcos_cap_v2":
+        angles = (np.arange(steps + 1) / steps + 0.008) / 1.008 * math.pi / 2
+        bar = np.cos(angles) ** 2
+        betas = np.minimum(1 - bar[1:] / bar[:-1], 0.999)
+    else:
+        raise BadSpec(f"The table of betas '{schedule}' is not linear, scaled_linear, sigmoid or squaredcos_cap_v2.")
+    return np.asarray(np.cumprod(1 - betas))
+
+
+def zero_terminal(bar: np.ndarray) -> np.ndarray:
+    """abar rescaled so that the last time has no signal at all, without that time, whose level is infinite.
+
+    Source: Lin et al. 2024 [zerosnr], algorithm 1
+    """
+    root = np.sqrt(bar)
+    return np.asarray(((root - root[-1]) * root[0] / (root[0] - root[-1]))[:-1] ** 2)
+
+
 @dataclass(frozen=True, eq=False)
 class TimeTable:
     """Noise levels of a model's integer times ``first, first + 1, ...``, rising and positive; between them the

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import click
 
+from zsir.cards import cards, on_this_machine
 from zsir.catalogue import OPERATORS, PRIORS, SAMPLERS
 from zsir.errors import UnknownName
 from zsir.registry import Registry
@@ -22,9 +23,17 @@ def list_names(kind: str | None) -> None:
     for place, name in enumerate(chosen):
         registry = KINDS[name]
         click.echo(("\n" if place else "") + f"{registry.kind.capitalize()}s")
-        rows = [(n, registry.summary(n)) for n in registry.names()]
+        rows = [(n, registry.summary(n) + (_place(n) if registry is PRIORS else "")) for n in registry.names()]
         rows += [(alias, f"short for {spec}") for alias, spec in registry.aliases.items()]
         _table(rows)
+
+
+def _place(prior: str) -> str:
+    """Where the weights of a prior with a card are."""
+    card = cards().get(prior)
+    if card is None:
+        return ""
+    return " (on this machine)" if on_this_machine(card.id) else f" (to download: {card.megabytes} MB)"
 
 
 @click.command()

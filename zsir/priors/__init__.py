@@ -5,16 +5,22 @@ from __future__ import annotations
 from typing import cast
 
 from zsir.catalogue import PRIORS
-from zsir.priors.consistency import consistency_estimate
-from zsir.priors.edm import edm_estimate
+from zsir.priors.consistency import ConsistencyEstimate, consistency_estimate
+from zsir.priors.diffusers_unet import load_folder
+from zsir.priors.edm import EDMEstimate, edm_estimate
 from zsir.priors.exact import Dense, Gaussian, Mixture, Stationary, flat_mixture, power_law
+from zsir.priors.flow import FlowEstimate
 from zsir.priors.network import NetworkPrior
 from zsir.priors.photo import photo
+from zsir.priors.score import score_estimate
 from zsir.priors.vp import VPEstimate
 from zsir.protocols import Prior
 
 __all__ = [
+    "ConsistencyEstimate",
     "Dense",
+    "EDMEstimate",
+    "FlowEstimate",
     "Gaussian",
     "Mixture",
     "NetworkPrior",
@@ -24,8 +30,10 @@ __all__ = [
     "edm_estimate",
     "flat_mixture",
     "load",
+    "load_folder",
     "photo",
     "power_law",
+    "score_estimate",
 ]
 
 

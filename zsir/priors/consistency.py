@@ -5,9 +5,13 @@ sigma_min = 0.002, and the network told 250 ln(sigma). Native units, pictures in
 
     f(x, s) = c_skip x + c_out F(c_in x, 250 ln s)
     c_skip = d^2/((s - s_min)^2 + d^2)    c_out = (s - s_min) d/sqrt(s^2 + d^2)    c_in = 1/sqrt(s^2 + d^2)
+
+Below s_min, where the model counts a picture as clean, f(x, s) = x.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 from torch import Tensor, nn
 
@@ -15,11 +19,24 @@ SIGMA_DATA = 0.5
 SIGMA_MIN = 0.002
 
 
+@dataclass(frozen=True)
+class ConsistencyEstimate:
+    """A parametrisation for `NetworkPrior`: f(x, s) above, with constants of one's own, in native units."""
+
+    sigma_data: float = SIGMA_DATA
+    sigma_min: float = SIGMA_MIN
+
+    def __call__(self, net: nn.Module, x: Tensor, s: Tensor, told: Tensor) -> Tensor:
+        """f(x, s) with the network told level ``told``; x (batch, c, h, w), levels (batch,) > 0."""
+        shape = (-1, 1, 1, 1)
+        total = s**2 + self.sigma_data**2
+        above = (s - self.sigma_min).clamp_min(0)
+        c_skip = self.sigma_data**2 / (above**2 + self.sigma_data**2)
+        c_out = above * self.sigma_data / total.sqrt()
+        raw: Tensor = net(x / total.sqrt().view(shape), 250 * (told + 1e-44).log())
+        return c_out.view(shape) * raw + c_skip.view(shape) * x
+
+
 def consistency_estimate(net: nn.Module, x: Tensor, s: Tensor, told: Tensor) -> Tensor:
-    """f(x, s) with the network told level ``told``; x (batch, c, h, w), levels (batch,) > 0, native units."""
-    shape = (-1, 1, 1, 1)
-    total = s**2 + SIGMA_DATA**2
-    c_skip = SIGMA_DATA**2 / ((s - SIGMA_MIN) ** 2 + SIGMA_DATA**2)
-    c_out = (s - SIGMA_MIN) * SIGMA_DATA / total.sqrt()
-    raw: Tensor = net(x / total.sqrt().view(shape), 250 * (told + 1e-44).log())
-    return c_out.view(shape) * raw + c_skip.view(shape) * x
+    """f(x, s) with the released checkpoints' constants; x (batch, c, h, w), levels (batch,) > 0, native units."""
+    return ConsistencyEstimate()(net, x, s, told)

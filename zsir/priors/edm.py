@@ -11,6 +11,8 @@ in native units: pictures in [-1, 1], s the noise standard deviation there.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -18,20 +20,35 @@ from torch import Tensor, nn
 SIGMA_DATA = 0.5
 
 
-def coefficients(s: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def coefficients(s: Tensor, sigma_data: float = SIGMA_DATA) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """(c_skip, c_out, c_in, c_noise) at native levels ``s`` (batch,); the first three of shape (batch, 1, 1, 1)."""
-    total = s**2 + SIGMA_DATA**2
-    c_skip, c_out, c_in = SIGMA_DATA**2 / total, s * SIGMA_DATA / total.sqrt(), 1 / total.sqrt()
+    total = s**2 + sigma_data**2
+    c_skip, c_out, c_in = sigma_data**2 / total, s * sigma_data / total.sqrt(), 1 / total.sqrt()
     shape = (-1, 1, 1, 1)
     return c_skip.view(shape), c_out.view(shape), c_in.view(shape), torch.log(s) / 4
+
+
+@dataclass(frozen=True)
+class EDMEstimate:
+    """A parametrisation for `NetworkPrior`: D(x, s) above, in native units.
+
+    ``predicts`` is ``F``, as in the paper, or ``v``, which is -F (networks that learned v in EDM's coordinates).
+    """
+
+    sigma_data: float = SIGMA_DATA
+    predicts: Literal["F", "v"] = "F"
+
+    def __call__(self, net: nn.Module, x: Tensor, s: Tensor, told: Tensor) -> Tensor:
+        """D(x, s), x (batch, c, h, w) and levels (batch,) > 0, with the network told level ``told``."""
+        c_skip, c_out, c_in, _ = coefficients(s, self.sigma_data)
+        raw: Tensor = net(c_in * x, torch.log(told) / 4)
+        return c_skip * x + (c_out if self.predicts == "F" else -c_out) * raw
 
 
 def edm_estimate(net: nn.Module, x: Tensor, s: Tensor, told: Tensor) -> Tensor:
     """Clean estimate D(x, s), x (batch, c, h, w) and levels (batch,) > 0 in native units, with the network told level
     ``told``; a parametrisation for `NetworkPrior`."""
-    c_skip, c_out, c_in, _ = coefficients(s)
-    raw: Tensor = net(c_in * x, torch.log(told) / 4)
-    return c_skip * x + c_out * raw
+    return EDMEstimate()(net, x, s, told)
 
 
 def loss(net: Callable[[Tensor, Tensor], Tensor], x0: Tensor, noise: Tensor, s: Tensor) -> Tensor:

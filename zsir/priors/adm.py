@@ -1,0 +1,102 @@
+"""ADM (guided-diffusion) networks and consistency models from their authors' ``.pt`` files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import torch
+from torch import Tensor, nn
+
+from zsir.errors import BadSpec
+from zsir.priors.adm_config import ADMSettings, read_config, settle
+from zsir.priors.adm_convert import build, convert_tensors
+from zsir.priors.adm_shape import ADMShape, infer
+from zsir.priors.checkpoint import fingerprint, load_into, read_tensors
+from zsir.priors.consistency import SIGMA_MIN, consistency_estimate
+from zsir.priors.edm import edm_estimate
+from zsir.priors.network import NetworkPrior, Parametrisation
+from zsir.priors.unet import pad_to_multiple
+from zsir.priors.vp import VPEstimate
+from zsir.registry import Option
+
+#: largest level of consistency models, pictures in [-1, 1]
+SIGMA_MAX = 80.0
+
+
+class ADMNet(nn.Module):
+    """``net(x, t)`` around a `UNet2DModel`: any size (padded by reflection), fixed class, no variance channels."""
+
+    def __init__(self, net: nn.Module, shape: ADMShape, label: int = -1, time_factor: float = 1.0) -> None:
+        super().__init__()
+        self.net, self.shape, self.label, self.time_factor = net, shape, label, time_factor
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        """x (batch, channels, height, width) in native units, t (batch,) the time input; output in the shape of x."""
+        height, width = x.shape[-2:]
+        padded = pad_to_multiple(x, 1 << (len(self.shape.widths) - 1))
+        labels = None
+        if self.shape.classes:
+            labels = torch.full((x.shape[0],), self.label, dtype=torch.long, device=x.device)
+        raw: Tensor = self.net(padded, t * self.time_factor, labels, return_dict=False)[0]
+        return raw[:, : x.shape[1], :height, :width]
+
+
+def adm(
+    path: Annotated[str, Option("the checkpoint: .pt of guided-diffusion or of the consistency models")],
+    config: Annotated[str, Option("JSON file with the published options; needed where shapes do not tell")] = "",
+    label: Annotated[int, Option("class that a class-conditional network is asked for")] = -1,
+    clip: Annotated[bool, Option("limit clean estimates to [0, 1], as published")] = True,
+) -> NetworkPrior:
+    """U-Net of guided-diffusion (noise predictor, learned variance ignored) or consistency model.
+
+    x0 = x - s eps(x/sqrt(1 + s^2), t(s)) for a diffusion model, f(x, s) of `zsir.priors.consistency` for a
+    consistency model, in [-1, 1] units inside. Which of the two it is, its attention layout and its head width follow
+    from the file for published checkpoints, else from the config; priors/README.md lists its fields. Needs the extra
+    ``hub``: pip install 'zsir[hub]'.
+    Source: Dhariwal and Nichol 2021 [adm]; Song et al. 2023 [consistency]
+    """
+    net, shape, settings = load_adm(path, config)
+    if shape.classes and not 0 <= label < shape.classes:
+        raise BadSpec(f"adm: this network is class-conditional; give label=0 ... {shape.classes - 1}.")
+    if label >= 0 and not shape.classes:
+        raise BadSpec(f"adm: label={label} was given, but this network knows no classes; leave label out.")
+    parametrise, (low, high), factor = _reading(settings)
+    wrapped = ADMNet(net, shape, label, factor).eval()
+    kind = "consistency" if settings.kind == "consistency" else "denoiser"
+    return NetworkPrior(
+        wrapped,
+        parametrise,
+        "adm",
+        shape.in_channels,
+        # levels of pictures in [-1, 1] are twice ours
+        (low / 2, high / 2),
+        kind,  # type: ignore[arg-type]  # a conditional expression of literals is a str to mypy
+        clip,
+        fingerprint(path),
+    )
+
+
+def load_adm(path: str | Path, config: str | Path = "") -> tuple[nn.Module, ADMShape, ADMSettings]:
+    """A checkpoint as `UNet2DModel` on the CPU in float32, with what was recognised and settled about it.
+
+    Raises `BadInput` for a file or config that cannot be used and `Incompatible` where diffusers is missing.
+    """
+    tensors = read_tensors(path)
+    shape = infer(tensors, path)
+    settings = settle(shape, read_config(config) if config else {}, path)
+    net = build(shape, settings)
+    load_into(net, convert_tensors(tensors, shape, settings, str(path)), path)
+    return net, shape, settings
+
+
+def _reading(settings: ADMSettings) -> tuple[Parametrisation, tuple[float, float], float]:
+    """Parametrisation, levels in native units and the factor of the network's time input."""
+    if settings.kind == "consistency":
+        return consistency_estimate, (SIGMA_MIN, SIGMA_MAX), 1.0
+    if settings.kind == "edm":
+        # told 250 ln(sigma), a thousand times what EDM's own networks are told
+        return edm_estimate, (SIGMA_MIN, SIGMA_MAX), 1000.0
+    table = settings.table
+    ends = float(table.levels[0]), float(table.levels[-1])
+    return VPEstimate("x0" if settings.predict_xstart else "eps", table), ends, settings.time_factor

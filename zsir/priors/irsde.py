@@ -1,0 +1,118 @@
+"""IR-SDE networks as denoisers: the network knows the degraded picture mu and predicts the noise in x_t.
+
+In the VE view ``u = x0 + sigma n`` of `zsir.schedules.IRSDESchedule`:
+
+    x_t = mu + m_t (u - mu)        m_t = 1/sqrt(1 + (sigma/lambda)^2)
+    x0  = u - sigma eps            eps = net(x_t, mu, t)
+
+The networks are trained so that one Euler-Maruyama step from x_t lands on the median of x_{t-1}. Their eps is
+therefore a biased read-out of x0, at t = T by as much as the picture's range. Read out as trained, by that very step
+(h = theta_t dt, q = 1 - m_t^2, and c1, c2 of the posterior's mean c1 (x_t - mu) + c2 (x0 - mu)):
+
+    mu + c1 (x_t - mu) + c2 (x0 - mu) = x_t + h (x_t - mu) - 2 lambda h eps/sqrt(q)
+    x0 = u - q (e^h - 1 - h)/(2 sinh h) (u - mu) - sigma h/sinh(h) eps
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from zsir.errors import Incompatible, ShapeError
+from zsir.schedules import IRSDESchedule
+
+#: (x_t, mu, t) -> eps; pictures (1 or batch, channels, height, width) in [0, 1], times (batch,)
+NoiseNet = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class IRSDEPrior:
+    """E[x0 | x0 + sigma n, mu] by a network trained for IR-SDE, of one kind of degradation.
+
+    ``mu`` (batch or 1, channels, height, width) in [0, 1] is the degraded picture in the size of x; `conditioned_on`
+    gives it where it is None. ``debias`` reads x0 out by the step that the network was trained for, else by
+    ``u - sigma eps``. The network is told ``t * time_scale``, t being the (fractional) index of ``schedule``.
+    Source: Luo et al. 2023 [irsde]; read-out derived from the training loss of the code released with it
+    """
+
+    net: NoiseNet = field(repr=False)
+    schedule: IRSDESchedule = field(default_factory=IRSDESchedule)
+    mu: Tensor | None = field(default=None, repr=False)
+    debias: bool = True
+    time_scale: float = 1.0
+    name: str = "irsde"
+    fingerprint: str = field(default="", repr=False)
+    channels: int = 3
+    kind: Literal["denoiser", "consistency"] = "denoiser"
+
+    @property
+    def sigma_range(self) -> tuple[float, float]:
+        """Levels of the schedule's times 1 and T, on the [0, 1] scale."""
+        return float(self.schedule.sigma[1]), float(self.schedule.sigma[-1])
+
+    def conditioned_on(self, mu: Tensor) -> IRSDEPrior:
+        """The same network for the degraded pictures ``mu`` (batch or 1, channels, height, width) in [0, 1]."""
+        return dataclasses.replace(self, mu=mu)
+
+    def denoise(self, x: Tensor, sigma: Tensor, *, net_sigma: Tensor | None = None) -> Tensor:
+        """Clean estimate of ``x = x0 + sigma n`` (batch, channels, height, width) at levels sigma (batch,).
+
+        Raises `Incompatible` if there is no ``mu`` and `ShapeError` if it has another size.
+        """
+        mu = self._mean_for(x)
+        _follow(self.net, x)
+        if x.is_cuda:
+            with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
+                return self._estimate(x, mu, sigma, net_sigma)
+        told = sigma if net_sigma is None else net_sigma
+        pieces = zip(x.split(1), mu.split(1), sigma.split(1), told.split(1), strict=True)
+        return torch.cat([self._estimate(*piece) for piece in pieces])
+
+    def _mean_for(self, x: Tensor) -> Tensor:
+        if self.mu is None:
+            raise Incompatible(
+                f"The prior '{self.name}' is conditional on the degraded picture: use it with the sampler 'irsde', or "
+                "give that picture with prior.conditioned_on(mu)."
+            )
+        if self.mu.shape[1:] != x.shape[1:] or self.mu.shape[0] not in (1, x.shape[0]):
+            raise ShapeError(
+                f"The degraded picture mu has shape {tuple(self.mu.shape)}, the picture to denoise {tuple(x.shape)}; "
+                "enlarge mu to the size of the result first."
+            )
+        return self.mu.to(x).expand_as(x)
+
+    def _estimate(self, u: Tensor, mu: Tensor, sigma: Tensor, net_sigma: Tensor | None) -> Tensor:
+        dtype = _dtype_of(self.net, u)
+        ratio = sigma.double() / self.schedule.max_sigma
+        time = self.schedule.table.time(sigma if net_sigma is None else net_sigma)
+        m = (1 + ratio**2).rsqrt().to(u).view(-1, 1, 1, 1)
+        x_t = mu + m * (u - mu)
+        eps = self.net(x_t.to(dtype), mu.to(dtype), (time * self.time_scale).to(dtype)).to(u.dtype)
+        if not self.debias:
+            return u - sigma.to(u).view(-1, 1, 1, 1) * eps
+        h, q = self._step_size(time), ratio**2 / (1 + ratio**2)
+        shrink = q * (torch.expm1(h) - h) / (2 * torch.sinh(h))
+        weight = sigma * h / torch.sinh(h)
+        return u - shrink.to(u).view(-1, 1, 1, 1) * (u - mu) - weight.to(u).view(-1, 1, 1, 1) * eps
+
+    def _step_size(self, time: Tensor) -> Tensor:
+        """theta_t dt at (fractional) times in [1, T]."""
+        table = torch.from_numpy(self.schedule.h).to(time.device)
+        lower = time.floor().clamp(1, max(self.schedule.steps - 1, 1)).long()
+        return torch.lerp(table[lower], table[(lower + 1).clamp_max(self.schedule.steps)], time - lower)
+
+
+def _follow(net: NoiseNet, x: Tensor) -> None:
+    """Move a network, where it is one and not a function, to the device of x."""
+    if isinstance(net, nn.Module) and any(parameter.device != x.device for parameter in net.parameters()):
+        net.to(x.device)
+
+
+def _dtype_of(net: NoiseNet, x: Tensor) -> torch.dtype:
+    parameter = next(net.parameters(), None) if isinstance(net, nn.Module) else None
+    return x.dtype if parameter is None else parameter.dtype
