@@ -313,6 +313,7 @@ PRIORS = Registry(
     builtin={
         "photo": Entry("zsir.priors.photo:photo", "embedded denoiser for photographs, any size, colour"),
         "adm": Entry("zsir.priors.adm:adm", "guided-diffusion (ADM) network or consistency model from its .pt file"),
+        "irsde": Entry("zsir.priors.irsde:irsde", "IR-SDE or Refusion network for one degradation, from its .pth file"),
         "gaussian": Entry("zsir.priors.exact:power_law", "exact Gaussian prior with a 1/f spectrum (Wiener)"),
         "mixture": Entry("zsir.priors.exact:flat_mixture", "exact mixture of flat pictures, an oracle for tests"),
     },
