@@ -7,6 +7,7 @@ from typing import cast
 from zsir.priors.consistency import consistency_estimate
 from zsir.priors.edm import edm_estimate
 from zsir.priors.exact import Dense, Gaussian, Mixture, Stationary, flat_mixture, power_law
+from zsir.priors.irsde import IRSDEPrior
 from zsir.priors.network import NetworkPrior
 from zsir.priors.photo import photo
 from zsir.priors.vp import VPEstimate
@@ -16,6 +17,7 @@ from zsir.registry import PRIORS
 __all__ = [
     "Dense",
     "Gaussian",
+    "IRSDEPrior",
     "Mixture",
     "NetworkPrior",
     "Stationary",
