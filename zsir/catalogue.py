@@ -45,6 +45,7 @@ PRIORS = Registry(
         "hub": Entry("zsir.priors.hub:hub", "any diffusers U-Net on the Hugging Face hub, by its id"),
         "folder": Entry("zsir.priors.hub:folder", "any diffusers U-Net in a folder of the hub's layout"),
         "latent": Entry("zsir.priors.latent:latent", "Stable Diffusion or LCM: noise and denoise in latent space"),
+        "irsde-net": Entry("zsir.priors.irsde:irsde", "IR-SDE or Refusion network for one degradation, from its file"),
         "gaussian": Entry("zsir.priors.exact:power_law", "exact Gaussian prior with a 1/f spectrum (Wiener)"),
         "mixture": Entry("zsir.priors.exact:flat_mixture", "exact mixture of flat pictures, an oracle for tests"),
     },

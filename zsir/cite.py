@@ -201,6 +201,12 @@ BIBTEX: dict[str, str] = {
   journal = {IEEE Signal Processing Letters},
   year    = {2017}
 }""",
+    "refusion": """@inproceedings{luo2023refusion,
+  title     = {Refusion: Enabling Large-Size Realistic Image Restoration with Latent-Space Diffusion Models},
+  author    = {Luo, Ziwei and Gustafsson, Fredrik K. and Zhao, Zheng and Sj{\\"o}lund, Jens and Sch{\\"o}n, Thomas B.},
+  booktitle = {IEEE/CVF Conference on Computer Vision and Pattern Recognition (CVPR) Workshops},
+  year      = {2023}
+}""",
     "keys": """@article{keys1981cubic,
   title   = {Cubic Convolution Interpolation for Digital Image Processing},
   author  = {Keys, Robert G.},

@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import sys
 
 import numpy as np
 import pytest
 import torch
 
 from tests.nets.adm_reference import ADM, Plan, randomised
-from zsir.errors import BadInput, BadSpec
+from zsir.errors import BadInput, BadSpec, Incompatible
 from zsir.priors import load
 from zsir.priors.adm import adm, load_adm
 from zsir.priors.adm_config import published, settle
@@ -193,6 +194,13 @@ def test_unreadable_configs(saved, tmp_path):
         (tmp_path / "bad.json").write_text(text, encoding="latin-1")
         with pytest.raises(BadInput, match=sentence):
             adm(path, str(tmp_path / "bad.json"))
+
+
+def test_without_diffusers_it_names_the_extra(saved, monkeypatch):
+    _, path, config = saved(Plan(head_width=16))
+    monkeypatch.setitem(sys.modules, "diffusers", None)
+    with pytest.raises(Incompatible, match=r"pip install 'zsir\[hub\]'"):
+        adm(path, config)
 
 
 def damaged(change):

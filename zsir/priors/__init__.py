@@ -10,6 +10,7 @@ from zsir.priors.diffusers_unet import load_folder
 from zsir.priors.edm import EDMEstimate, edm_estimate
 from zsir.priors.exact import Dense, Gaussian, Mixture, Stationary, flat_mixture, power_law
 from zsir.priors.flow import FlowEstimate
+from zsir.priors.irsde import IRSDEPrior
 from zsir.priors.network import NetworkPrior
 from zsir.priors.photo import photo
 from zsir.priors.score import score_estimate
@@ -22,6 +23,7 @@ __all__ = [
     "EDMEstimate",
     "FlowEstimate",
     "Gaussian",
+    "IRSDEPrior",
     "Mixture",
     "NetworkPrior",
     "Stationary",

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from zsir.errors import BadSpec
 from zsir.priors.adm_config import ADMSettings, read_config, settle
 from zsir.priors.adm_convert import build, convert_tensors
+from zsir.priors.adm_files import SIGMA_MAX, WEIGHTS, read_notes
 from zsir.priors.adm_shape import ADMShape, infer
 from zsir.priors.checkpoint import fingerprint, load_into, read_tensors
 from zsir.priors.consistency import SIGMA_MIN, consistency_estimate
@@ -19,9 +20,6 @@ from zsir.priors.network import NetworkPrior, Parametrisation
 from zsir.priors.unet import pad_to_multiple
 from zsir.priors.vp import VPEstimate
 from zsir.registry import Option
-
-#: largest level of consistency models, pictures in [-1, 1]
-SIGMA_MAX = 80.0
 
 
 class ADMNet(nn.Module):
@@ -43,7 +41,7 @@ class ADMNet(nn.Module):
 
 
 def adm(
-    path: Annotated[str, Option("the checkpoint: .pt of guided-diffusion or of the consistency models")],
+    path: Annotated[str, Option("the authors' .pt file, or what 'zsir convert' made of it (a file or folder)")],
     config: Annotated[str, Option("JSON file with the published options; needed where shapes do not tell")] = "",
     label: Annotated[int, Option("class that a class-conditional network is asked for")] = -1,
     clip: Annotated[bool, Option("limit clean estimates to [0, 1], as published")] = True,
@@ -73,20 +71,29 @@ def adm(
         (low / 2, high / 2),
         kind,  # type: ignore[arg-type]  # a conditional expression of literals is a str to mypy
         clip,
-        fingerprint(path),
+        fingerprint(Path(path) / WEIGHTS if Path(path).is_dir() else path),
     )
 
 
 def load_adm(path: str | Path, config: str | Path = "") -> tuple[nn.Module, ADMShape, ADMSettings]:
-    """A checkpoint as `UNet2DModel` on the CPU in float32, with what was recognised and settled about it.
+    """A checkpoint, converted or not, as `UNet2DModel` on the CPU in float32, with its shape and settings.
 
     Raises `BadInput` for a file or config that cannot be used and `Incompatible` where diffusers is missing.
     """
-    tensors = read_tensors(path)
-    shape = infer(tensors, path)
-    settings = settle(shape, read_config(config) if config else {}, path)
+    file = Path(path)
+    file = file / WEIGHTS if (file / WEIGHTS).is_file() else file
+    converted = read_notes(file)
+    tensors = read_tensors(file)
+    if converted:
+        if config:
+            raise BadSpec(f"{path} was converted already and says all that a config would; leave the config out.")
+        shape, settings = converted
+    else:
+        shape = infer(tensors, path)
+        settings = settle(shape, read_config(config) if config else {}, path)
+        tensors = convert_tensors(tensors, shape, settings, str(path))
     net = build(shape, settings)
-    load_into(net, convert_tensors(tensors, shape, settings, str(path)), path)
+    load_into(net, tensors, path)
     return net, shape, settings
 
 

@@ -18,12 +18,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal, cast
 
 import torch
 from torch import Tensor, nn
 
-from zsir.errors import Incompatible, ShapeError
+from zsir.errors import BadSpec, Incompatible, ShapeError
+from zsir.priors.checkpoint import fingerprint, read_tensors
+from zsir.registry import Option
 from zsir.schedules import IRSDESchedule
 
 #: (x_t, mu, t) -> eps; pictures (1 or batch, channels, height, width) in [0, 1], times (batch,)
@@ -45,7 +47,7 @@ class IRSDEPrior:
     mu: Tensor | None = field(default=None, repr=False)
     debias: bool = True
     time_scale: float = 1.0
-    name: str = "irsde"
+    name: str = "irsde-net"
     fingerprint: str = field(default="", repr=False)
     channels: int = 3
     kind: Literal["denoiser", "consistency"] = "denoiser"
@@ -105,6 +107,44 @@ class IRSDEPrior:
         table = torch.from_numpy(self.schedule.h).to(time.device)
         lower = time.floor().clamp(1, max(self.schedule.steps - 1, 1)).long()
         return torch.lerp(table[lower], table[(lower + 1).clamp_max(self.schedule.steps)], time - lower)
+
+
+def irsde(
+    path: Annotated[str, Option("the released checkpoint, .pth or .safetensors")],
+    max_sigma: Annotated[
+        float | None, Option("lambda that it was trained with, e.g. 10/255; 50/255 where left out for a NAFNet")
+    ] = None,
+    schedule: Annotated[
+        str, Option("speeds of the SDE it was trained with", choices=("cosine", "linear", "constant"))
+    ] = "cosine",
+    eps: Annotated[float, Option("share of x0 - mu that is left at the end, as trained")] = 0.005,
+    steps: Annotated[int, Option("number of times it was trained with")] = 100,
+    debias: Annotated[bool, Option("read x0 out by the step that the network was trained for")] = True,
+) -> IRSDEPrior:
+    """Network of IR-SDE or Refusion for one kind of degradation; it must be given the degraded picture mu.
+
+    x0 = u - sigma eps(mu + m (u - mu), mu, t) with the bias of its training loss taken out; see
+    `zsir.priors.irsde`. The network (U-Net or NAFNet) and its sizes follow from the file; max_sigma, which the file
+    does not tell, is 10/255 for deraining and deblurring, 30/255 for inpainting and enlargement, 50/255 for Refusion.
+    Source: Luo et al. 2023 [irsde]; Luo et al. 2023 [refusion]
+    """
+    from zsir.priors.irsde_nafnet import ConditionalNAFNet
+    from zsir.priors.irsde_nets import network_of
+
+    net = network_of(read_tensors(path), path)
+    if max_sigma is None:
+        if not isinstance(net, ConditionalNAFNet):
+            raise BadSpec(f"irsde-net: {path} does not tell max_sigma; published are 10/255, 30/255 and 50/255.")
+        max_sigma = 50 / 255
+    kind = cast(Literal["cosine", "linear", "constant"], schedule)
+    channels = net.get_parameter("ending.bias" if isinstance(net, ConditionalNAFNet) else "final_conv.bias").numel()
+    return IRSDEPrior(
+        net,
+        IRSDESchedule(steps, max_sigma, eps, kind),
+        debias=debias,
+        fingerprint=fingerprint(path),
+        channels=channels,
+    )
 
 
 def _follow(net: NoiseNet, x: Tensor) -> None:
