@@ -10,16 +10,24 @@ from zsir.priors.edm import edm_estimate
 from zsir.priors.exact import Dense, Gaussian, Mixture, Stationary, flat_mixture, power_law
 from zsir.priors.network import NetworkPrior
 from zsir.priors.photo import photo
+from zsir.priors.tiled import Tiled
 from zsir.priors.vp import VPEstimate
+from zsir.priors.wrappers import Cast, Compiled, Counted, SelfEnsemble, Wrapping
 from zsir.protocols import Prior
 
 __all__ = [
+    "Cast",
+    "Compiled",
+    "Counted",
     "Dense",
     "Gaussian",
     "Mixture",
     "NetworkPrior",
+    "SelfEnsemble",
     "Stationary",
+    "Tiled",
     "VPEstimate",
+    "Wrapping",
     "consistency_estimate",
     "edm_estimate",
     "flat_mixture",
