@@ -39,6 +39,12 @@ PRIORS = Registry(
     group="zsir.priors",
     builtin={
         "photo": Entry("zsir.priors.photo:photo", "embedded denoiser for photographs, any size, colour"),
+        "ffdnet": Entry("zsir.priors.ffdnet:ffdnet", "FFDNet, a fast denoiser up to 75/255; extra 'ffdnet'"),
+        "drunet": Entry("zsir.priors.drunet:drunet", "DRUNet, the strong denoiser of DPIR, from its .pth file"),
+        "spandrel": Entry("zsir.priors.spandrel:spandrel", "a denoiser that the package spandrel can load"),
+        "wavelet": Entry("zsir.priors.wavelet:wavelet", "Haar wavelet shrinkage, no training"),
+        "tv": Entry("zsir.priors.classical:tv", "total variation, no training; extra 'classical'"),
+        "nlm": Entry("zsir.priors.classical:nlm", "non-local means, no training; extra 'classical'"),
         "gaussian": Entry("zsir.priors.exact:power_law", "exact Gaussian prior with a 1/f spectrum (Wiener)"),
         "mixture": Entry("zsir.priors.exact:flat_mixture", "exact mixture of flat pictures, an oracle for tests"),
     },

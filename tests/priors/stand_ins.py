@@ -57,7 +57,7 @@ class WindowMean:
         return x - 0.2 * x.mean((1, 2, 3), keepdim=True)
 
 
-def picture(height: int, width: int, batch: int = 1, seed: int = 0, channels: int = 3) -> Tensor:
+def picture(height: int, width: int, *, batch: int = 1, seed: int = 0, channels: int = 3) -> Tensor:
     """Smooth waves and noise, in [0, 1]."""
     rows = torch.linspace(0, 6, height)[:, None]
     columns = torch.linspace(0, 9, width)

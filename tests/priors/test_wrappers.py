@@ -81,8 +81,8 @@ def test_no_seam():
 
 
 def test_a_large_restoration_in_bounded_memory():
-    """1024 x 1536 pixels through 64-pixel windows: no tensor in the network is larger than 4 windows."""
-    width, batch, tile = 4, 4, 64
+    """1024 x 1536 pixels through 64-pixel windows: no tensor in the network is larger than 8 windows."""
+    width, batch, tile = 4, 8, 64
     inner = local_prior(width)
     largest = []
     for layer in inner.net.modules():
@@ -184,7 +184,7 @@ def test_compiled():
     compiled = Compiled(prior, backend="eager")
     x = picture(16, 24, batch=2)
     assert torch.allclose(compiled.denoise(x, LEVELS), prior.denoise(x, LEVELS), atol=1e-6)
-    assert type(compiled._compiled.net).__name__ == "OptimizedModule"
+    assert type(getattr(compiled._compiled, "net", None)).__name__ == "OptimizedModule"
     assert type(prior.net).__name__ == "LocalNet"
 
 
@@ -230,7 +230,7 @@ def test_wrapping_order():
     [
         (lambda: Tiled(WindowMean(), 100), "multiple of 8 from 16 on is needed, such as 96"),
         (lambda: Tiled(WindowMean(), 8), "such as 16"),
-        (lambda: Tiled(WindowMean(), 64, 40), "from 8 to half a tile"),
+        (lambda: Tiled(WindowMean(), 64, 40), "8 to half a tile"),
         (lambda: Tiled(WindowMean(), 64, 12), "multiple of 8"),
         (lambda: Tiled(WindowMean(), 64, batch=0), "at least one"),
         (lambda: Cast(WindowMean(), torch.float64), "bfloat16 and torch.float16"),

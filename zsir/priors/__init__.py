@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import cast
 
 from zsir.catalogue import PRIORS
+from zsir.priors.adapters import FunctionPrior, from_azula, from_callable, from_deepinv
 from zsir.priors.consistency import consistency_estimate
 from zsir.priors.edm import edm_estimate
 from zsir.priors.exact import Dense, Gaussian, Mixture, Stationary, flat_mixture, power_law
@@ -20,6 +21,7 @@ __all__ = [
     "Compiled",
     "Counted",
     "Dense",
+    "FunctionPrior",
     "Gaussian",
     "Mixture",
     "NetworkPrior",
@@ -31,6 +33,9 @@ __all__ = [
     "consistency_estimate",
     "edm_estimate",
     "flat_mixture",
+    "from_azula",
+    "from_callable",
+    "from_deepinv",
     "load",
     "photo",
     "power_law",

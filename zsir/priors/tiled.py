@@ -46,7 +46,7 @@ class Tiled(Wrapper):
             raise BadSpec(f"tile={self.tile}: a multiple of {GRID} from {2 * GRID} on is needed, such as {near}.")
         if self.overlap is not None and (self.overlap % GRID or not GRID <= self.overlap <= self.tile // 2):
             raise BadSpec(
-                f"overlap={self.overlap}: a multiple of {GRID} is needed, from {GRID} to half a tile ({self.tile // 2})."
+                f"overlap={self.overlap}: a multiple of {GRID} is needed, {GRID} to half a tile ({self.tile // 2})."
             )
         if self.batch < 1:
             raise BadSpec(f"batch={self.batch}: at least one tile must be processed at a time.")

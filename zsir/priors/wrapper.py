@@ -59,6 +59,10 @@ class Wrapper:
         condition = getattr(self.prior, "conditioned_on", None)
         return None if condition is None else lambda mu: replace(self, prior=condition(mu))
 
+    def denoise(self, x: Tensor, sigma: Tensor, *, net_sigma: Tensor | None = None) -> Tensor:
+        """Clean estimate of x (batch, channels, height, width) at noise levels sigma (batch,)."""
+        raise NotImplementedError
+
 
 def refuse_conditioned(wrapper: str, prior: Prior) -> None:
     """Raise `Incompatible` for a prior that compares the picture with another one of the same size and orientation."""
