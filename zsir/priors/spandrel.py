@@ -55,7 +55,7 @@ def spandrel(
         raise BadInput(f"spandrel: there is no file {path}; check spandrel:path=...")
     try:
         package = import_module("spandrel")
-    except ImportError as error:
+    except (ImportError, RuntimeError) as error:  # a torchvision of another torch ends in a RuntimeError
         raise BadInput(f"spandrel:path={path} needs the package spandrel ({error}); pip install spandrel.") from None
     try:
         descriptor = package.ModelLoader(device="cpu").load_from_file(path)
