@@ -59,7 +59,7 @@ def test_only_declared_dependencies_are_imported() -> None:
     declared = project()["project"]
     extras = [r for name, group in declared["optional-dependencies"].items() if name != "dev" for r in group]
     names = {re.split(r"[^\w-]", requirement)[0] for requirement in declared["dependencies"] + extras}
-    modules_of = {"pillow": "PIL"}
+    modules_of = {"pillow": "PIL", "scikit-image": "skimage"}
     allowed = {modules_of.get(name, name) for name in names} | {"zsir"} | sys.stdlib_module_names
     for module in modules():
         foreign = {name.split(".")[0] for name in imports(module)} - allowed

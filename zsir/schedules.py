@@ -12,6 +12,7 @@ levels twice as large as ours).
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Literal
@@ -111,6 +112,21 @@ def flow_time(sigma: Tensor) -> Tensor:
 def flow_level(time: Tensor) -> Tensor:
     """Noise level of a flow's time: sigma = t/(1 - t)."""
     return time / (1 - time)
+
+
+def inverted(level: Callable[[Tensor], Tensor], sigma: Tensor, low: float = 0.0, high: float = 1.0) -> Tensor:
+    """Times t in [low, high] at which the rising function ``level`` of t (batch,) takes the values ``sigma`` (batch,),
+    by bisection to the last digit; ``low`` or ``high`` where it does not reach them.
+
+    >>> inverted(lambda t: t**2, torch.tensor([0.25, 4.0], dtype=torch.float64))
+    tensor([0.5000, 1.0000], dtype=torch.float64)
+    """
+    below, above = torch.full_like(sigma, low), torch.full_like(sigma, high)
+    for _ in range(54 if sigma.dtype == torch.float64 else 25):
+        middle = (below + above) / 2
+        less = level(middle) < sigma
+        below, above = torch.where(less, middle, below), torch.where(less, above, middle)
+    return above
 
 
 @dataclass(frozen=True)

@@ -101,5 +101,24 @@ size = click.option(
     metavar="WxH",
     help="Size of the restored picture, where the factor of a reduction does not divide it.",
 )
+tile = click.option(
+    "--tile",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Let the network see windows of NxN pixels (a multiple of 8) that overlap: less memory, any size of picture.",
+)
+precision = click.option(
+    "--precision",
+    type=click.Choice(["float32", "bf16", "fp16"]),
+    default="float32",
+    show_default=True,
+    help="Arithmetic inside the network; half precision is faster on most GPUs.",
+)
+ensemble = click.option(
+    "--ensemble", is_flag=True, help="Average the network over 8 flips and turns: 8 times the work, a little better."
+)
+compiled = click.option(
+    "--compile", "compiled", is_flag=True, help="Compile the network first; pays off for many pictures of one size."
+)
 overwrite = click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 quiet = click.option("-q", "--quiet", is_flag=True, help="Say nothing but what went wrong.")

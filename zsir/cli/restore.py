@@ -59,14 +59,24 @@ class Restored:
 
 
 def method(
-    op: str, noise_std: float, prior: str, sampler: str | None, *, nfe: int | None, device: str, dtype: str
+    op: str,
+    noise_std: float,
+    prior: str,
+    sampler: str | None,
+    *,
+    nfe: int | None,
+    device: str,
+    dtype: str,
+    wrap: Callable[[Prior], Prior] | None = None,
 ) -> Method:
-    """Everything that a wrong word on the command line can spoil, before a file is touched."""
+    """Everything that a wrong word on the command line can spoil, before a file is touched; ``wrap`` is what is to be
+    put around the prior (a `Wrapping`)."""
     OPERATORS.parse(op)
+    loaded = priors.load(prior)
     return Method(
         op,
         noise_std,
-        priors.load(prior),
+        loaded if wrap is None else wrap(loaded),
         samplers.make(sampler, nfe=nfe),
         pick_device(device),
         {"float32": torch.float32, "float64": torch.float64}[dtype],

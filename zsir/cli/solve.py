@@ -33,6 +33,10 @@ class Settings:
     seeds: tuple[int, ...]
     device: str
     dtype: str
+    tile: int | None
+    precision: str
+    ensemble: bool
+    compiled: bool
     output: str | None
     simulate: bool
     size: tuple[int, int] | None
@@ -54,6 +58,10 @@ class Settings:
 @options.seeds
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True)
+@options.tile
+@options.precision
+@options.ensemble
+@options.compiled
 @click.option("-o", "--output", metavar="OUT", help="A file for one result, else a folder.")
 @click.option("--simulate", is_flag=True, help="Take the input as clean: degrade it, restore it, report PSNR and SSIM.")
 @options.size
@@ -70,11 +78,13 @@ def solve(settings: Settings) -> None:
     """
     from zsir.cli.restore import method, write_record
     from zsir.images import WRITABLE
+    from zsir.priors import Wrapping
 
     s = settings
     if s.simulate and s.size is not None:
         raise click.UsageError("--size is for real observations; with --simulate the picture has its size.")
-    how = method(s.op, s.noise, s.prior, s.sampler, nfe=s.nfe, device=s.device, dtype=s.dtype)
+    wrap = Wrapping(s.tile, s.precision, s.ensemble, s.compiled)
+    how = method(s.op, s.noise, s.prior, s.sampler, nfe=s.nfe, device=s.device, dtype=s.dtype, wrap=wrap)
     tasks = plan(s.inputs, s.output, seeds=s.seeds, ending="restored", suffixes=WRITABLE)
     _check_extras(s, tasks)
     batch = Batch(tasks, quiet=s.quiet)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import cast
 
 from zsir.catalogue import PRIORS
+from zsir.priors.adapters import FunctionPrior, from_azula, from_callable, from_deepinv
 from zsir.priors.consistency import ConsistencyEstimate, consistency_estimate
 from zsir.priors.diffusers_unet import load_folder
 from zsir.priors.edm import EDMEstimate, edm_estimate
@@ -14,23 +15,35 @@ from zsir.priors.irsde import IRSDEPrior
 from zsir.priors.network import NetworkPrior
 from zsir.priors.photo import photo
 from zsir.priors.score import score_estimate
+from zsir.priors.tiled import Tiled
 from zsir.priors.vp import VPEstimate
+from zsir.priors.wrappers import Cast, Compiled, Counted, SelfEnsemble, Wrapping
 from zsir.protocols import Prior
 
 __all__ = [
+    "Cast",
+    "Compiled",
     "ConsistencyEstimate",
+    "Counted",
     "Dense",
     "EDMEstimate",
     "FlowEstimate",
+    "FunctionPrior",
     "Gaussian",
     "IRSDEPrior",
     "Mixture",
     "NetworkPrior",
+    "SelfEnsemble",
     "Stationary",
+    "Tiled",
     "VPEstimate",
+    "Wrapping",
     "consistency_estimate",
     "edm_estimate",
     "flat_mixture",
+    "from_azula",
+    "from_callable",
+    "from_deepinv",
     "load",
     "load_folder",
     "photo",

@@ -1,0 +1,72 @@
+"""What all wrappers of priors share: a wrapper is a prior and stands for the one inside, except in how it denoises."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from typing import Literal
+
+from torch import Tensor
+
+from zsir.errors import Incompatible
+from zsir.protocols import Prior
+from zsir.registry import spec_of
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Wrapper:
+    """Everything but `denoise` is the inner prior's own; the repr names the wrapper's settings and the prior's spec."""
+
+    prior: Prior
+
+    def __repr__(self) -> str:
+        settings = [f"{f.name}={getattr(self, f.name)}" for f in fields(self) if f.repr and f.name != "prior"]
+        return f"{type(self).__name__}({', '.join([spec_of(self.prior) or repr(self.prior), *settings])})"
+
+    @property
+    def channels(self) -> int:
+        """Channels of the pictures that the inner prior knows; 0 where any number works."""
+        return self.prior.channels
+
+    @property
+    def sigma_range(self) -> tuple[float, float]:
+        """Noise levels of the inner prior, on the [0, 1] scale."""
+        return self.prior.sigma_range
+
+    @property
+    def kind(self) -> Literal["denoiser", "consistency"]:
+        """The inner prior's kind of estimate."""
+        return self.prior.kind
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the inner prior's weights."""
+        return self.prior.fingerprint
+
+    @property
+    def differentiable(self) -> bool:
+        """Whether gradients flow through the inner prior."""
+        return bool(getattr(self.prior, "differentiable", True))
+
+    @property
+    def mu(self) -> Tensor | None:
+        """What the inner prior's pictures are conditioned on, of one that was trained on pairs."""
+        return getattr(self.prior, "mu", None)
+
+    @property
+    def conditioned_on(self) -> Callable[[Tensor], Prior] | None:
+        """For a prior that was trained on pairs: the same wrapper around the conditioned prior."""
+        condition = getattr(self.prior, "conditioned_on", None)
+        return None if condition is None else lambda mu: replace(self, prior=condition(mu))
+
+    def denoise(self, x: Tensor, sigma: Tensor, *, net_sigma: Tensor | None = None) -> Tensor:
+        """Clean estimate of x (batch, channels, height, width) at noise levels sigma (batch,)."""
+        raise NotImplementedError
+
+
+def refuse_conditioned(wrapper: str, prior: Prior) -> None:
+    """Raise `Incompatible` for a prior that compares the picture with another one of the same size and orientation."""
+    if getattr(prior, "conditioned_on", None) is not None:
+        raise Incompatible(
+            f"{wrapper} cannot wrap {prior!r}: it looks at a second picture in the size of the first; use it unwrapped."
+        )

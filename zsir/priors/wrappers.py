@@ -1,0 +1,154 @@
+"""Priors around priors: half precision, compilation, self-ensemble, counting. (Windows: `zsir.priors.tiled`.)
+
+None of them changes what a prior means: `Cast` and `Compiled` agree with it to the precision of their arithmetic.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from zsir.errors import BadSpec, Incompatible, SolveError
+from zsir.priors.tiled import Tiled
+from zsir.priors.wrapper import Wrapper, refuse_conditioned
+from zsir.protocols import Prior
+
+PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Cast(Wrapper):
+    """Runs convolutions and matrix products of the network in ``dtype``, bfloat16 or float16, by autocast.
+
+    The weights stay as they are, pictures keep their dtype outside, and everything else is computed in it: relative
+    errors of the network's output near 2^-8 (bfloat16) or 2^-11 (float16). Raises `BadSpec` for another dtype.
+    """
+
+    dtype: torch.dtype = torch.bfloat16
+
+    def __post_init__(self) -> None:
+        if self.dtype not in PRECISIONS.values():
+            raise BadSpec(f"dtype={self.dtype}: autocast knows torch.bfloat16 and torch.float16.")
+
+    def denoise(self, x: Tensor, sigma: Tensor, *, net_sigma: Tensor | None = None) -> Tensor:
+        """Clean estimate of x (batch, channels, height, width) at noise levels sigma (batch,), in the dtype of x."""
+        with torch.autocast(x.device.type, self.dtype):
+            return self.prior.denoise(x, sigma, net_sigma=net_sigma).to(x.dtype)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Compiled(Wrapper):
+    """The prior with its network ``net`` given to torch.compile, at the first call.
+
+    ``mode`` and ``backend`` are those of torch.compile; ``mode="reduce-overhead"`` replays CUDA graphs. A new size of
+    picture may compile anew. Raises `Incompatible` for a prior without a network, `SolveError` where compiling fails.
+    """
+
+    mode: str = "default"
+    backend: str = "inductor"
+
+    def __post_init__(self) -> None:
+        if not isinstance(getattr(self.prior, "net", None), nn.Module):
+            raise Incompatible(f"{self.prior!r} has no network to compile; use it without Compiled (--compile).")
+
+    @cached_property
+    def _compiled(self) -> Prior:
+        # inductor takes a mode, other backends refuse one
+        mode = self.mode if self.backend == "inductor" else None
+        prior = cast(Any, self.prior)
+        return cast(Prior, replace(prior, net=torch.compile(prior.net, mode=mode, backend=self.backend)))
+
+    def denoise(self, x: Tensor, sigma: Tensor, *, net_sigma: Tensor | None = None) -> Tensor:
+        """Clean estimate of x (batch, channels, height, width) at noise levels sigma (batch,)."""
+        from torch._dynamo.exc import TorchDynamoException
+
+        torch.compiler.cudagraph_mark_step_begin()
+        try:
+            return self._compiled.denoise(x, sigma, net_sigma=net_sigma)
+        except TorchDynamoException as error:
+            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+            raise SolveError(
+                f"The network cannot be compiled here ({reason}); do without Compiled (--compile)."
+            ) from None
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SelfEnsemble(Wrapper):
+    """Mean over the eight flips and quarter turns g: ``1/8 sum_g g^-1 D(g x, sigma)``. Eight calls in one.
+
+    Makes any prior equivariant: turning or flipping the noisy picture does so with the estimate.
+    Source: Timofte et al. 2016 [selfensemble]
+    """
+
+    def __post_init__(self) -> None:
+        refuse_conditioned("SelfEnsemble", self.prior)
+
+    def denoise(self, x: Tensor, sigma: Tensor, *, net_sigma: Tensor | None = None) -> Tensor:
+        """Clean estimate of x (batch, channels, height, width), square or not, at noise levels sigma (batch,)."""
+        total = torch.zeros_like(x)
+        for turns in range(4):
+            for flip in ([], [-1]):
+                turned = torch.rot90(x.flip(flip), turns, (-2, -1))
+                estimate = self.prior.denoise(turned, sigma, net_sigma=net_sigma)
+                total = total + torch.rot90(estimate, -turns, (-2, -1)).flip(flip)
+        return total / 8
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Counted(Wrapper):
+    """Counts: ``calls`` of `denoise` and ``images`` that went through it, tiles and turned copies each as one."""
+
+    _seen: Counter[str] = field(default_factory=Counter, init=False, repr=False)
+
+    @property
+    def calls(self) -> int:
+        """Calls so far."""
+        return self._seen["calls"]
+
+    @property
+    def images(self) -> int:
+        """Images so far."""
+        return self._seen["images"]
+
+    def denoise(self, x: Tensor, sigma: Tensor, *, net_sigma: Tensor | None = None) -> Tensor:
+        """Clean estimate of x (batch, channels, height, width) at noise levels sigma (batch,)."""
+        self._seen.update(calls=1, images=x.shape[0])
+        return self.prior.denoise(x, sigma, net_sigma=net_sigma)
+
+
+@dataclass(frozen=True)
+class Wrapping:
+    """Which wrappers a prior is to get, as on the command line: by default none.
+
+    ``tile`` side of the windows in pixels; ``precision`` float32, bf16 or fp16; ``ensemble`` and ``compiled`` switch
+    `SelfEnsemble` and `Compiled` on. Calling it wraps a prior, the network's own affairs innermost.
+    """
+
+    tile: int | None = None
+    precision: str = "float32"
+    ensemble: bool = False
+    compiled: bool = False
+
+    def __call__(self, prior: Prior) -> Prior:
+        """The wrapped prior; raises `BadSpec` or `Incompatible`."""
+        if self.precision not in ("float32", *PRECISIONS):
+            raise BadSpec(f"precision={self.precision}: choose float32, {' or '.join(PRECISIONS)}.")
+        steps: list[Callable[[Prior], Prior]] = []
+        if self.compiled:
+            steps.append(Compiled)
+        if self.precision != "float32":
+            steps.append(lambda inner: Cast(inner, PRECISIONS[self.precision]))
+        if self.tile is not None:
+            tile = self.tile
+            steps.append(lambda inner: Tiled(inner, tile))
+        if self.ensemble:
+            steps.append(SelfEnsemble)
+        for step in steps:
+            prior = step(prior)
+        return prior
