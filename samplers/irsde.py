@@ -6,7 +6,7 @@ picture towards mu, a degraded version of it: ``x_t = mu + m_t (x0 - mu) + lambd
 is, with ``d`` the estimate of x0, ``k = (sigma_s/sigma_t)^2``, ``h = ln(m_s/m_t)``:
 
     posterior   u_s = k u + (1 - k) d + sqrt(sigma_s^2 (1 - k) + (1 - k)^2 r^2) n                   (r = 0 as published)
-    sde         x_s = x + h (x - mu) - 2 lambda^2 h eps/sqrt(v) + lambda sqrt(2 h) n
+    sde         x_s = x + h (x - mu) - 2 lambda^2 h eps/sqrt(v) - lambda sqrt(2 h) n
     ode         x_s = x + h (x - mu) -   lambda^2 h eps/sqrt(v),         eps/sqrt(v) = m_t (u - d)/v_t
 
 Fewer calls than times take a subset of the times and the same formulas. ``r^2 = sigma_t^2 div D/dim`` restores the
@@ -145,5 +145,5 @@ class IRSDE:
         # x - mu = m (u - mu) on both sides of the step
         offset = (1 + h) * m * (state.x - state.mu) - pull * (state.x - d)
         if self.mode == "sde":
-            offset = offset + lam * math.sqrt(2 * h) * rng.randn_like(d)
+            offset = offset - lam * math.sqrt(2 * h) * rng.randn_like(d)
         return state.mu + offset / m_next

@@ -25,15 +25,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # a bare checkout 
 
 from zsir import Problem, solve
 from zsir.errors import ZsirError
-from zsir.operators import Mask, Operator, Separable
-from zsir.priors import NetworkPrior, VPEstimate, consistency_estimate
+from zsir.operators import Identity, Mask, Operator, Separable
+from zsir.priors import IRSDEPrior, NetworkPrior, VPEstimate, consistency_estimate
 from zsir.samplers import CM4IR
 from zsir.samplers.ddnm import DDNM, walk
 from zsir.samplers.ddpg import DDPG
 from zsir.samplers.ddrm import DDRM
 from zsir.samplers.diffpir import DiffPIR
+from zsir.samplers.irsde import IRSDE
 from zsir.samplers.rdmd import RDMD
-from zsir.schedules import ddpm_alphas_bar
+from zsir.schedules import IRSDESchedule, ddpm_alphas_bar
 
 LIMIT = 1e-6
 
@@ -213,6 +214,31 @@ def replay_rdmd(data: dict[str, Tensor], meta: dict[str, Any]) -> float:
     return distance(solve(problem, vp_prior(data, clip=True), sampler, noise=draws).x, expected)
 
 
+class Residual(nn.Module):
+    """The toy network as IR-SDE calls it, net(x_t - mu, t)."""
+
+    def __init__(self, toy: ToyNet) -> None:
+        super().__init__()
+        self.toy = toy
+
+    def forward(self, x: Tensor, mu: Tensor, t: Tensor) -> Tensor:
+        """x_t and mu (batch, 3, h, w), t (batch,)."""
+        noise: Tensor = self.toy(x - mu, t)
+        return noise
+
+
+def replay_irsde(data: dict[str, Tensor], meta: dict[str, Any]) -> float:
+    """IR-SDE's three kinds of step; ``sample_T`` rebuilds the schedule with fewer times, as a later release does."""
+    count, scale = (meta["T"], 1.0) if meta.get("sample_T", -1) < 0 else (meta["sample_T"], meta["sample_scale"])
+    plan = IRSDESchedule(count, meta["max_sigma"], meta["eps"], meta["schedule"])
+    toy, mu = ToyNet(data["W"], data["b"]), data["mu"]
+    prior = IRSDEPrior(Residual(toy), plan, mu=mu, debias=False, time_scale=scale)
+    sampler = IRSDE(count, meta["mode"], count, meta["max_sigma"], meta["eps"], meta["schedule"])
+    problem = Problem(mu, Identity(tuple(mu.shape[1:])), 0.0, x_init=mu)
+    solution = solve(problem, prior, sampler, noise=Recorded(data["noise"]))
+    return float((solution.x - data["expected"]).abs().max())
+
+
 REPLAYS = {
     "cm4ir": replay_cm4ir,
     "ddnm": replay_ddnm,
@@ -220,6 +246,7 @@ REPLAYS = {
     "ddpg": replay_ddpg,
     "diffpir": replay_diffpir,
     "rdmd": replay_rdmd,
+    "irsde": replay_irsde,
 }
 
 
