@@ -100,6 +100,11 @@ def test_an_unfinished_download_does_not_count(cache, model):
     assert cards.on_this_machine(ID) == home / "snapshots" / "abc123"
     shutil.rmtree(home / "refs")  # the only snapshot will do
     assert cards.on_this_machine(ID) == home / "snapshots" / "abc123"
+    scheduler = home / "snapshots/abc123/scheduler/scheduler_config.json"
+    scheduler.rename(home / "aside")
+    assert cards.on_this_machine(ID) is None
+    (home / "aside").rename(scheduler)
+    assert cards.on_this_machine(ID) is not None
     file = home / "snapshots/abc123/unet/diffusion_pytorch_model.safetensors"
     file.unlink()
     file.symlink_to("../../../blobs/0123.incomplete")
