@@ -177,6 +177,11 @@ CASES: dict[str, Case] = {
             t, LEVELS_CM, np.log1p(np.exp([-4, -4 / 3, 4 / 3, 4])).tolist(), (0.3, 0.05, 0.2, 0.2), 0.2
         ),
     ),
+    "irsde": (IRSDE(8), lambda s, t: forms.irsde(t, IRSDE_M, 50 / 255, "posterior", guided=True)),
+    "irsde-prior": (
+        IRSDE(8, guidance="none"),
+        lambda s, t: forms.irsde(t, IRSDE_M, 50 / 255, "posterior", guided=False),
+    ),
     "irsde-sde": (IRSDE(8, mode="sde"), lambda s, t: forms.irsde(t, IRSDE_M, 50 / 255, "sde", guided=True)),
     "irsde-ode": (IRSDE(8, mode="ode"), lambda s, t: forms.irsde(t, IRSDE_M, 50 / 255, "ode", guided=True)),
 }
