@@ -209,3 +209,22 @@ def gaussian(task: Task, shape: Shape, consistency: bool = False) -> Gaussian:
     """The task's prior as the package knows it."""
     mean = torch.from_numpy(task.m).view(shape)
     return Gaussian(Dense(torch.from_numpy(task.s)), mean, kind="consistency" if consistency else "denoiser")
+
+
+def row_tasks(noise: float = 0.05) -> dict[str, Task]:
+    """Four tasks on 16 pixels in a row, AR(1) with standard deviation 1/4 and correlation 0.9 around mid-grey."""
+    n = 16
+    eye = np.eye(n)
+    matrices = {
+        "SRx4": np.kron(np.eye(n // 4), np.full((1, 4), 1 / 4)),
+        "blur": np.sum([np.roll(eye, k, axis=1) for k in range(-2, 3)], axis=0) / 5,
+        "box": np.delete(eye, slice(4, 12), axis=0),
+        "mask": eye[[0, 3, 4, 8, 9, 14]],
+    }
+    return {name: Task(a, np.full(n, 0.5), ar1(n), noise) for name, a in matrices.items()}
+
+
+def row_law(task: Task, sampler: Sampler, consistency: bool = False) -> Law:
+    """The law of a sampler on one of the `row_tasks`."""
+    operator = Matrix(task.a)
+    return law_of(operator, task.noise, gaussian(task, operator.in_shape, consistency), sampler)
