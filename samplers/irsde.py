@@ -134,7 +134,7 @@ class IRSDE:
         k = (t / s) ** 2
         if t == 0 and not self.dispersion:
             return d
-        variance = torch.as_tensor(t**2 * (1 - k) + (1 - k) ** 2 * r**2).to(d)
+        variance = torch.as_tensor(t**2 * (1 - k) + (1 - k) ** 2 * r**2, dtype=d.dtype, device=d.device)
         return k * state.x + (1 - k) * d + variance.sqrt() * rng.randn_like(d)
 
     def _euler(self, state: IRSDEState, d: Tensor, rng: NoiseSource) -> Tensor:
