@@ -234,7 +234,7 @@ def replay_irsde(data: dict[str, Tensor], meta: dict[str, Any]) -> float:
     toy, mu = ToyNet(data["W"], data["b"]), data["mu"]
     prior = IRSDEPrior(Residual(toy), plan, mu=mu, debias=False, time_scale=scale)
     sampler = IRSDE(count, meta["mode"], count, meta["max_sigma"], meta["eps"], meta["schedule"])
-    problem = Problem(mu, Identity(tuple(mu.shape[1:])), 0.0, x_init=mu)
+    problem = Problem(mu, Identity((mu.shape[1], mu.shape[2], mu.shape[3])), 0.0, x_init=mu)
     solution = solve(problem, prior, sampler, noise=Recorded(data["noise"]))
     return float((solution.x - data["expected"]).abs().max())
 
