@@ -2,6 +2,7 @@
 #
 #   make demo     set up, then restore a photograph that ships with the package; results in demo/
 #   make test     set up, then lint, types and tests
+#   make mutation set up, then inject faults and show that the tests notice every one (some minutes)
 #   make bench    set up, then the benchmarks
 #   make clean    remove all that the above have made
 #
@@ -26,7 +27,7 @@ BASE_READY := $(VENV)/.base
 DEV_READY := $(VENV)/.dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types pytest bench clean
+.PHONY: help demo test lint types pytest mutation bench clean
 .NOTPARALLEL:
 
 help:
@@ -46,6 +47,9 @@ types: $(DEV_READY)
 
 pytest: $(DEV_READY)
 	$(PY) -m pytest $(PYTEST_ARGS)
+
+mutation: $(DEV_READY)
+	$(PY) tests/mutation.py
 
 bench: $(DEV_READY)
 	@set -e; for script in tests/benchmarks/*.py; do echo "== $$script"; $(PY) "$$script"; done

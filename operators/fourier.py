@@ -28,7 +28,10 @@ class CircularBlur(Operator):
 
     @cached_property
     def _plans(self) -> Plans:
-        return Plans({"k": transfer(self.kernel, self.in_shape[1], self.in_shape[2])})
+        k = transfer(self.kernel, self.in_shape[1], self.in_shape[2])
+        size = k.abs()
+        phase = torch.where(size > 0, k / torch.where(size > 0, size, 1.0), 1.0)
+        return Plans({"k": k, "size": size, "phase": phase})
 
     def forward(self, x: Tensor) -> Tensor:
         """F^-1 (K F x)."""
@@ -43,18 +46,27 @@ class CircularBlur(Operator):
     def pinv(self, y: Tensor, ridge: float | Tensor = 0.0) -> Tensor:
         """F^-1 (conj(K) / (|K|^2 + ridge) F y)."""
         self.check_input(y, self.in_shape)
-        k = self._plans.like(y)["k"]
-        size = k.abs()
-        phase = torch.where(size > 0, k.conj() / torch.where(size > 0, size, 1.0), 0.0)
-        return multiply(y, phase * ridge_inverse(size, per_image(ridge, y)))
+        return multiply(y, self._inverse(y, ridge))
+
+    def prox(self, z: Tensor, y: Tensor, rho: float | Tensor) -> Tensor:
+        """z + F^-1 (conj(K) / (|K|^2 + rho) (F y - K F z)): one inverse transform instead of two."""
+        self.check_input(y, self.in_shape)
+        self.check_input(z, self.in_shape)
+        misfit = alone(torch.fft.rfft2, y) - self._plans.like(z)["k"] * alone(torch.fft.rfft2, z)
+        return z + alone(partial(torch.fft.irfft2, s=y.shape[-2:]), misfit * self._inverse(y, rho))
+
+    def _inverse(self, y: Tensor, ridge: float | Tensor) -> Tensor:
+        plans = self._plans.like(y)
+        if not isinstance(ridge, Tensor) and ridge > 0:
+            return plans["k"].conj() * (1 / (plans["size"] ** 2 + ridge))
+        return plans["phase"].conj() * ridge_inverse(plans["size"], per_image(ridge, y))
 
     def svd(self, like: Tensor) -> SVD:
         """Real decomposition by the Hartley transform H, which is orthogonal and its own inverse: |K| is even, so that
         ``A = P H |K| H`` with P the convolution whose transfer function is the phase of K; coefficients have the shape
         of the picture."""
-        k = self._plans.like(like)["k"]
-        size = k.abs()
-        phase = torch.where(size > 0, k / torch.where(size > 0, size, 1.0), 1.0)
+        plans = self._plans.like(like)
+        size, phase = plans["size"], plans["phase"]
         height, width = self.in_shape[1:]
         mirrored = torch.arange(width // 2 + 1, width, device=like.device)
         rows = -torch.arange(height, device=like.device) % height
@@ -105,8 +117,12 @@ def hartley(x: Tensor) -> Tensor:
     """The orthonormal two-dimensional Hartley transform, Re F x - Im F x; its own inverse."""
 
     def transform(image: Tensor) -> Tensor:
-        spectrum: Tensor = torch.fft.fft2(image, norm="ortho")
-        return spectrum.real - spectrum.imag
+        # x is real: half of its spectrum is enough, F x at -k is the conjugate of F x at k
+        spectrum: Tensor = torch.fft.rfft2(image, norm="ortho")
+        real, imaginary = spectrum.real, spectrum.imag
+        columns = slice(1, (image.shape[-1] + 1) // 2)
+        mirrored = (real[..., columns] + imaginary[..., columns]).flip(-2, -1).roll(1, -2)
+        return torch.cat([real - imaginary, mirrored], dim=-1)
 
     return alone(transform, x)
 

@@ -66,7 +66,7 @@ def check_calls(name: str, nfe: int, sigmas: tuple[float, ...] | None) -> None:
     if sigmas is None:
         return
     if len(sigmas) != nfe:
-        raise BadSpec(f"{name}:sigmas has {len(sigmas)} levels for nfe={nfe}; give one level per step, falling.")
+        raise BadSpec(f"{name}:sigmas has {len(sigmas)} levels for {nfe} steps; give one level per step, falling.")
     if min(sigmas) <= 0 or any(b >= a for a, b in itertools.pairwise(sigmas)):
         raise BadSpec(f"{name}:sigmas must be positive and fall from step to step, such as 1+0.5+0.1.")
 

@@ -17,7 +17,7 @@ from typing import Annotated
 
 from torch import Tensor
 
-from zsir.errors import BadSpec
+from zsir.errors import BadSpec, Incompatible
 from zsir.linalg import lanczos_sqrt
 from zsir.protocols import NoiseSource, Observation, Prior
 from zsir.registry import Option
@@ -69,7 +69,13 @@ class Gibbs:
     def init(self, problem: Observation, prior: Prior, rng: NoiseSource) -> Chain:
         """x is the initial estimate."""
         last = self.last or max(problem.noise_std / 2, ROUNDING)
-        first = self.first or min(FIRST, prior.sigma_range[1])
+        top = prior.sigma_range[1]
+        first = self.first or min(FIRST, top)
+        if max(first, last) > top * (1 + 1e-6):
+            raise Incompatible(
+                f"gibbs:first={max(first, last):g} goes beyond {prior!r}, which is made for noise up to {top:g}; begin "
+                "there or below, or use another prior."
+            )
         x = initial_estimate(problem)
         couplings = tuple(max(last, first * DECAY**k) for k in range(self.steps))
         return Chain(x, x, (*couplings, 0.0))

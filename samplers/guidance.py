@@ -25,7 +25,12 @@ def denoise_with_vjp(prior: Prior, x: Tensor, sigma: float) -> tuple[Tensor, Vjp
     """
     with torch.enable_grad():
         leaf = x.detach().requires_grad_(True)
-        x0 = prior.denoise(leaf, levels(x, sigma))
+        try:
+            x0 = prior.denoise(leaf, levels(x, sigma))
+        except RuntimeError as error:
+            if "numpy() on Tensor that requires grad" not in str(error):
+                raise
+            x0 = x.detach()  # a prior that leaves torch has no gradients
     if not x0.requires_grad:
         raise Incompatible(
             f"This sampler needs gradients through the prior, and {prior!r} gives none; use a network, or a sampler "

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -57,8 +57,6 @@ class IRSDE:
     Source: Luo et al. 2023 [irsde], 2024 [irsde-posterior], and the code released with them
     """
 
-    needs: ClassVar[tuple[str, ...]] = ()
-
     nfe: Annotated[int, Option("network calls, at most times")] = 100
     mode: Annotated[str, Option("kind of step", choices=MODES)] = "posterior"
     times: Annotated[int, Option("times of the schedule that the network was trained with")] = 100
@@ -83,6 +81,11 @@ class IRSDE:
             raise BadSpec("irsde:dispersion belongs to mode=posterior; the other modes spread by themselves.")
 
     @property
+    def needs(self) -> tuple[str, ...]:
+        """The data step where it is asked for, and gradients for the dispersion."""
+        return ("prox",) * (self.guidance == "prox") + ("gradient",) * self.dispersion
+
+    @property
     def steps(self) -> int:
         """One network call a step."""
         return self.nfe
@@ -95,6 +98,11 @@ class IRSDE:
     def init(self, problem: Observation, prior: Prior, rng: NoiseSource) -> IRSDEState:
         """x_T = mu + lambda n, that is u = mu + (lambda/m_T) n; a prior that knows less noise begins at its own
         largest level."""
+        if self._guided(prior) and not callable(getattr(problem.operator, "prox", None)):
+            raise Incompatible(
+                f"IRSDE pulls the estimates of {prior!r} to the data by a proximal step (prox), which "
+                f"{problem.operator!r} does not offer; use dps, or a network trained for the task."
+            )
         table, top = self.plan, prior.sigma_range[1]
         last = int((table.sigma <= top * (1 + 1e-6)).sum()) - 1
         if last < self.nfe:

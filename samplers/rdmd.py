@@ -31,7 +31,7 @@ from torch import Tensor
 from zsir.errors import BadSpec
 from zsir.protocols import NoiseSource, Observation, Prior
 from zsir.registry import Option
-from zsir.samplers.chain import DDPM, Chain, abar, begin, check_share, ddim, denoise
+from zsir.samplers.chain import DDPM, Chain, abar, begin, check_calls, check_share, ddim, denoise
 from zsir.samplers.hqs import dpir_ladder, turned, turned_back
 from zsir.samplers.start import GREY
 
@@ -77,8 +77,7 @@ class RDMD:
         check_share("rdmd:zeta", self.zeta)
         if self.nfe < self.per_step or self.nfe % self.per_step:
             raise BadSpec(f"nfe={self.nfe}: rdmd calls the network {self.per_step} times a step here; give a multiple.")
-        if self.sigmas is not None and len(self.sigmas) != self.steps:
-            raise BadSpec(f"rdmd:sigmas has {len(self.sigmas)} levels for {self.steps} steps; give one per step.")
+        check_calls("rdmd", self.steps, self.sigmas)
         if self.lam <= 0:
             raise BadSpec(f"rdmd:lam={self.lam:g} must be positive; the published value is 20.")
         if self.recipe not in ("exact", "paper") or self.output not in ("x0", "z"):

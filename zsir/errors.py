@@ -40,7 +40,7 @@ class Incompatible(ZsirError, TypeError):
 class SolveError(ZsirError, RuntimeError):
     """The computation itself failed: an iteration did not converge or a value is not finite.
 
-    Where that happened in the middle of a solve, ``step`` is the number of the step, from 1, and ``x0`` the last
+    Where that happened in the middle of a solve, ``step`` is the number of the step (0: the start), ``x0`` the last
     finite estimate of every picture (a tensor; None if there was none).
     """
 

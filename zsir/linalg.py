@@ -53,6 +53,8 @@ def alone(transform: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """
     if x.is_cuda or x.ndim < 4:
         return transform(x)
+    if x.shape[0] == 1:
+        return transform(x.contiguous()).contiguous()
     return torch.cat([transform(image).contiguous() for image in x.contiguous().split(1)])
 
 

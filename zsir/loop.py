@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -82,18 +83,22 @@ def solve(
     4
     """
     check_compatible(problem, prior, sampler)
-    watch_prior, watch_data, finite = Stopwatch(), Stopwatch(), FiniteWatch()
+    watch_prior, watch_data = Stopwatch(), Stopwatch()
     task = Problem(problem.y, TimedOperator(problem.operator, watch_data), problem.noise_std, problem.x_init)
     timed = TimedPrior(conditioned(prior, problem), watch_prior)
+    finite = FiniteWatch(timed.failed)
     numbers = list(indices) if indices is not None else list(range(problem.y.shape[0]))
     if len(numbers) != problem.y.shape[0]:
         raise BadInput(f"indices has {len(numbers)} numbers for {problem.y.shape[0]} images; give one per image.")
     rng = noise if noise is not None else ImageNoise(seed, numbers)
     began = time.perf_counter()
     with torch.no_grad(), recorded_cg() as reports:
-        state = sampler.init(task, timed, rng)
+        with finite.during(0):
+            state = sampler.init(task, timed, rng)
         for number in range(1, sampler.steps + 1):
-            state = sampler.step(task, timed, state, rng)
+            timed.recent.clear()
+            with finite.during(number):
+                state = sampler.step(task, timed, state, rng)
             finite.see(number, state.x0)
             for callback in callbacks:
                 callback(Event(number, sampler.steps, state.sigma, state.x0))
@@ -113,11 +118,31 @@ def solve(
 
 
 class FiniteWatch:
-    """Notices the first step whose estimate is not finite; on a CPU at once, on a GPU at the end, without waiting."""
+    """Notices the first step whose estimate is not finite; on a CPU at once, on a GPU at the end, without waiting.
 
-    def __init__(self) -> None:
+    ``network_failed`` says whether an answer of the network was the first thing to go wrong.
+    """
+
+    def __init__(self, network_failed: Callable[[], bool] = lambda: False) -> None:
+        self._network_failed = network_failed
         self._first: Tensor | None = None  # per image: number of the first bad step, 0 if none
         self._good: Tensor | None = None  # per image: the last finite estimate
+
+    @contextmanager
+    def during(self, number: int) -> Iterator[None]:
+        """Errors of the linear algebra inside step ``number`` (0: before the first) get its number and the estimate."""
+        try:
+            yield
+        except (SolveError, torch.linalg.LinAlgError) as error:  # type: ignore[attr-defined]
+            if isinstance(error, SolveError) and error.step is not None:
+                raise
+            where = f"Step {number}" if number else "The start, before the first step,"
+            what = (
+                f": {error}" if isinstance(error, SolveError) else f" met values that are not finite: {self._cause()}"
+            )
+            if self._network_failed():
+                what = f" met values that are not finite: {self._cause()}"
+            raise SolveError(f"{where} failed{what}", step=number, x0=self._good) from error
 
     def see(self, number: int, x0: Tensor) -> None:
         """Look at the estimate after step ``number``; raises `SolveError` on a CPU."""
@@ -139,10 +164,18 @@ class FiniteWatch:
         step = int(self._first[bad].min())
         raise SolveError(
             f"Step {step} gave values that are not finite for image{'s' if len(bad) > 1 else ''} "
-            f"{', '.join(map(str, bad))} of the batch: the network or the sampler diverged. Try a larger noise_std, "
-            "fewer or gentler steps, or another sampler for this operator.",
+            f"{', '.join(map(str, bad))} of the batch: {self._cause()}",
             step=step,
             x0=self._good,
+        )
+
+    def _cause(self) -> str:
+        if self._network_failed():
+            return "the network answered a finite picture with NaN or infinite values; check its weights and dtype."
+        late = self._first is not None and self._first.is_cuda  # noticed at the end only: who began cannot be told
+        return (
+            f"the {'network or the ' if late else ''}sampler diverged. Try a larger noise_std, fewer or gentler steps, "
+            "or another sampler for this operator."
         )
 
 

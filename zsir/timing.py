@@ -88,6 +88,7 @@ class TimedPrior:
     def __init__(self, inner: Prior, watch: Stopwatch) -> None:
         self._inner, self._watch = inner, watch
         self.images = 0  # given to the network so far
+        self.recent: list[tuple[Tensor, Tensor]] = []  # what it was given in this step, and its answers
         self.channels = inner.channels
         self.sigma_range = inner.sigma_range
         self.kind: Literal["denoiser", "consistency"] = inner.kind
@@ -102,4 +103,14 @@ class TimedPrior:
     def denoise(self, x: Tensor, sigma: Tensor, *, net_sigma: Tensor | None = None) -> Tensor:
         """Clean estimate of x."""
         self.images += x.shape[0]
-        return self._watch.run("denoise", x, lambda: self._inner.denoise(x, sigma, net_sigma=net_sigma))
+        answer = self._watch.run("denoise", x, lambda: self._inner.denoise(x, sigma, net_sigma=net_sigma))
+        self.recent.append((x.detach(), answer.detach()))
+        return answer
+
+    def failed(self) -> bool:
+        """Whether an answer of this step to finite pictures was not finite: then the network is to blame."""
+
+        def fine(x: Tensor) -> bool:
+            return bool(torch.isfinite(x).all())
+
+        return any(fine(given) and not fine(answer) for given, answer in self.recent)
