@@ -51,7 +51,7 @@ class IRSDE:
 
     u_s = k u + (1 - k) d + sigma_s sqrt(1 - k) n,  k = (sigma_s/sigma_t)^2,  u = mu + (x - mu)/m_t
 
-    With a network trained for the task (prior ``irsde-net``) d is its answer; with any other prior it is pulled to the
+    With a network trained for the task (the prior irsde-net) d is its answer; with any other prior it is pulled to the
     data (``guidance``): d <- argmin ||A x - y||^2 + noise^2/r^2 ||x - d||^2 with 1/r^2 = 1/sigma^2 + 1/0.25^2.
     mu is the initial estimate. ``dispersion`` adds the variance of x0 given u (a gradient through the prior a step).
     Source: Luo et al. 2023 [irsde], 2024 [irsde-posterior], and the code released with them

@@ -106,10 +106,20 @@ def ancestral(t: Terms, x: Map, x0: Map, s: float, low: float) -> Map:
 # --- plug-and-play -----------------------------------------------------------------------------------------------
 
 
+def turned_denoise(t: Terms, z: Map, m: float, k: int) -> Map:
+    """Denoise the square picture turned by k quarters, mirrored after that for k = 4 to 7, and turn it back."""
+    side = round(t.d**0.5)
+    order = np.rot90(np.arange(t.d).reshape(side, side), k % 4)
+    order = (order[:, ::-1] if k % 8 >= 4 else order).flatten()
+    out = np.empty_like(z)
+    out[order] = t.denoise(z[order], m)
+    return out
+
+
 def hqs(t: Terms, ms: Sequence[float], lam: float) -> Map:
     z = t.start()
-    for m in ms:
-        z = t.denoise(t.prox(z, t.y, lam * t.noise**2 / m**2), m)
+    for k, m in enumerate(ms):
+        z = turned_denoise(t, t.prox(z, t.y, lam * t.noise**2 / m**2), m, k)
     return z
 
 
@@ -140,11 +150,12 @@ def red(t: Terms, ms: Sequence[float], lam: float, norm2: float) -> Map:
 def rdmd(t: Terms, ms: Sequence[float], sigmas: Sequence[float], tau: float, lam: float, zeta: float) -> Map:
     z = t.start()
     x = z + sigmas[0] * t.draw()
-    for m, (s, low) in zip(ms, pairs(sigmas), strict=True):
-        u, x0 = t.denoise(z, m), t.denoise(x, s)
+    for k, (m, (s, low)) in enumerate(zip(ms, pairs(sigmas), strict=True)):
+        u, x0 = turned_denoise(t, z, m, k), t.denoise(x, s)
         if low == 0:
-            return (1 - tau) * u + tau * x0
-        steady, rising = lam * (1 - tau) * t.noise**2, lam * tau * t.noise**2 / (4 * s**2)
+            return x0
+        steady = lam * 0.23 / 20 * (1 - tau) * t.noise**2 / m**2
+        rising = lam * tau * t.noise**2 / (4 * s**2)
         inverse = np.linalg.inv(t.a.T @ t.a + (steady + rising) * np.eye(t.d))
         z = inverse @ (t.a.T @ t.y + steady * u + rising * x0)
         x = z + low * (np.sqrt(1 - zeta) * (x - z) / s + np.sqrt(zeta) * t.draw())
@@ -401,7 +412,7 @@ def irsde(t: Terms, m: np.ndarray, lam: float, mode: str, *, guided: bool) -> Ma
             d = t.prox(d, t.y, t.noise**2 * (1 / s**2 + 16))
         slope = (x - mu - here * (d - mu)) / v  # eps/sqrt(v)
         if mode == "sde":
-            x = x + h * (x - mu) - 2 * lam**2 * h * slope + lam * np.sqrt(2 * h) * t.draw()
+            x = x + h * (x - mu) - 2 * lam**2 * h * slope - lam * np.sqrt(2 * h) * t.draw()
         elif mode == "ode":
             x = x + h * (x - mu) - lam**2 * h * slope
         else:

@@ -361,11 +361,14 @@ def red(task: Dense42) -> Array:
 
 def rdmd(task: Dense42) -> Array:
     z, x, tau, lam, zeta = task.x_init, begin(task), 0.3, 20.0, 0.3
-    for (s, t), m in zip(STEPS, DPIR, strict=True):
-        u, x0 = task.d(z, m), task.d(x, s)
+    for k, ((s, t), m) in enumerate(zip(STEPS, DPIR, strict=True)):
+        # quarter turns of the picture, which is not square: the covariance meets another order of pixels
+        view = np.rot90(z.reshape(SHAPE[1:]), k)
+        u = np.rot90(task.d(view.flatten(), m).reshape(view.shape), -k).flatten()
+        x0 = task.d(x, s)
         if t == 0:
-            return (1 - tau) * u + tau * x0
-        steady, rising = lam * (1 - tau) * NOISE**2, lam * tau * NOISE**2 / (4 * s**2)
+            return x0
+        steady, rising = 0.23 * (1 - tau) * NOISE**2 / m**2, lam * tau * NOISE**2 / (4 * s**2)
         left = task.a.T @ task.a + (steady + rising) * np.eye(N)
         z = np.linalg.solve(left, task.a.T @ task.y + steady * u + rising * x0)
         x = z + t * (math.sqrt(1 - zeta) * (x - z) / s + math.sqrt(zeta) * task.n())
@@ -396,7 +399,7 @@ def irsde(mode: str) -> Callable[[Dense42], Array]:
             else:
                 pull = (2 if mode == "sde" else 1) * lam**2 * h[k - 1] * noise / math.sqrt(v[k])
                 x = x + h[k - 1] * (x - mu) - pull
-                x = x + (lam * math.sqrt(2 * h[k - 1]) * task.n() if mode == "sde" else 0)
+                x = x - (lam * math.sqrt(2 * h[k - 1]) * task.n() if mode == "sde" else 0)
         return x
 
     return formula

@@ -82,6 +82,7 @@ CASES: dict[str, tuple[str, ...]] = {
     "daps": ("nfe=6,inner=2", "nfe=1,inner=1", "nfe=5", "nfe=4,inner=2,ratio=0.01"),
     "gibbs": ("nfe=6,inner=2", "nfe=1,inner=1", "nfe=2,inner=1,kernel=covariance", "nfe=2,inner=1,first=1,last=1"),
     "pnp-cm": ("nfe=3", "nfe=1", "nfe=3,momentum=0", "nfe=3,momentum=1,deltas=0+0+1", "nfe=3,start=0"),
+    "latino": ("nfe=3", "nfe=1", "nfe=3,first=0.5,last=0.5"),
     "tds": ("nfe=6,particles=2", "nfe=1,particles=1", "nfe=3,particles=1", "nfe=16,particles=8"),
 }
 
@@ -192,7 +193,7 @@ def test_spec_round_trip(name: str, options: str) -> None:
 
 
 #: words in backticks that name something else than an option: a method, a prior, formulae
-OTHER_WORDS = {"cm4ir-published": {"bedroom-sr4x-0.05"}, "irsde": {"irsde"}, "dps": {"forward"}}
+OTHER_WORDS = {"cm4ir-published": {"bedroom-sr4x-0.05"}, "irsde": {"irsde"}, "dps": {"forward"}, "latino": {"latent"}}
 CODE = re.compile(r"``([\w.+-]+(?:=[\w.+-]+)?)``")
 PLAIN = re.compile(r"\b([a-z_]+=(?:true|false|[a-z]{3,}))\b")
 
