@@ -35,7 +35,7 @@ ROWS = (
     Row("mmps:inner=16,kernel=mean", "as calls grow"),
     Row("tds", "as particles and levels grow", sampled=True, per_level=16),
     Row("gibbs:inner=1,kernel=covariance,lanczos=16", "as coupling falls"),
-    Row("gibbs:inner=5", "as coupling falls and inner grows"),
+    Row("gibbs", "as coupling falls and inner grows", per_level=4),
     Row("pigdm:variance=0.0625"),
     Row("pigdm"),
     Row("daps:inner=5"),
