@@ -6,7 +6,7 @@ and in its own random numbers. `law_of` runs the real `zsir.solve` once on a bat
     x = a + G y + sum_i N_i e_i,      covariance C = sum_i N_i N_i^T
 
 One more row holds random numbers everywhere and proves that the run was affine. `compare` puts (a, G, C) beside the
-exact posterior.
+exact posterior. ``PYTHONPATH=. python tests/analytic/affine.py`` prints the table of samplers/README.md (table.py).
 """
 
 from __future__ import annotations
@@ -140,6 +140,16 @@ def law_of(
     return Law(x[0], g, n @ n.T)
 
 
+class Numbers:
+    """A noise source with one generator for the whole batch: thousands of small pictures at once."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def randn_like(self, x: Tensor) -> Tensor:
+        return torch.randn(x.shape, dtype=x.dtype, generator=self.generator)
+
+
 @dataclass(frozen=True)
 class Task:
     """A linear problem with a Gaussian prior: x0 ~ N(m, s), y = a x0 + noise n; all numpy."""
@@ -228,3 +238,9 @@ def row_law(task: Task, sampler: Sampler, consistency: bool = False) -> Law:
     """The law of a sampler on one of the `row_tasks`."""
     operator = Matrix(task.a)
     return law_of(operator, task.noise, gaussian(task, operator.in_shape, consistency), sampler)
+
+
+if __name__ == "__main__":
+    from tests.analytic.table import main
+
+    main()
