@@ -153,7 +153,8 @@ class DDNMPlus:
     def init(self, problem: Observation, prior: Prior, rng: NoiseSource) -> ModeChain:
         """x = x_init + sigma_1 n."""
         chain = begin(problem, prior, rng, self.nfe, self.sigmas)
-        return ModeChain(chain.x, chain.x0, chain.sigmas, modes=modes_of(problem))
+        modes = modes_of(problem)
+        return ModeChain(chain.x, chain.x0, chain.sigmas, modes=modes, own=modes.of(chain.x))
 
     def step(self, problem: Observation, prior: Prior, state: ModeChain, rng: NoiseSource) -> Chain:
         """Denoise; correct and re-noise mode by mode."""
@@ -161,11 +162,17 @@ class DDNMPlus:
         d = denoise(prior, x, s)
         n = rng.randn_like(x)
         keep = math.sqrt(1 - self.eta**2)
-        free = d + t * (keep * (x - d) / s + self.eta * n)  # the rule of modes that the data do not see
+        # the rule of modes that the data do not see
+        free = torch.lerp(d, x, t * keep / s).add(n, alpha=t * self.eta)
         d_i, n_i = modes.of(d), modes.of(n)
+        free_i = torch.lerp(d_i, state.own, t * keep / s).add(n_i, alpha=t * self.eta)
         trusted = modes.noise <= t
         weight = torch.where(trusted, 1.0, t * keep / modes.noise.clamp_min(torch.finfo(x.dtype).tiny))
         spread = torch.where(trusted, (t**2 - modes.noise**2).clamp_min(0).sqrt(), t * self.eta)
-        corrected = d_i + weight * (modes.data - d_i)
-        x0 = modes.put(d, corrected)
-        return replace(state, x=modes.put(free, corrected + spread * n_i), x0=x0, step=state.step + 1)
+        corrected = torch.lerp(d_i, modes.data, weight)
+        x0 = modes.put(d, corrected, d_i)
+        if t == 0:  # neither noise nor direction is left
+            return replace(state, x=x0, x0=x0, step=state.step + 1)
+        moved = corrected.addcmul(spread, n_i)
+        own = torch.where(modes.seen, moved, free_i)
+        return replace(state, x=modes.put(free, moved, free_i), own=own, x0=x0, step=state.step + 1)

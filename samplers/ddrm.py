@@ -72,21 +72,22 @@ class DDRM:
         x = modes.put(free, known)
         if self.recipe == "released":
             x = GREY + (x - GREY) / math.sqrt(1 - abar(sigmas[0]))
-        return ModeChain(x, x_init, sigmas, modes=modes)
+        return ModeChain(x, x_init, sigmas, modes=modes, own=modes.of(x))
 
     def step(self, problem: Observation, prior: Prior, state: ModeChain, rng: NoiseSource) -> Chain:
         """Denoise, then the three rules."""
         x, s, t, modes = state.x, state.here, state.next, state.modes
         d = denoise(prior, x, s)
         n = rng.randn_like(x)
-        keep = math.sqrt(1 - self.eta**2)
-        free = d + t * (keep * (x - d) / s + self.eta * n)
+        keep, blend = math.sqrt(1 - self.eta**2), t * math.sqrt(1 - self.eta**2) / s
+        free = torch.lerp(d, x, blend).add(n, alpha=t * self.eta)
         d_i, n_i, r = modes.of(d), modes.of(n), modes.noise
-        noisy = d_i + t * (keep * (modes.data - d_i) / r.clamp_min(torch.finfo(x.dtype).tiny) + self.eta * n_i)
-        spread = (t**2 - (self.eta_b * r) ** 2).clamp_min(0).sqrt()
-        clear = (1 - self.eta_b) * d_i + self.eta_b * modes.data + spread * n_i
-        update = torch.where(r > t, noisy, clear)
+        free_i = torch.lerp(d_i, state.own, blend).add(n_i, alpha=t * self.eta)
+        # both rules are d_i + weight (data - d_i) + spread n_i
+        weight = torch.where(r > t, t * keep / r.clamp_min(torch.finfo(x.dtype).tiny), self.eta_b)
+        spread = torch.where(r > t, t * self.eta, (t**2 - (self.eta_b * r) ** 2).clamp_min(0).sqrt())
+        update = torch.lerp(d_i, modes.data, weight).addcmul(spread, n_i)
         if self.recipe == "released":
-            update = torch.where(r == t, modes.of(free), update)
-        moved = modes.put(free, update)
-        return replace(state, x=moved, x0=moved if t == 0 else d, step=state.step + 1)
+            update = torch.where(r == t, free_i, update)
+        moved, own = modes.put(free, update, free_i), torch.where(modes.seen, update, free_i)
+        return replace(state, x=moved, own=own, x0=moved if t == 0 else d, step=state.step + 1)

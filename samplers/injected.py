@@ -13,7 +13,7 @@ is d."""
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 import torch
@@ -24,10 +24,17 @@ from zsir.protocols import NoiseSource, Observation, Prior
 from zsir.registry import Option
 from zsir.samplers.chain import Chain, check_calls, check_share, levels
 from zsir.samplers.cm4ir import CM4IR, RIDGE
-from zsir.samplers.spectral import modes_of
+from zsir.samplers.spectral import Modes, modes_of
 from zsir.samplers.start import ROUNDING, initial_estimate
 
 UPDATES = {"ddnm": "pinv", "diffpir": "prox", "ddrm": "svd"}
+
+
+@dataclass(frozen=True)
+class InjectedState(Chain):
+    """A chain that carries the observation in the singular basis where DDRM's data step needs it."""
+
+    modes: Modes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -61,31 +68,31 @@ class Injected:
         """One network call a step."""
         return self.nfe
 
-    def init(self, problem: Observation, prior: Prior, rng: NoiseSource) -> Chain:
+    def init(self, problem: Observation, prior: Prior, rng: NoiseSource) -> InjectedState:
         """x = x_init + sigma_1 n."""
         sigmas = CM4IR(self.nfe).plan(problem).sigmas
         x_init = initial_estimate(problem)
-        return Chain(x_init + sigmas[0] * rng.randn_like(x_init), x_init, (*sigmas, 0.0))
+        modes = modes_of(problem) if self.update == "ddrm" else None
+        return InjectedState(x_init + sigmas[0] * rng.randn_like(x_init), x_init, (*sigmas, 0.0), modes=modes)
 
-    def step(self, problem: Observation, prior: Prior, state: Chain, rng: NoiseSource) -> Chain:
+    def step(self, problem: Observation, prior: Prior, state: InjectedState, rng: NoiseSource) -> Chain:
         """Denoise, data step, injection."""
         x, s, t = state.x, state.here, state.next
         d = prior.denoise(x, levels(x, (1 + self.delta) * s))
         if t == 0 and problem.noise_std > 0:
             return state.moved(d, d)
-        x0 = self._data_step(problem, d, s)
+        x0 = self._data_step(problem, d, s, state.modes)
         if t == 0:
             return state.moved(x0, x0)
         direction = self.eta * rng.randn_like(x) + math.sqrt(1 - self.eta**2) / s * (d - x)
         return state.moved(x0 + t * direction, x0)
 
-    def _data_step(self, problem: Observation, d: Tensor, s: float) -> Tensor:
+    def _data_step(self, problem: Observation, d: Tensor, s: float, modes: Modes | None) -> Tensor:
         op, noise = problem.operator, problem.noise_std
         if self.update == "ddnm":
             return d - op.pinv(op.forward(d) - problem.y, noise**2)
-        if self.update == "diffpir":
+        if modes is None:
             return op.prox(d, problem.y, RIDGE * (max(noise, ROUNDING) / s) ** 2)
-        modes = modes_of(problem)
         trust = torch.where(modes.noise <= s, 1.0, s / modes.noise.clamp_min(torch.finfo(d.dtype).tiny))
         d_i = modes.of(d)
-        return modes.put(d, d_i + trust * (modes.data - d_i))
+        return modes.put(d, d_i + trust * (modes.data - d_i), d_i)

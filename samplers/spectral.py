@@ -14,7 +14,10 @@ from zsir.samplers.chain import Chain
 
 @dataclass(frozen=True)
 class Modes:
-    """``data`` = U^T y / s and ``noise`` = noise_std / s, of the modes with s > 0 (``seen``); see `modes_of`."""
+    """``data`` = U^T y / s and ``noise`` = noise_std / s, of the modes with s > 0 (``seen``); see `modes_of`.
+
+    ``noise`` and ``seen`` broadcast against one picture's coefficients.
+    """
 
     data: Tensor = field(repr=False)
     noise: Tensor = field(repr=False)
@@ -26,9 +29,9 @@ class Modes:
         coefficients: Tensor = self.svd.vt(x)
         return coefficients
 
-    def put(self, x: Tensor, coefficients: Tensor) -> Tensor:
-        """The picture x with its seen modes replaced by ``coefficients``."""
-        change = torch.where(self.seen, coefficients - self.of(x), 0.0)
+    def put(self, x: Tensor, coefficients: Tensor, own: Tensor | None = None) -> Tensor:
+        """The picture x with its seen modes replaced by ``coefficients``; ``own``, where known, are V^T x."""
+        change = torch.where(self.seen, coefficients - (self.of(x) if own is None else own), 0.0)
         changed: Tensor = x + self.svd.v(change)
         return changed
 
@@ -36,14 +39,16 @@ class Modes:
 def modes_of(problem: Observation) -> Modes:
     """What the data say of every singular mode; unseen modes have data 0 and noise 0, and `Modes.put` skips them."""
     svd = problem.operator.svd(problem.y)  # type: ignore[attr-defined]
+    s = svd.s if svd.s.stride(0) else svd.s[:1]  # channels that share their singular values need one copy
     # where dropping a mode costs as much as amplifying its rounding, see `zsir.linalg.ridge_inverse`
-    seen = svd.s > torch.finfo(svd.s.dtype).eps ** 0.5 * svd.s.max()
-    inverse = torch.where(seen, 1 / torch.where(seen, svd.s, 1.0), 0.0)
+    seen = s > torch.finfo(s.dtype).eps ** 0.5 * s.max()
+    inverse = torch.where(seen, 1 / torch.where(seen, s, 1.0), 0.0)
     return Modes(svd.ut(problem.y) * inverse, problem.noise_std * inverse, seen, svd)
 
 
 @dataclass(frozen=True)
 class ModeChain(Chain):
-    """A chain that carries the observation in the singular basis."""
+    """A chain that carries the observation in the singular basis, and V^T x, which saves a transform a step."""
 
     modes: Modes = field(repr=False, kw_only=True)
+    own: Tensor = field(repr=False, kw_only=True)

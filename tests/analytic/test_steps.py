@@ -17,6 +17,7 @@ import torch
 
 from zsir import Problem, operators, samplers, solve
 from zsir.linalg import norm2
+from zsir.loop import Event
 from zsir.priors import Dense, Gaussian
 from zsir.samplers import CM4IR
 
@@ -25,6 +26,7 @@ NOISE = 0.05
 LEVELS = (0.6, 0.3, 0.1)
 STEPS = tuple(itertools.pairwise((*LEVELS, 0.0)))
 Array = np.ndarray
+Steps = tuple[tuple[float, float], ...]
 
 
 @dataclass
@@ -66,7 +68,7 @@ class Draws:
         return draw
 
 
-def run(sampler: str, spec: str, noise: float = NOISE) -> tuple[Array, Dense42]:
+def run(sampler: str, spec: str, watch: Callable[[Event], None] = lambda event: None) -> tuple[Array, Dense42]:
     """The sampler's result, and all that its formulae need."""
     op = operators.make(spec, in_shape=SHAPE)
     a = op.forward(torch.eye(N, dtype=torch.float64).view(N, *SHAPE)).reshape(N, -1).T.numpy()
@@ -74,11 +76,11 @@ def run(sampler: str, spec: str, noise: float = NOISE) -> tuple[Array, Dense42]:
     root = numbers.standard_normal((N, N)) / N**0.5
     c = 0.05 * root @ root.T + 1e-3 * np.eye(N)
     truth, x_init = numbers.random(N), numbers.random(N)
-    y = a @ truth + noise * numbers.standard_normal(len(a)) * (np.abs(a).sum(1) > 0)
+    y = a @ truth + NOISE * numbers.standard_normal(len(a)) * (np.abs(a).sum(1) > 0)
     picture = torch.from_numpy(y).view(1, *op.out_shape)
-    problem = Problem(picture, op, noise, torch.from_numpy(x_init).view(1, *SHAPE))
+    problem = Problem(picture, op, NOISE, torch.from_numpy(x_init).view(1, *SHAPE))
     prior, draws = Gaussian(Dense(torch.from_numpy(c)), 0.5), Draws()
-    x = solve(problem, prior, samplers.make(sampler), noise=draws).x.flatten().numpy()
+    x = solve(problem, prior, samplers.make(sampler), noise=draws, callbacks=[watch]).x.flatten().numpy()
     task = Dense42(a, c, y, x_init, norm2(op, picture), iter(draws.given))
     return x, task
 
@@ -244,9 +246,15 @@ def mmps(matched: bool) -> Callable[[Dense42], Array]:
     return formula
 
 
-def tds(task: Dense42) -> Array:
-    """Two particles; the weights are far apart here, so that resampling takes place."""
-    p, v = 2, 0.0625
+def tds(
+    task: Dense42,
+    p: int = 2,
+    means: list[Array] | None = None,
+    resampled: list[bool] | None = None,
+    steps: Steps = STEPS,
+) -> Array:
+    """One particle of the last swarm; ``means`` collects the weighted means, which show the weights themselves."""
+    v = 0.0625
     x = task.x_init + LEVELS[0] * task.n().reshape(p, N)
 
     def look(x: Array, s: float) -> tuple[Array, Array, Array]:
@@ -262,14 +270,17 @@ def tds(task: Dense42) -> Array:
 
     d, pull, log_l = look(x, LEVELS[0])
     log_w = log_l
-    for s, t in STEPS:
+    for s, t in steps:
         uniform = 0.5 * (1 + math.erf(float(task.n()[0]) / math.sqrt(2)))
         if t == 0:
             exact = -0.5 * ((task.y - d @ task.a.T) ** 2).sum(1) / NOISE**2
             w = share(log_w + exact - log_l)
             return d[int(np.searchsorted(w.cumsum(), uniform))]
         w = share(log_w)
-        if 1 / (w**2).sum() < p / 2:
+        poor = bool(1 / (w**2).sum() < p / 2)
+        if resampled is not None:
+            resampled.append(poor)
+        if poor:
             chosen = np.searchsorted(w.cumsum(), (np.arange(p) + uniform) / p)
             x, d, pull, log_l, log_w = x[chosen], d[chosen], pull[chosen], log_l[chosen], np.zeros(p)
         k = t**2 / s**2
@@ -280,6 +291,8 @@ def tds(task: Dense42) -> Array:
         repay = (-((x - mean) ** 2).sum(1) + ((x - centre) ** 2).sum(1)) / (2 * var)
         new_d, pull, new_l = look(x, t)
         d, log_w, log_l = new_d, log_w + repay + new_l - log_l, new_l
+        if means is not None:
+            means.append(share(log_w) @ d)
     raise AssertionError
 
 
@@ -465,10 +478,22 @@ def test_norm_is_a_close_upper_bound(spec: str) -> None:
     assert 1 <= task.norm / np.linalg.norm(task.a, 2) ** 2 <= 1.0201
 
 
+def test_weights_of_particles() -> None:
+    """Four known pixels and six particles: weights are neither even nor concentrated, and both rules take place."""
+    seen, means, resampled = list[Array](), list[Array](), list[bool]()
+    sampler = "tds:nfe=30,particles=6,sigmas=0.6+0.5+0.4+0.3+0.1"
+    x, task = run(sampler, "mask:keep=0.1,seed=4", lambda event: seen.append(event.x0.flatten().numpy()))
+    steps = tuple(itertools.pairwise((0.6, 0.5, 0.4, 0.3, 0.1, 0.0)))
+    assert np.abs(x - tds(task, 6, means, resampled, steps)).max() < 1e-8
+    assert len(means) == 4 and max(np.abs(a - b).max() for a, b in zip(seen, means, strict=False)) < 1e-8
+    assert set(resampled) == {True, False}
+
+
+@pytest.mark.parametrize("spec", SPECS)
 @pytest.mark.parametrize("update", ["ddnm", "diffpir", "ddrm"])
-def test_injection_is_its_formula(update: str) -> None:
-    op = operators.make("sr2x", in_shape=SHAPE)
-    x, task = run(f"injected:nfe=2,update={update},eta=0.3,delta=0.5", "sr2x")
+def test_injection_is_its_formula(update: str, spec: str) -> None:
+    op = operators.make(spec, in_shape=SHAPE)
+    x, task = run(f"injected:nfe=2,update={update},eta=0.3,delta=0.5", spec)
     y = torch.from_numpy(task.y).view(1, *op.out_shape)
     LEVELS_OF_RULE[:] = CM4IR(2).plan(Problem(y, op, NOISE)).sigmas
     assert np.abs(x - injected(update)(task)).max() < 1e-8

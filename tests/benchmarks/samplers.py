@@ -83,7 +83,8 @@ def physics_of(deepinv: Any) -> dict[str, Any]:
     """The same tasks in deepinv."""
     physics = deepinv.physics
     noise = physics.GaussianNoise(NOISE)
-    mask = (torch.rand(1, *SHAPE[1:], generator=torch.Generator().manual_seed(0)) < 0.3).float()
+    known = torch.rand(1, *SHAPE[1:], generator=torch.Generator().manual_seed(0)) < 0.3
+    mask = known.float().expand(SHAPE).contiguous()
     kernel = physics.blur.gaussian_blur(sigma=(3.0, 3.0))
     return {
         "mask": physics.Inpainting(img_size=SHAPE, mask=mask, noise_model=noise),
@@ -116,7 +117,7 @@ def theirs_deepinv(repeats: int) -> None:
             try:
                 with torch.no_grad():
                     cells.append(f"{per_step(partial(run, physics, y), max(2, repeats // 4)):8.2f} ")
-            except (AttributeError, TypeError, RuntimeError, ValueError) as error:
+            except (AttributeError, IndexError, TypeError, RuntimeError, ValueError) as error:
                 cells.append("     n/a ")
                 print(f"  {name} on {task}: {type(error).__name__}: {str(error)[:90]}")
         print(name.ljust(24) + "".join(cells), flush=True)
