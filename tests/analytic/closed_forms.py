@@ -109,8 +109,8 @@ def ancestral(t: Terms, x: Map, x0: Map, s: float, low: float) -> Map:
 def turned_denoise(t: Terms, z: Map, m: float, k: int) -> Map:
     """Denoise the square picture turned by k quarters, mirrored after that for k = 4 to 7, and turn it back."""
     side = round(t.d**0.5)
-    order = np.rot90(np.arange(t.d).reshape(side, side), k % 4)
-    order = (order[:, ::-1] if k % 8 >= 4 else order).flatten()
+    view = np.rot90(np.arange(t.d).reshape(side, side), k % 4)
+    order = (view[:, ::-1] if k % 8 >= 4 else view).flatten()
     out = np.empty_like(z)
     out[order] = t.denoise(z[order], m)
     return out
