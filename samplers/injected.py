@@ -43,11 +43,12 @@ class Injected:
 
     x' = x~ + t (eta n + sqrt(1 - eta^2) (d - x)/s),  d = D(x, (1 + delta) s),  x~ the method's data step on d
 
-    Levels and start are CM4IR's. Reconstructed from the paper's abstract, not compared with a recorded run.
+    Levels and start are CM4IR's; with DiffPIR's step it equals cm4ir with levels by rule, whose ridges are DiffPIR's.
+    Reconstructed from the paper's abstract, not compared with a recorded run.
     Source: after Garber and Tirer 2025 [cm4ir]
     """
 
-    update: Annotated[str, Option("whose data step", choices=tuple(UPDATES))] = "diffpir"
+    update: Annotated[str, Option("whose data step", choices=tuple(UPDATES))] = "ddnm"
     nfe: Annotated[int, Option("network calls")] = 4
     eta: Annotated[float, Option("share of fresh noise", "0..1")] = 0.1
     delta: Annotated[float, Option("inflation of the level that the network is told")] = 0.0
