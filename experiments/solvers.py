@@ -63,7 +63,7 @@ SETTINGS: dict[str, str] = {
     "red-diff": "red-diff:nfe=50,lr=0.05,lam=1",
     # drawn exactly with r = s, 20 annealing steps leave much of each draw's noise: 16.9 dB; 22.9 with half of it
     "daps": "daps:nfe=40,inner=2,ratio=0.3",
-    # 15 couplings that fall by 0.9 from the prior's 1.25 would end at 0.29 and leave a blurred picture
+    # from the prior's 1.25 most of so few iterations would be spent on couplings far above the noise
     "gibbs": "gibbs:nfe=30,inner=2,first=0.2",
     "pnp-cm": "pnp-cm:nfe=4",
     # two particles show the guided proposal, no more: their number makes TDS exact, and costly; with 15 levels

@@ -33,8 +33,9 @@ FIRST, DECAY = 5.0, 0.9
 class Gibbs:
     """Split Gibbs sampling (PnP-DM): draw from data and coupling, then from prior and coupling, the coupling shrinking.
 
-    z ~ N(prox(x), (A^T A/noise^2 + I/rho^2)^-1),  x ~ p(x0 | x0 + rho n = z),  rho_k = max(last, first 0.9^k)
+    z ~ N(prox(x), (A^T A/noise^2 + I/rho^2)^-1),  x ~ p(x0 | x0 + rho n = z),  rho_k = max(last, first q^k)
 
+    q is 0.9, or smaller where few iterations would not reach ``last`` in three quarters of their number.
     The prior's draw is a short ancestral chain of ``inner`` calls, or with ``kernel=covariance`` one call whose mean
     and
     covariance are matched (exact for Gaussian priors; backward passes, one per iteration of Lanczos).
@@ -77,7 +78,8 @@ class Gibbs:
                 "there or below, or use another prior."
             )
         x = initial_estimate(problem)
-        couplings = tuple(max(last, first * DECAY**k) for k in range(self.steps))
+        decay = min(DECAY, (last / first) ** (1 / max(1, round(0.75 * self.steps))))
+        couplings = tuple(max(last, first * decay**k) for k in range(self.steps))
         return Chain(x, x, (*couplings, 0.0))
 
     def step(self, problem: Observation, prior: Prior, state: Chain, rng: NoiseSource) -> Chain:

@@ -48,7 +48,7 @@ class Injected:
     Source: after Garber and Tirer 2025 [cm4ir]
     """
 
-    update: Annotated[str, Option("whose data step", choices=tuple(UPDATES))] = "ddnm"
+    update: Annotated[str, Option("whose data step", choices=tuple(UPDATES))] = "diffpir"
     nfe: Annotated[int, Option("network calls")] = 4
     eta: Annotated[float, Option("share of fresh noise", "0..1")] = 0.1
     delta: Annotated[float, Option("inflation of the level that the network is told")] = 0.0
