@@ -40,14 +40,14 @@ class DDPG:
     gamma: Annotated[float, Option("how late least squares take over")] = 8.0
     zeta: Annotated[float, Option("share of fresh noise", "0..1")] = 0.5
     reg_scale: Annotated[float, Option("ridge of the back-projection over (2 noise_std)^2")] = 0.7
-    mode: Annotated[int, Option("rule of the step size", "0, 1 or 2")] = 1
+    mode: Annotated[int | None, Option("rule of the step size: 0, 1 or 2; 1 for noisy data, 0 without noise")] = None
     inject: Annotated[bool, Option("put noise back (DDPG) or not (IDPG)")] = True
     sigmas: Annotated[tuple[float, ...] | None, Option("noise levels; chosen by rule if not given", "[0, 1]")] = None
 
     def __post_init__(self) -> None:
         check_calls("ddpg", self.nfe, self.sigmas)
         check_share("ddpg:zeta", self.zeta)
-        if self.mode not in (0, 1, 2):
+        if self.mode not in (None, 0, 1, 2):
             raise BadSpec(f"ddpg:mode={self.mode} must be 0, 1 or 2.")
         if self.gamma < 0 or self.reg_scale < 0:
             raise BadSpec(f"ddpg:gamma={self.gamma:g},reg_scale={self.reg_scale:g} must not be negative.")
@@ -68,8 +68,9 @@ class DDPG:
         delta = abar(t) ** self.gamma if noise > 0 else 0.0
         misfit = problem.operator.forward(d) - problem.y
         factor = (1 - abar(t)) / (1 - abar(s))
-        back = (1 - delta) * (factor if self.mode == 1 else 1.0)
-        least = delta * (1.0 if self.mode == 0 else factor)
+        mode = self.mode if self.mode is not None else int(noise > 0)
+        back = (1 - delta) * (factor if mode == 1 else 1.0)
+        least = delta * (1.0 if mode == 0 else factor)
         x0 = d - back * problem.operator.pinv(misfit, max(1e-4, self.reg_scale * (2 * noise) ** 2))
         if least:
             x0 = x0 - least * problem.operator.adjoint(misfit)

@@ -38,7 +38,8 @@ class REDDiff:
 
     grad = A^T (A mu - y)/m + 2 lam s (e - n)/dim,  x = mu + s n,  e = (x - D(x, s))/s
 
-    A point estimate: no variance by construction. No gradient through the network.
+    Aims at one picture, not at samples: what variance is left is the scatter of its stochastic gradients. No gradient
+    through the network.
     Source: Mardani et al. 2024 [reddiff]; learning rate and weight of the released code
     """
 
