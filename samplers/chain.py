@@ -67,8 +67,8 @@ def check_calls(name: str, nfe: int, sigmas: tuple[float, ...] | None) -> None:
         return
     if len(sigmas) != nfe:
         raise BadSpec(f"{name}:sigmas has {len(sigmas)} levels for {nfe} steps; give one level per step, falling.")
-    if min(sigmas) <= 0 or any(b >= a for a, b in itertools.pairwise(sigmas)):
-        raise BadSpec(f"{name}:sigmas must be positive and fall from step to step, such as 1+0.5+0.1.")
+    if min(sigmas) <= 0 or any(b > a for a, b in itertools.pairwise(sigmas)):
+        raise BadSpec(f"{name}:sigmas must be positive and fall from step to step, or stay, such as 1+0.5+0.1.")
 
 
 def check_share(name: str, value: float) -> None:
@@ -81,8 +81,8 @@ def ladder(nfe: int, sigmas: tuple[float, ...] | None, prior: Prior, spacing: Sp
     """The levels of a run, ending in 0: the given ones, or those of DDPM's table at ``nfe`` times.
 
     Times are ``uniform`` (0, k, 2k, ... as DDRM, DDNM and DDPG take them) or ``quadratic`` (denser where the noise is
-    small, as DiffPIR takes them). A prior that knows less noise than the table begins at its own largest level, with
-    times spread over that part. Raises `Incompatible` where given levels go beyond the prior's range.
+    small, as DiffPIR takes them). For a prior that knows less noise than the table, the times of the part that it knows
+    are spread evenly, both ends included. Raises `Incompatible` where given levels go beyond the prior's range.
     """
     top = prior.sigma_range[1]
     if sigmas is not None:
@@ -98,9 +98,10 @@ def ladder(nfe: int, sigmas: tuple[float, ...] | None, prior: Prior, spacing: Sp
         times = np.floor(np.sqrt(np.linspace(0, count**2, nfe)) + 1e-9) if nfe > 1 else np.zeros(1)
         times[-1] = min(times[-1], count - 1)
         times = count - 1 - times if nfe > 1 else np.full(1, count - 1.0)
+    elif count == len(DDPM.levels) and 1 < nfe <= count:
+        times = count // nfe * np.arange(nfe - 1.0, -1, -1)
     else:
-        stride = count // nfe if count >= nfe else count / nfe
-        times = stride * np.arange(nfe - 1.0, -1, -1)
+        times = np.linspace(count - 1, 0, nfe)
     return (*(DDPM.level(torch.from_numpy(times)) / 2).tolist(), 0.0)
 
 
@@ -128,8 +129,19 @@ def levels(x: Tensor, sigma: float) -> Tensor:
 
 
 def denoise(prior: Prior, x: Tensor, sigma: float) -> Tensor:
-    """D(x, sigma) for a batch at one level."""
+    """D(x, sigma) for a batch at one level; raises `Incompatible` beyond the prior's range."""
+    check_reach(prior, sigma)
     return prior.denoise(x, levels(x, sigma))
+
+
+def check_reach(prior: Prior, sigma: float) -> None:
+    """Raise `Incompatible` where a level lies above the prior's range."""
+    top = prior.sigma_range[1]
+    if sigma > top * (1 + 1e-6):
+        raise Incompatible(
+            f"A step at noise level {sigma:.3g} is beyond {prior!r}, which is made for noise up to {top:.3g}; begin "
+            "lower (options first, start, sigmas of the sampler), or use another prior."
+        )
 
 
 def ddim(x0: Tensor, e: Tensor, t: float, eta: float, rng: NoiseSource) -> Tensor:

@@ -23,6 +23,7 @@ from torch import Tensor
 from zsir.errors import BadSpec
 from zsir.protocols import NoiseSource, Observation, Prior
 from zsir.registry import Option
+from zsir.samplers.chain import check_reach
 from zsir.samplers.presets import CM4IR_PRESETS
 from zsir.samplers.schedule import cm4ir_levels, geometric
 from zsir.samplers.start import ROUNDING, expected_start, initial_estimate
@@ -99,6 +100,8 @@ class CM4IR:
             raise BadSpec(
                 f"cm4ir:deltas has {len(self.deltas)} values for nfe={self.nfe}; give one per step, as 0+0.3+0+0.1."
             )
+        if self.deltas is not None and min(self.deltas) <= -1:
+            raise BadSpec("cm4ir:deltas must lie above -1: the network is told (1 + delta) times the level.")
         if self.delta_type not in (0, 1):
             raise BadSpec(f"cm4ir:delta_type={self.delta_type} must be 0 or 1.")
 
@@ -107,14 +110,16 @@ class CM4IR:
         """One network call a step."""
         return self.nfe
 
-    def plan(self, problem: Observation) -> Plan:
-        """Levels, inflations and ridges for this task: the published ones, or by rule."""
+    def plan(self, problem: Observation, reach: float = math.inf) -> Plan:
+        """Levels, inflations and ridges for this task: the published ones, or by rule, and then none above
+        ``reach``, the prior's largest level."""
         noise = problem.noise_std
         if self.start is not None:
             sigmas = cm4ir_levels(self.nfe, self.start, self.gamma)
         else:
             error = expected_start(problem.operator, noise, problem.y).error
-            sigmas = geometric(self.nfe, FIRST_OVER_ERROR * error, max(LAST_OVER_NOISE * noise, LAST_LEAST))
+            last = min(max(LAST_OVER_NOISE * noise, LAST_LEAST), reach)
+            sigmas = geometric(self.nfe, min(FIRST_OVER_ERROR * error, reach), last)
         if self.zeta is not None:
             ridges: tuple[float, ...] = (self.zeta * noise**2,) * (self.nfe + 1)
         else:
@@ -124,7 +129,8 @@ class CM4IR:
 
     def init(self, problem: Observation, prior: Prior, rng: NoiseSource) -> CM4IRState:
         """x_1 = x_init + sigma_1 n."""
-        plan = self.plan(problem)
+        plan = self.plan(problem, prior.sigma_range[1])
+        check_reach(prior, plan.sigmas[0])
         x_init = initial_estimate(problem, plan.ridges[0])
         x = x_init + plan.sigmas[0] * rng.randn_like(x_init)
         return CM4IRState(x, x_init, plan, plan.sigmas[0], 0)

@@ -59,9 +59,8 @@ class DDNM:
 
     x~ = d - A^+ (A d - y),  x' = x~ + t (sqrt(1 - eta^2) e + eta n),  e = (x - d)/s
 
-    Made for noise-free data. With noisy ones the inverse gets a ridge, A^T (A A^T + noise^2)^-1, which keeps it
-    bounded;
-    ddnm+ treats their noise properly. ``nfe`` counts all calls, those of time travel included.
+    Made for noise-free data: with noisy ones use ddnm+. The ridge that the inverse gets there, noise^2 beside A A^T,
+    keeps it bounded and no more. ``nfe`` counts all calls, those of time travel included.
     Source: Wang et al. 2023 [ddnm]; defaults of the released code
     """
 
@@ -74,7 +73,7 @@ class DDNM:
     sigmas: Annotated[tuple[float, ...] | None, Option("noise levels; chosen by rule if not given", "[0, 1]")] = None
 
     def __post_init__(self) -> None:
-        check_calls("ddnm", self.nfe, self.sigmas if self.repeat == 1 else None)
+        check_calls("ddnm", self.nfe, None)
         check_share("ddnm:eta", self.eta)
         if self.travel < 1 or self.repeat < 1:
             raise BadSpec(f"ddnm:travel={self.travel},repeat={self.repeat}: both count from 1.")
@@ -84,6 +83,7 @@ class DDNM:
                 f"nfe={self.nfe} is no whole number of journeys for ddnm:travel={self.travel},repeat={self.repeat}; "
                 f"write nfe={near[0]} or nfe={near[1]}."
             )
+        check_calls("ddnm", self.count, self.sigmas)
 
     @property
     def count(self) -> int:

@@ -3,7 +3,7 @@
 Source: Chung et al. 2023 [dps]; MCG: Chung et al. 2022 [mcg]. With ``d = D(x, s)``, t the next level:
 
     x' = k x + (1 - k) d + t sqrt(1 - k) n - c grad_x ||y - A d||,     k = (t/s)^2
-    MCG: then  x' <- x' - A^+ (A x' - (y + t n_y))
+    MCG: then  x' <- x' - A_r^+ (A x' - (y + t n_y)),   A_r^+ = A^T (A A^T + noise^2 I)^-1; A^+ without noise
 
 The norm is not squared. Published scales belong to VP states on [-1, 1]; here c = scale/2 sqrt((1 + 4 s^2)(1 + 4 t^2)).
 """
@@ -71,5 +71,5 @@ class DPS:
         x = ancestral(state.x, d, s, t, rng) - c * slope
         if self.project:
             y_t = problem.y + t * rng.randn_like(problem.y)
-            x = x - problem.operator.pinv(problem.operator.forward(x) - y_t)
+            x = x - problem.operator.pinv(problem.operator.forward(x) - y_t, problem.noise_std**2)
         return state.moved(x, x if t == 0 else d)

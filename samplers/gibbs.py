@@ -54,6 +54,8 @@ class Gibbs:
             raise BadSpec(f"nfe={self.nfe} must be a multiple of gibbs:inner={self.inner}.")
         if self.kernel not in ("ancestral", "covariance") or (self.kernel == "covariance" and self.inner > 1):
             raise BadSpec("gibbs:kernel is ancestral, or covariance, which draws in one call: write inner=1 with it.")
+        if self.lanczos < 1:
+            raise BadSpec(f"gibbs:lanczos={self.lanczos}: at least one iteration is needed.")
         if any(value is not None and value <= 0 for value in (self.first, self.last)):
             raise BadSpec("gibbs:first and gibbs:last are couplings above 0, such as first=1,last=0.02.")
 

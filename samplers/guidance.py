@@ -13,7 +13,7 @@ from torch import Tensor
 
 from zsir.errors import Incompatible
 from zsir.protocols import Prior
-from zsir.samplers.chain import levels
+from zsir.samplers.chain import check_reach, levels
 
 Vjp = Callable[[Tensor], Tensor]
 
@@ -23,6 +23,7 @@ def denoise_with_vjp(prior: Prior, x: Tensor, sigma: float) -> tuple[Tensor, Vjp
 
     Raises `Incompatible` when the prior's estimate is not differentiable.
     """
+    check_reach(prior, sigma)
     with torch.enable_grad():
         leaf = x.detach().requires_grad_(True)
         try:

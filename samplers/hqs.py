@@ -25,12 +25,15 @@ from zsir.samplers.start import ROUNDING, initial_estimate
 
 
 def dpir_ladder(
-    problem: Observation, nfe: int, first: float = 49 / 255, last: float | None = None
+    problem: Observation, nfe: int, first: float = 49 / 255, last: float | None = None, *, rising: bool = False
 ) -> tuple[float, ...]:
     """DPIR's levels: geometric from ``first``, by default down to the noise of y, or to one grey value of 255 per unit
-    of reduction."""
+    of reduction. Where that is above ``first`` they stay there, or rise as in the released code if ``rising``."""
     (_, h, _), (_, out_h, _) = problem.operator.in_shape, problem.operator.out_shape
-    last = last or max(problem.noise_std, max(1.0, h / out_h) / 255)
+    if last is None:
+        last = max(problem.noise_std, max(1.0, h / out_h) / 255)
+    if rising and last > first and nfe > 1:
+        return tuple(reversed(geometric(nfe, last, first)))
     return geometric(nfe, max(first, last), last)
 
 

@@ -56,6 +56,10 @@ class Injected:
     def __post_init__(self) -> None:
         check_calls("injected", self.nfe, None)
         check_share("injected:eta", self.eta)
+        if self.delta <= -1:
+            raise BadSpec(
+                f"injected:delta={self.delta:g} must lie above -1: the network is told (1 + delta) times the level."
+            )
         if self.update not in UPDATES:
             raise BadSpec(f"injected:update={self.update}: choose one of {', '.join(UPDATES)}.")
 
@@ -71,7 +75,7 @@ class Injected:
 
     def init(self, problem: Observation, prior: Prior, rng: NoiseSource) -> InjectedState:
         """x = x_init + sigma_1 n."""
-        sigmas = CM4IR(self.nfe).plan(problem).sigmas
+        sigmas = CM4IR(self.nfe).plan(problem, prior.sigma_range[1]).sigmas
         x_init = initial_estimate(problem)
         modes = modes_of(problem) if self.update == "ddrm" else None
         return InjectedState(x_init + sigmas[0] * rng.randn_like(x_init), x_init, (*sigmas, 0.0), modes=modes)

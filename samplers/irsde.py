@@ -20,7 +20,6 @@ from dataclasses import dataclass, field, replace
 from typing import Annotated
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from zsir.errors import BadSpec, Incompatible
@@ -39,10 +38,9 @@ SPREAD = 0.25
 
 @dataclass(frozen=True)
 class IRSDEState(Chain):
-    """``x`` is u; ``mu`` the mean (batch, c, h, w); ``times`` the times of the levels, ending in 0."""
+    """``x`` is u; ``mu`` the mean (batch, c, h, w)."""
 
     mu: Tensor = field(repr=False, kw_only=True)
-    times: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -105,17 +103,17 @@ class IRSDE:
             )
         table, top = self.plan, prior.sigma_range[1]
         last = int((table.sigma <= top * (1 + 1e-6)).sum()) - 1
-        if last < self.nfe:
-            raise Incompatible(
-                f"{prior!r} is made for noise up to {top:g}, which covers {max(0, last)} times of this schedule; write "
-                "fewer calls, or a smaller irsde:max_sigma."
-            )
-        times = np.round(np.linspace(last, 0, self.nfe + 1)).astype(int)
+        if last < 1:
+            raise Incompatible(f"{prior!r} is made for noise up to {top:g}, below the first level of this schedule.")
+        times = np.linspace(last, 0, self.nfe + 1)
+        if hasattr(prior, "conditioned_on") or last >= self.nfe:
+            times = np.round(times)  # a network of this schedule has seen whole times only
         mu = initial_estimate(problem)
         first = table.max_sigma / table.m[last] if last == self.times else table.sigma[last]
         u = mu + float(first) * rng.randn_like(mu)
-        sigmas = tuple(table.sigma[times].tolist())
-        return IRSDEState(u, mu, sigmas, mu=mu, times=tuple(times.tolist()))
+        decay = np.interp(times, np.arange(self.times + 1), np.cumsum(table.h))
+        sigmas = tuple((table.max_sigma * np.sqrt(np.expm1(2 * decay))).tolist())
+        return IRSDEState(u, mu, sigmas, mu=mu)
 
     def step(self, problem: Observation, prior: Prior, state: IRSDEState, rng: NoiseSource) -> IRSDEState:
         """Estimate, data, move."""
@@ -142,13 +140,14 @@ class IRSDE:
         k = (t / s) ** 2
         if t == 0 and not self.dispersion:
             return d
-        variance = torch.as_tensor(t**2 * (1 - k) + (1 - k) ** 2 * r**2, dtype=d.dtype, device=d.device)
-        return k * state.x + (1 - k) * d + variance.sqrt() * rng.randn_like(d)
+        variance = t**2 * (1 - k) + (1 - k) ** 2 * r**2
+        spread = variance.sqrt() if isinstance(variance, Tensor) else math.sqrt(variance)
+        return k * state.x + (1 - k) * d + spread * rng.randn_like(d)
 
     def _euler(self, state: IRSDEState, d: Tensor, rng: NoiseSource) -> Tensor:
-        table, here, there = self.plan, state.times[state.step], state.times[state.step + 1]
-        m, m_next, v = (float(a) for a in (table.m[here], table.m[there], table.v[here]))
-        h, lam = math.log(m_next / m), table.max_sigma
+        lam, s, t = self.max_sigma, state.here, state.next
+        m, m_next = (1 / math.sqrt(1 + (level / lam) ** 2) for level in (s, t))
+        h, v = (math.log1p((s / lam) ** 2) - math.log1p((t / lam) ** 2)) / 2, (s * m) ** 2
         pull = (2 if self.mode == "sde" else 1) * lam**2 * h * m / v
         # x - mu = m (u - mu) on both sides of the step
         offset = (1 + h) * m * (state.x - state.mu) - pull * (state.x - d)

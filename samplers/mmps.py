@@ -35,7 +35,8 @@ class MMPS:
     x0 ~ N(d + C A^T (A C A^T + noise^2)^-1 (y - A d), V),  C = s^2 J,  V = C - C A^T (A C A^T + noise^2)^-1 A C
     x' = k x + (1 - k) x0 + t sqrt(1 - k) n,  k = (t/s)^2
 
-    Exact for Gaussian priors at any number of steps. Each step costs one call and about 2 ``inner`` backward passes
+    Exact for Gaussian priors at any number of steps, from a first level that drowns the picture. Each step
+    costs one call and about 2 ``inner`` backward passes
     (``inner`` with kernel=mean), each about two forwards. Noise 0 counts as the rounding of an 8-bit file.
     Source: Rozet et al. 2024 [mmps]; the covariance-matched transition is ours
     """
@@ -76,6 +77,10 @@ class MMPS:
         if self.kernel == "covariance":
             guess = d + lanczos_sqrt(covariance, rng.randn_like(d), self.inner)
             y = y - noise * rng.randn_like(y)
-        u = cg_steps(lambda v: op.forward(covariance(op.adjoint(v))) + noise**2 * v, y - op.forward(guess), self.inner)
+
+        def data_covariance(v: Tensor) -> Tensor:
+            return op.forward(covariance(op.adjoint(v))) + noise**2 * v
+
+        u = cg_steps(data_covariance, y - op.forward(guess), self.inner, least_eigenvalue=noise**2)
         x0 = guess + covariance(op.adjoint(u))
         return state.moved(ancestral(x, x0, s, t, rng), x0)

@@ -22,7 +22,7 @@ from torch import Tensor
 from zsir.errors import BadSpec
 from zsir.protocols import NoiseSource, Observation, Prior
 from zsir.registry import Option
-from zsir.samplers.chain import Chain, check_calls, levels
+from zsir.samplers.chain import Chain, check_calls, check_reach, check_share, levels
 from zsir.samplers.cm4ir import CM4IR
 from zsir.samplers.start import initial_estimate
 
@@ -63,6 +63,13 @@ class PnPCM:
         check_calls("pnp-cm", self.nfe, None)
         if self.deltas is not None and len(self.deltas) != self.nfe:
             raise BadSpec(f"pnp-cm:deltas has {len(self.deltas)} values for nfe={self.nfe}; give one per step.")
+        if self.deltas is not None and min(self.deltas) <= -1:
+            raise BadSpec("pnp-cm:deltas must lie above -1: the network is told (1 + delta) times the level.")
+        check_share("pnp-cm:momentum", self.momentum)
+        if self.start is not None and not 0 <= self.start <= 998:
+            raise BadSpec(f"pnp-cm:start={self.start} must lie in 0..998, an index into the DDPM table.")
+        if self.gamma < 0:
+            raise BadSpec(f"pnp-cm:gamma={self.gamma:g} must not be negative.")
 
     @property
     def steps(self) -> int:
@@ -71,7 +78,8 @@ class PnPCM:
 
     def init(self, problem: Observation, prior: Prior, rng: NoiseSource) -> PnPCMState:
         """x is the initial estimate, u zero."""
-        sigmas = CM4IR(self.nfe, self.start, self.gamma).plan(problem).sigmas
+        sigmas = CM4IR(self.nfe, self.start, self.gamma).plan(problem, prior.sigma_range[1]).sigmas
+        check_reach(prior, sigmas[0])
         x = initial_estimate(problem)
         zero = x.new_zeros(x.shape)
         return PnPCMState(x, x, (*sigmas, 0.0), u=zero, x_old=x, u_old=zero)

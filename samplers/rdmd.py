@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 from torch import Tensor
 
@@ -61,14 +61,13 @@ class RDMD:
     Source: Wang et al. 2025 [rdmd], and the code released with it
     """
 
-    needs: ClassVar[tuple[str, ...]] = ("adjoint", "prox")
-
     nfe: Annotated[int, Option("network calls, two a step where 0 < tau < 1")] = 200
     tau: Annotated[float, Option("0: fidelity, 1: texture", "0..1")] = 0.5
     lam: Annotated[float, Option("weight of the regularisers against the data")] = 20.0
     zeta: Annotated[float, Option("share of fresh noise", "0..1")] = 0.3
     recipe: Annotated[str, Option("data step: exact, or as released", choices=("exact", "paper"))] = "exact"
     output: Annotated[str, Option("result of recipe=paper", choices=("x0", "z"))] = "x0"
+    turns: Annotated[bool, Option("give the deterministic branch another flip or rotation at every step")] = True
     last: Annotated[float | None, Option("last level of the deterministic branch", "[0, 1]")] = None
     sigmas: Annotated[tuple[float, ...] | None, Option("levels of the stochastic branch", "[0, 1]")] = None
 
@@ -80,8 +79,15 @@ class RDMD:
         check_calls("rdmd", self.steps, self.sigmas)
         if self.lam <= 0:
             raise BadSpec(f"rdmd:lam={self.lam:g} must be positive; the published value is 20.")
+        if self.last is not None and not 0 < self.last <= 1:
+            raise BadSpec(f"rdmd:last={self.last:g} must lie in (0, 1]; by default it is the noise of y.")
         if self.recipe not in ("exact", "paper") or self.output not in ("x0", "z"):
             raise BadSpec(f"rdmd:recipe={self.recipe},output={self.output}: choose exact or paper, x0 or z.")
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """What the data step needs."""
+        return ("prox",) if self.recipe == "exact" else ("adjoint",)
 
     @property
     def branches(self) -> tuple[bool, bool]:
@@ -102,7 +108,7 @@ class RDMD:
     def init(self, problem: Observation, prior: Prior, rng: NoiseSource) -> RDMDState:
         """z is the initial estimate, x the same with noise."""
         chain = begin(problem, prior, rng, self.steps, self.sigmas, "quadratic")
-        ms = dpir_ladder(problem, self.steps, last=self.last)
+        ms = dpir_ladder(problem, self.steps, last=self.last, rising=self.recipe == "paper")
         return RDMDState(chain.x, chain.x0, chain.sigmas, z=chain.x0, ms=ms)
 
     def step(self, problem: Observation, prior: Prior, state: RDMDState, rng: NoiseSource) -> RDMDState:
@@ -119,6 +125,7 @@ class RDMD:
 
     def _deterministic(self, prior: Prior, z: Tensor, m: float, step: int) -> Tensor:
         if self.recipe == "exact":
+            step = step if self.turns else 0
             # another flip or rotation at every step, as DPIR: what a network adds to its own output does not build up
             return turned_back(denoise(prior, turned(z, step), m), step)
         level = DDPM.nearest(2 * m) / 2

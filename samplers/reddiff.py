@@ -5,7 +5,7 @@ Source: Mardani et al. 2024 [reddiff]. mu starts at the initial estimate and fol
 
     grad = A^T (A mu - y)/m  +  lam s_native (e - n)/dim,     s_native = 2 s
 
-with m and dim the sizes of y and mu, as the released code averages over both. The result is mu.
+with m and dim the numbers observed and those of mu, as the released code averages over both. The result is mu.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class REDDiff:
         e = (x - denoise(prior, x, s)) / s
         misfit = op.adjoint(op.forward(mu) - problem.y)
         # twice the misfit: the one of pictures in [-1, 1]
-        slope = 2 * misfit / problem.y[0].numel() + self.lam * 2 * s * (e - n) / mu[0].numel()
+        slope = 2 * misfit / problem.operator.measurements + self.lam * 2 * s * (e - n) / mu[0].numel()
         first = BETA1 * state.first + (1 - BETA1) * slope
         second = BETA2 * state.second + (1 - BETA2) * slope**2
         size = (second / (1 - BETA2**count)).sqrt() + TINY

@@ -65,6 +65,8 @@ class TDS:
                 f"nfe={self.nfe} must be a multiple of tds:particles={self.particles}, one call per level and particle."
             )
         check_calls("tds", self.count, self.sigmas)
+        if self.sigmas is not None and len(set(self.sigmas)) < len(self.sigmas):
+            raise BadSpec("tds:sigmas must fall from step to step: a step to the same level has no kernel.")
         if self.variance <= 0:
             raise BadSpec(f"tds:variance={self.variance:g} must be positive, such as 0.06.")
 

@@ -64,7 +64,9 @@ def ridge_inverse(s: Tensor, ridge: float | Tensor) -> Tensor:
     The cut-off is ``sqrt(eps)`` of the dtype times the largest singular value: there the error of dropping a
     component equals the error of amplifying its rounding.
     """
-    ridge = torch.as_tensor(ridge, dtype=s.dtype, device=s.device)
+    if not isinstance(ridge, Tensor) and ridge > 0:
+        return s / (s**2 + ridge)
+    ridge = ridge.to(s) if isinstance(ridge, Tensor) else torch.zeros((), dtype=s.dtype, device=s.device)
     cutoff = torch.finfo(s.dtype).eps ** 0.5 * s.max()
     kept = (s > cutoff) | (ridge > 0)
     return torch.where(kept, s / torch.where(kept, s**2 + ridge, 1.0), 0.0)
@@ -129,20 +131,32 @@ def norm2(operator: LinearOperator, like: Tensor, iterations: int = 40) -> float
     return max(1.02 * float(value), 1e-12)
 
 
-def cg_steps(matvec: Callable[[Tensor], Tensor], b: Tensor, iterations: int) -> Tensor:
+def cg_steps(
+    matvec: Callable[[Tensor], Tensor], b: Tensor, iterations: int, *, least_eigenvalue: float = 0.0
+) -> Tensor:
     """``iterations`` steps of conjugate gradients towards ``H u = b``, image by image; for inner solves where a rough
-    answer will do and nothing may wait. An image that is solved earlier stands still."""
+    answer will do and nothing may wait.
+
+    An image stands still once it is solved, and where a direction shows less curvature than ``least_eigenvalue``: there H
+    is not what it should be, as a network's Jacobian is not quite symmetric. The iterate of least residual is returned.
+    """
     u, r = torch.zeros_like(b), b
     p, rr = r, _dot(r, r)
+    best, least = u, rr
     floor = torch.finfo(b.dtype).eps ** 2 * rr
+    going = rr > floor
     for _ in range(iterations):
         hp = matvec(p)
-        alpha = torch.where(rr > floor, _safe_ratio(rr, _dot(p, hp)), 0.0)
+        curvature = _dot(p, hp)
+        going = going & (curvature >= 0.999 * least_eigenvalue * _dot(p, p))
+        alpha = torch.where(going, _safe_ratio(rr, curvature), 0.0)
         u = u + alpha * p
         r = r - alpha * hp
         rr, previous = _dot(r, r), rr
+        best, least = torch.where(rr < least, u, best), torch.minimum(rr, least)
+        going = going & (rr > floor)
         p = r + _safe_ratio(rr, previous) * p
-    return u
+    return best
 
 
 def lanczos_sqrt(matvec: Callable[[Tensor], Tensor], v: Tensor, iterations: int) -> Tensor:

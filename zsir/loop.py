@@ -84,7 +84,7 @@ def solve(
     """
     check_compatible(problem, prior, sampler)
     watch_prior, watch_data = Stopwatch(), Stopwatch()
-    task = Problem(problem.y, TimedOperator(problem.operator, watch_data), problem.noise_std, problem.x_init)
+    task = Problem(observed(problem), TimedOperator(problem.operator, watch_data), problem.noise_std, problem.x_init)
     timed = TimedPrior(conditioned(prior, problem), watch_prior)
     finite = FiniteWatch(timed.failed)
     numbers = list(indices) if indices is not None else list(range(problem.y.shape[0]))
@@ -223,6 +223,12 @@ def _alternatives(operator: LinearOperator) -> str:
     if callable(getattr(operator, "adjoint", None)):
         return "pgd, red or red-diff, which need forward and adjoint only"
     return "dps, which needs forward only"
+
+
+def observed(problem: Problem) -> Tensor:
+    """The observation with zeros where a mask saw nothing: what a file holds there is no data."""
+    known = getattr(problem.operator, "known", None)
+    return problem.y if known is None else problem.y * known.to(problem.y)
 
 
 def conditioned(prior: Prior, problem: Problem) -> Prior:

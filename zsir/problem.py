@@ -51,6 +51,11 @@ class Problem:
             raise BadInput("The observation holds NaN or infinite values; remove them or mask them out.")
         if self.x_init is not None:
             wanted = (self.y.shape[0], *self.operator.in_shape)
+            if self.x_init.device != self.y.device or not bool(torch.isfinite(self.x_init).all()):
+                raise BadInput(
+                    f"x_init must hold finite values on the device of the observation, {self.y.device}; it is on "
+                    f"{self.x_init.device}."
+                )
             if tuple(self.x_init.shape) != wanted or self.x_init.dtype != self.y.dtype:
                 raise ShapeError(
                     f"x_init has shape {tuple(self.x_init.shape)} and dtype {self.x_init.dtype}, but the pictures are "

@@ -81,12 +81,20 @@ class TimeTable:
         return cls(np.sqrt((1 - abar) / abar))
 
     @cached_property
-    def _logs(self) -> Tensor:
-        return torch.from_numpy(np.log(np.asarray(self.levels, np.float64)))
+    def _copies(self) -> dict[torch.device, Tensor]:
+        """Logarithms of the levels, one copy per device that asked."""
+        return {torch.device("cpu"): torch.from_numpy(np.log(np.asarray(self.levels, np.float64)))}
+
+    def _logs(self, device: torch.device) -> Tensor:
+        if device not in self._copies:
+            self._copies[device] = self._copies[torch.device("cpu")].to(device)
+        return self._copies[device]
 
     def time(self, sigma: Tensor) -> Tensor:
         """The (fractional) time of levels ``sigma``, float64; those outside the table take its ends."""
-        logs = self._logs.to(sigma.device)
+        logs = self._logs(sigma.device)
+        if len(logs) == 1:
+            return torch.full_like(sigma, self.first, dtype=torch.float64)
         wanted = sigma.double().clamp_min(torch.finfo(torch.float64).tiny).log().clamp(logs[0], logs[-1]).contiguous()
         upper = torch.searchsorted(logs, wanted).clamp(1, len(logs) - 1)
         low, high = logs[upper - 1], logs[upper]
@@ -94,7 +102,9 @@ class TimeTable:
 
     def level(self, time: Tensor) -> Tensor:
         """The noise level of (fractional) times, float64; times outside the table take its ends."""
-        logs = self._logs.to(time.device)
+        logs = self._logs(time.device)
+        if len(logs) == 1:
+            return logs.exp().expand(time.shape)
         place = (time.double() - self.first).clamp(0, len(logs) - 1)
         lower = place.floor().clamp_max(len(logs) - 2).long()
         return torch.lerp(logs[lower], logs[lower + 1], place - lower).exp()

@@ -27,9 +27,18 @@ def limited(top: float) -> Gaussian:
 
 
 def test_uniform_times_are_0_k_2k() -> None:
-    for nfe in (1, 3, 20, 100, 1000):
+    for nfe in (2, 3, 20, 100, 1000):
         times = (1000 // nfe) * np.arange(nfe)[::-1]
         assert ladder(nfe, None, limited(math.inf)) == pytest.approx((*TABLE[times], 0.0), rel=1e-12)
+    # a single step begins at the top: there is nothing else for it to do
+    assert ladder(1, None, limited(math.inf)) == pytest.approx((TABLE[999], 0.0), rel=1e-12)
+
+
+@pytest.mark.parametrize("nfe", [2, 7, 100])
+def test_times_of_a_part_of_the_table_span_it(nfe: int) -> None:
+    got = np.array(ladder(nfe, None, limited(1.25)))
+    assert got[0] == pytest.approx(TABLE[TABLE <= 1.25].max(), rel=1e-12)
+    assert got[-2] == pytest.approx(TABLE[0], rel=1e-12) and (np.diff(got) < 0).all()
 
 
 def test_quadratic_times_are_dense_at_the_end() -> None:

@@ -67,7 +67,8 @@ def test_dps_is_its_formula(project: bool) -> None:
         x = d if t == 0 else k * x + (1 - k) * d + t * np.sqrt(1 - k) * run.draw()
         x = x - 0.35 * np.sqrt((1 + 4 * s**2) * (1 + 4 * t**2)) * slope
         if project:
-            x = x - np.linalg.pinv(run.a) @ (run.a @ x - run.y - t * run.draw())
+            back = run.a.T @ np.linalg.inv(run.a @ run.a.T + run.noise**2 * np.eye(len(run.a)))
+            x = x - back @ (run.a @ x - run.y - t * run.draw())
     assert run.done()
     assert np.abs(x - run.x).max() < 1e-10
 

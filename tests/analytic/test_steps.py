@@ -339,7 +339,7 @@ def red_diff(task: Dense42) -> Array:
         n = task.n()
         x = mu + s * n
         e = (x - task.d(x, s)) / s
-        slope = 2 * task.a.T @ (task.a @ mu - task.y) / len(task.a) + 0.25 * 2 * s * (e - n) / N
+        slope = 2 * task.a.T @ (task.a @ mu - task.y) / np.linalg.matrix_rank(task.a) + 0.25 * 2 * s * (e - n) / N
         first, second = 0.9 * first + 0.1 * slope, 0.99 * second + 0.01 * slope**2
         mu = mu - 0.05 * first / (1 - 0.9**k) / (np.sqrt(second / (1 - 0.99**k)) + 1e-8)
     return mu

@@ -89,7 +89,8 @@ def sentence(error: BaseException) -> str:
         ("pgd:nfe=3", "an adjoint"),
         ("red:nfe=3", "an adjoint"),
         ("red-diff:nfe=3", "an adjoint"),
-        ("rdmd:nfe=4", "an adjoint"),
+        ("rdmd:nfe=4,recipe=paper", "an adjoint"),
+        ("rdmd:nfe=4", "prox"),
         ("ddpg:nfe=3", "an adjoint"),
         ("mmps:nfe=3", "an adjoint"),
         ("ddrm:nfe=3", "singular value decomposition (svd)"),
@@ -206,7 +207,8 @@ def test_noise_zero_where_a_method_divides_by_it():
         "rdmd:nfe=4,sigmas=2+0.1",
         "tds:nfe=4,particles=2,sigmas=2+0.1",
         "gibbs:nfe=4,first=2",
-        "irsde:nfe=99,times=100,max_sigma=1",
+        "irsde:nfe=1,times=1,max_sigma=1",
+        "latino:first=2,nfe=2",
     ],
 )
 def test_levels_that_the_prior_does_not_know(spec):

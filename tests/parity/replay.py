@@ -196,9 +196,9 @@ def replay_diffpir(data: dict[str, Tensor], meta: dict[str, Any]) -> float:
 def replay_rdmd(data: dict[str, Tensor], meta: dict[str, Any]) -> float:
     """RDMD as released."""
     sigmas, tau = vp_levels(data["timesteps"].int().tolist()), meta["tau"]
-    calls = RDMD(nfe=2, tau=tau, recipe="paper", output=meta["output"]).per_step
+    branches = (tau < 1) + (tau > 0 or meta["output"] == "x0")
     sampler = RDMD(
-        nfe=meta["T"] * calls,
+        nfe=meta["T"] * branches,
         tau=tau,
         lam=meta["lam"],
         zeta=meta["zeta"],
@@ -232,7 +232,7 @@ def replay_irsde(data: dict[str, Tensor], meta: dict[str, Any]) -> float:
     count, scale = (meta["T"], 1.0) if meta.get("sample_T", -1) < 0 else (meta["sample_T"], meta["sample_scale"])
     plan = IRSDESchedule(count, meta["max_sigma"], meta["eps"], meta["schedule"])
     toy, mu = ToyNet(data["W"], data["b"]), data["mu"]
-    prior = IRSDEPrior(Residual(toy), plan, mu=mu, debias=False, time_scale=scale)
+    prior = IRSDEPrior(Residual(toy), plan, mu=mu, debias=False, channels=mu.shape[1], time_scale=scale)
     sampler = IRSDE(count, meta["mode"], count, meta["max_sigma"], meta["eps"], meta["schedule"])
     problem = Problem(mu, Identity((mu.shape[1], mu.shape[2], mu.shape[3])), 0.0, x_init=mu)
     solution = solve(problem, prior, sampler, noise=Recorded(data["noise"]))
