@@ -137,8 +137,9 @@ def cg_steps(
     """``iterations`` steps of conjugate gradients towards ``H u = b``, image by image; for inner solves where a rough
     answer will do and nothing may wait.
 
-    An image stands still once it is solved, and where a direction shows less curvature than ``least_eigenvalue``: there H
-    is not what it should be, as a network's Jacobian is not quite symmetric. The iterate of least residual is returned.
+    An image stands still once it is solved, and where a direction shows less curvature than ``least_eigenvalue``:
+    there H is not what it should be, as a network's Jacobian is not quite symmetric. The iterate of least residual is
+    returned.
     """
     u, r = torch.zeros_like(b), b
     p, rr = r, _dot(r, r)
