@@ -172,9 +172,12 @@ def test_config_that_contradicts_the_file(saved, change, sentence):
 
 def test_labels(saved):
     _, path, config = saved(FULL)
-    for label in (-1, 5):
-        with pytest.raises(BadSpec, match=r"give label=0 \.\.\. 4"):
+    for label in (-2, 5):
+        with pytest.raises(BadSpec, match=r"knows the classes 0 \.\.\. 4"):
             adm(path, config, label=label)
+    x, level = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0)), torch.tensor([0.2])
+    pictures = [adm(path, config, label=label).denoise(x, level) for label in (-1, 0, 3)]
+    assert torch.equal(pictures[0], pictures[1]) and not torch.equal(pictures[1], pictures[2])  # none given: class 0
     _, path, config = saved(Plan(head_width=16))
     with pytest.raises(BadSpec, match="knows no classes"):
         adm(path, config, label=2)

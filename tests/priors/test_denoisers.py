@@ -176,8 +176,8 @@ def stub(monkeypatch: pytest.MonkeyPatch, net: nn.Module, kind: str, *, scale: i
         def __init__(self, device: str) -> None:
             assert device == "cpu"
 
-        def load_from_file(self, path: str) -> SimpleNamespace:
-            if "broken" in path:
+        def load_from_state_dict(self, tensors: dict[str, torch.Tensor]) -> SimpleNamespace:
+            if "broken" in tensors:
                 raise RuntimeError("unknown architecture")
             return made
 
@@ -190,7 +190,7 @@ def stub(monkeypatch: pytest.MonkeyPatch, net: nn.Module, kind: str, *, scale: i
 def test_spandrel(monkeypatch, tmp_path, kind, mode, leveled):
     net = Plain(mode)
     stub(monkeypatch, net, kind)
-    (tmp_path / "net.pth").write_bytes(b"weights")
+    torch.save({"weight": torch.zeros(2)}, tmp_path / "net.pth")
     prior = priors.load(f"spandrel:path={tmp_path / 'net.pth'}")
     x = picture(13, 21)
     assert torch.allclose(prior.denoise(x, torch.tensor([0.1])), 0.5 * x + 0.25, atol=1e-6)
@@ -202,7 +202,7 @@ def test_spandrel(monkeypatch, tmp_path, kind, mode, leveled):
 
 def test_spandrel_says_what_is_wrong(monkeypatch, tmp_path):
     for name in ("net.pth", "broken.pth"):
-        (tmp_path / name).write_bytes(b"weights")
+        torch.save({name.removesuffix(".pth"): torch.zeros(2)}, tmp_path / name)
     spec = f"spandrel:path={tmp_path / 'net.pth'}"
     monkeypatch.setitem(sys.modules, "spandrel", None)
     with pytest.raises(BadInput, match="pip install spandrel"):

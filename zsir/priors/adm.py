@@ -43,7 +43,7 @@ class ADMNet(nn.Module):
 def adm(
     path: Annotated[str, Option("the authors' .pt file, or what 'zsir convert' made of it (a file or folder)")],
     config: Annotated[str, Option("JSON file with the published options; needed where shapes do not tell")] = "",
-    label: Annotated[int, Option("class that a class-conditional network is asked for")] = -1,
+    label: Annotated[int, Option("class that a class-conditional network is asked for; -1 stands for class 0")] = -1,
     clip: Annotated[bool, Option("limit clean estimates to [0, 1], as published")] = True,
 ) -> NetworkPrior:
     """U-Net of guided-diffusion (noise predictor, learned variance ignored) or consistency model.
@@ -55,12 +55,12 @@ def adm(
     Source: Dhariwal and Nichol 2021 [adm]; Song et al. 2023 [consistency]
     """
     net, shape, settings = load_adm(path, config)
-    if shape.classes and not 0 <= label < shape.classes:
-        raise BadSpec(f"adm: this network is class-conditional; give label=0 ... {shape.classes - 1}.")
-    if label >= 0 and not shape.classes:
+    if shape.classes and not -1 <= label < shape.classes:
+        raise BadSpec(f"adm:label={label}: the network knows the classes 0 ... {shape.classes - 1}.")
+    if label != -1 and not shape.classes:
         raise BadSpec(f"adm: label={label} was given, but this network knows no classes; leave label out.")
     parametrise, (low, high), factor = _reading(settings)
-    wrapped = ADMNet(net, shape, label, factor).eval()
+    wrapped = ADMNet(net, shape, max(label, 0), factor).eval()
     kind = "consistency" if settings.kind == "consistency" else "denoiser"
     return NetworkPrior(
         wrapped,

@@ -158,7 +158,13 @@ def _pickle_inside(file: Path) -> bytes:
             if any(name.endswith("/constants.pkl") for name in names):
                 raise BadInput(f"{file} is a TorchScript program, not weights; save its state_dict() with torch.save.")
             member = next((name for name in names if name.endswith("data.pkl")), "")
-            return archive.read(member)[:PICKLE_BYTES] if member else b""
+            if any(item.compress_type != zipfile.ZIP_STORED for item in archive.infolist()):
+                # torch.save never compresses; unpacking could fill the memory
+                raise BadInput(f"{file} is a compressed archive, not a file of torch.save; unpack it first.")
+            if not member:
+                return b""
+            with archive.open(member) as opened:
+                return opened.read(PICKLE_BYTES)
     except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, zlib.error):
         raise _damaged(file) from None
 
@@ -192,7 +198,9 @@ def _damaged(file: Path) -> BadInput:
 
 def _unwrapped(stored: object, file: Path) -> dict[str, Tensor]:
     """The dictionary of tensors in what was stored."""
-    while isinstance(stored, Mapping):
+    for _ in range(8):  # deeper than any real wrapping, and an end for one that holds itself
+        if not isinstance(stored, Mapping):
+            break
         inner = next((stored[key] for key in WRAPPERS if isinstance(stored.get(key), Mapping)), None)
         if inner is None:
             break

@@ -196,7 +196,7 @@ def _classes(config: dict[str, Any], path: Path, name: str, label: int) -> int:
         raise BadInput(f"{path}: class_embed_type {config['class_embed_type']!r} is not known to zsir.")
     if classes and not -1 <= label < classes:
         raise BadSpec(f"{name}:label={label}: the network knows the classes 0 ... {classes - 1}.")
-    if not classes and label >= 0:
+    if not classes and label != -1:
         raise BadSpec(f"{name}:label={label}: this network knows no classes; leave label out.")
     return int(classes)
 

@@ -146,5 +146,7 @@ def _variance_preserving(config: Config, schedule: str, start: float, end: float
     if bar.ndim != 1 or len(bar) < 2 or not (bar > 0).all() or not (bar < 1).all() or not (np.diff(bar) < 0).all():
         raise BadInput(f"{where}: its betas do not give a falling table between 1 and 0.")
     table = TimeTable.vp(bar)
-    clip = bool(fields.get("clip_sample", True)) and fields.get("clip_sample_range", 1.0) == 1.0
+    # only these two limit their estimates where their file does not say
+    limits = str(fields.get("_class_name", "")).startswith(("DDPM", "DDIM"))
+    clip = bool(fields.get("clip_sample", limits)) and fields.get("clip_sample_range", 1.0) == 1.0
     return Reading(VPEstimate(predicts, table), (float(table.levels[0]), float(table.levels[-1])), clip=clip)

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zsir.errors import BadInput, BadSpec
-from zsir.priors.checkpoint import fingerprint
+from zsir.priors.checkpoint import fingerprint, read_tensors
 from zsir.priors.network import NetworkPrior
 from zsir.priors.unit import with_level
 from zsir.registry import Option
@@ -57,8 +57,9 @@ def spandrel(
         package = import_module("spandrel")
     except (ImportError, RuntimeError) as error:  # a torchvision of another torch ends in a RuntimeError
         raise BadInput(f"spandrel:path={path} needs the package spandrel ({error}); pip install spandrel.") from None
+    tensors = read_tensors(path)  # spandrel's own reading would run TorchScript
     try:
-        descriptor = package.ModelLoader(device="cpu").load_from_file(path)
+        descriptor = package.ModelLoader(device="cpu").load_from_state_dict(tensors)
     except Exception as error:  # each kind of network fails in its own way on a file that does not fit
         raise BadInput(f"spandrel cannot load {path}: {error}") from None
     kind = str(descriptor.architecture.id)
