@@ -170,9 +170,9 @@ class DDNMPlus:
         weight = torch.where(trusted, 1.0, t * keep / modes.noise.clamp_min(torch.finfo(x.dtype).tiny))
         spread = torch.where(trusted, (t**2 - modes.noise**2).clamp_min(0).sqrt(), t * self.eta)
         corrected = torch.lerp(d_i, modes.data, weight)
-        x0 = modes.put(d, corrected, d_i)
         if t == 0:  # neither noise nor direction is left
+            x0 = modes.put(d, corrected, d_i)
             return replace(state, x=x0, x0=x0, step=state.step + 1)
         moved = corrected.addcmul(spread, n_i)
         own = torch.where(modes.seen, moved, free_i)
-        return replace(state, x=modes.put(free, moved, free_i), own=own, x0=x0, step=state.step + 1)
+        return replace(state, x=modes.put(free, moved, free_i), own=own, x0=d, step=state.step + 1)
