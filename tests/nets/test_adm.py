@@ -304,3 +304,26 @@ def test_full_sizes_are_recognised(name):
     assert settings.split_attention == plan.split
     assert settings.kind == ("consistency" if plan.planar else "ddpm")
     assert (settings.head_channels or -1) == plan.head_width
+
+
+@pytest.mark.parametrize("damage", ["missing", "scalar", "row", "half", "empty"])
+def test_every_damaged_tensor_ends_in_a_sentence(saved, damage):
+    """Whatever happens to whichever tensor: BadInput, or a network that can do without it."""
+    net, path, config = saved(Plan(head_width=16))
+    whole, refused = net.state_dict(), 0
+    for name, tensor in list(whole.items())[::6]:  # every sixth: the whole list takes a minute
+        change = {
+            "missing": lambda t: None,
+            "scalar": lambda t: t.flatten()[0],
+            "row": lambda t: t[:1],
+            "half": lambda t: t[: max(1, len(t) // 2)],
+            "empty": lambda t: t[:0],
+        }[damage](tensor)
+        damaged = {key: value for key, value in whole.items() if key != name}
+        torch.save(damaged if change is None else {**damaged, name: change}, path)
+        try:
+            load_adm(path, config)
+        except (BadInput, BadSpec) as error:
+            assert "\n" not in str(error)
+            refused += 1
+    assert refused > 0.9 * len(list(whole)[::6])

@@ -13,7 +13,7 @@ from zsir.priors.adm_config import ADMSettings, read_config, settle
 from zsir.priors.adm_convert import build, convert_tensors
 from zsir.priors.adm_files import SIGMA_MAX, WEIGHTS, read_notes
 from zsir.priors.adm_shape import ADMShape, infer
-from zsir.priors.checkpoint import fingerprint, load_into, read_tensors
+from zsir.priors.checkpoint import fingerprint, load_into, read_tensors, understood
 from zsir.priors.consistency import SIGMA_MIN, consistency_estimate
 from zsir.priors.edm import edm_estimate
 from zsir.priors.network import NetworkPrior, Parametrisation
@@ -89,11 +89,14 @@ def load_adm(path: str | Path, config: str | Path = "") -> tuple[nn.Module, ADMS
             raise BadSpec(f"{path} was converted already and says all that a config would; leave the config out.")
         shape, settings = converted
     else:
-        shape = infer(tensors, path)
+        with understood(path):
+            shape = infer(tensors, path)
         settings = settle(shape, read_config(config) if config else {}, path)
-        tensors = convert_tensors(tensors, shape, settings, str(path))
-    net = build(shape, settings)
-    load_into(net, tensors, path)
+        with understood(path):
+            tensors = convert_tensors(tensors, shape, settings, str(path))
+    with understood(path):
+        net = build(shape, settings)
+        load_into(net, tensors, path)
     return net, shape, settings
 
 

@@ -13,13 +13,14 @@ import tarfile
 import warnings
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from zsir.errors import BadInput
+from zsir.errors import BadInput, ZsirError
 from zsir.priors.families import looks_like
 
 #: names under which training code stores the weights inside a checkpoint, preferred ones first
@@ -48,6 +49,21 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 2**40:
         return _without_prefix(_read_safetensors(file))
     return _without_prefix(_unwrapped(_read_torch(file, head), file))
+
+
+@contextmanager
+def understood(path: str | Path) -> Iterator[None]:
+    """Sizes are read off tensors before their shapes can be checked against anything; where a damaged file makes that
+    fail, `BadInput` says so in one sentence."""
+    try:
+        yield
+    except ZsirError:
+        raise
+    except KeyError as error:
+        raise BadInput(f"{path} lacks the tensor {error}; it was cut, or holds another network.") from None
+    except (ArithmeticError, AssertionError, IndexError, RuntimeError, TypeError, ValueError) as error:
+        text = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise BadInput(f"{path}: its tensors do not fit together ({text}); the file is damaged or unknown.") from None
 
 
 def load_into(net: nn.Module, tensors: Mapping[str, Tensor], path: str | Path) -> None:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from zsir.errors import BadInput
-from zsir.priors.checkpoint import fingerprint, load_into, read_tensors
+from zsir.priors.checkpoint import fingerprint, load_into, read_tensors, understood
 from zsir.priors.network import NetworkPrior
 from zsir.priors.unit import replicated, unit_estimate, with_level
 from zsir.registry import Option
@@ -75,7 +75,8 @@ def drunet(path: Annotated[str, Option("published weights, drunet_color.pth or d
     Source: Zhang et al. 2022 [dpir]
     """
     tensors = read_tensors(path)
-    channels, widths, blocks = _sizes(tensors, path)
+    with understood(path):
+        channels, widths, blocks = _sizes(tensors, path)
     with torch.device("meta"):
         net = DRUNet(channels, widths, blocks)
     net = net.to_empty(device="cpu")

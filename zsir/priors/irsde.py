@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from zsir.errors import BadSpec, Incompatible, ShapeError
-from zsir.priors.checkpoint import fingerprint, read_tensors
+from zsir.priors.checkpoint import fingerprint, read_tensors, understood
 from zsir.registry import Option
 from zsir.schedules import IRSDESchedule
 
@@ -131,7 +131,9 @@ def irsde(
     from zsir.priors.irsde_nafnet import ConditionalNAFNet
     from zsir.priors.irsde_nets import network_of
 
-    net = network_of(read_tensors(path), path)
+    tensors = read_tensors(path)
+    with understood(path):
+        net = network_of(tensors, path)
     if max_sigma is None:
         if not isinstance(net, ConditionalNAFNet):
             raise BadSpec(f"irsde-net: {path} does not tell max_sigma; published are 10/255, 30/255 and 50/255.")
