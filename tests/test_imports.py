@@ -15,8 +15,9 @@ MAY_IMPORT = {
     "zsir.operators": set[str](),
     "zsir.priors": set[str](),
     "zsir.samplers": set[str](),
+    "zsir.training": {"zsir.priors"},
     "zsir.experiments": {"zsir.operators", "zsir.priors", "zsir.samplers"},
-    "zsir.cli": {"zsir.operators", "zsir.priors", "zsir.samplers", "zsir.experiments"},
+    "zsir.cli": {"zsir.operators", "zsir.priors", "zsir.samplers", "zsir.experiments", "zsir.training"},
 }
 
 #: the one loop, where the parts meet: parts know the protocols, not the loop

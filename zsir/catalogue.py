@@ -39,7 +39,8 @@ PRIORS = Registry(
     kind="prior",
     group="zsir.priors",
     builtin={
-        "photo": Entry("zsir.priors.photo:photo", "embedded denoiser for photographs, any size, colour"),
+        "photo": Entry("zsir.priors.photo:photo", "embedded denoiser for photographs, any size, colour or grey"),
+        "trained": Entry("zsir.priors.photo:trained", "a network that zsir train or zsir distill made, from its file"),
         "adm": Entry("zsir.priors.adm:adm", "guided-diffusion (ADM) network or consistency model from its .pt file"),
         **{name: Entry(f"zsir.priors.hub:{name}", card.summary) for name, card in cards().items()},
         "hub": Entry("zsir.priors.hub:hub", "any diffusers U-Net on the Hugging Face hub, by its id"),

@@ -163,15 +163,18 @@ def test_photo_denoises_and_is_the_shipped_file() -> None:
 
 
 def test_bad_weights_are_refused(tmp_path) -> None:
+    import json
+
     from safetensors.torch import save_file
 
     (tmp_path / "broken.safetensors").write_bytes(b"not a safetensors file")
     save_file({"a": torch.zeros(1)}, tmp_path / "plain.safetensors")
-    config = '{"channels": 3, "widths": [8], "blocks": 1, "embedding": 8}'
-    save_file({"a": torch.zeros(1)}, tmp_path / "wrong.safetensors", {"config": config})
-    for name, words in (("none", "no weights file"), ("broken", "not a readable"), ("plain", "no 'config'"),
-                        ("wrong", "do not fit")):  # fmt: skip
+    config = {"channels": 3, "widths": [8], "blocks": 1, "embedding": 8}
+    about = {"config": config, "kind": "denoiser", "sigma_range": [0.002, 1], "grey": False}
+    save_file({"a": torch.zeros(1)}, tmp_path / "wrong.safetensors", {"zsir": json.dumps(about)})
+    for name, words in (("none", "no weights file"), ("broken", "not a readable"),
+                        ("plain", "was not written by zsir train"), ("wrong", "lacks the tensor")):  # fmt: skip
         with pytest.raises(BadInput, match=words):
-            priors.load(f"photo:path={tmp_path / name}.safetensors")
+            priors.load(f"trained:path={tmp_path / name}.safetensors")
     with pytest.raises(BadSpec):
         priors.load("mixture:levels=0")

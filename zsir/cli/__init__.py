@@ -11,6 +11,7 @@ from zsir.cli.demo import demo
 from zsir.cli.group import Commands
 from zsir.cli.info import cite, describe, list_names
 from zsir.cli.solve import solve
+from zsir.cli.train import distill, train
 
 EPILOG = """\b
 Examples:
@@ -42,7 +43,7 @@ def main(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (solve, degrade, convert, demo, list_names, describe, cite):
+for command in (solve, degrade, train, distill, convert, demo, list_names, describe, cite):
     main.add_command(command)
 
 __all__ = ["main"]

@@ -20,6 +20,7 @@ from zsir.errors import BadSpec, ShapeError, UnknownName
 from zsir.images import Picture
 from zsir.loop import Event, Solution, solve
 from zsir.operators import Operator
+from zsir.priors import Grey
 from zsir.problem import Problem
 from zsir.protocols import Prior, Sampler
 from zsir.rng import ImageNoise
@@ -122,7 +123,7 @@ def restore(
 ) -> Restored:
     """Restore a picture; with ``simulate`` it is clean, and degraded first.
 
-    A grey picture goes through a prior for three channels as three equal ones, whose mean is the result.
+    A grey picture goes through a prior for three channels by way of `zsir.priors.Grey`.
     """
     if simulate:
         operator = operators.make(how.op, in_shape=shape_of(picture.pixels))
@@ -131,16 +132,10 @@ def restore(
         y = picture.pixels
         operator = operator_for(picture, how.op, size)
         _remind_of_noise(picture, how)
-    channels = 3 if y.shape[1] == 1 and how.prior.channels == 3 else y.shape[1]
-    full = operator
-    if channels != y.shape[1]:
-        full = operators.make(how.op, in_shape=(channels, *operator.in_shape[1:]))
-    # copies of one grey channel, with the same noise: three independent noises would be easier than the real task
-    problem = Problem(y.repeat(1, channels // y.shape[1], 1, 1).to(how.device, how.dtype), full, how.noise_std)
-    solution = solve(problem, how.prior, how.sampler, seed=seed, indices=[0], callbacks=callbacks)
+    prior = Grey(how.prior) if y.shape[1] == 1 and how.prior.channels == 3 else how.prior
+    problem = Problem(y.to(how.device, how.dtype), operator, how.noise_std)
+    solution = solve(problem, prior, how.sampler, seed=seed, indices=[0], callbacks=callbacks)
     x = solution.x.clamp(0, 1)
-    if channels != y.shape[1]:
-        x = x.mean(dim=1, keepdim=True)
     return Restored(x.cpu().float(), y, picture.pixels if simulate else None, solution)
 
 

@@ -11,9 +11,10 @@ from zsir.priors.diffusers_unet import load_folder
 from zsir.priors.edm import EDMEstimate, edm_estimate
 from zsir.priors.exact import Dense, Gaussian, Mixture, Stationary, flat_mixture, power_law
 from zsir.priors.flow import FlowEstimate
+from zsir.priors.grey import Grey
 from zsir.priors.irsde import IRSDEPrior
 from zsir.priors.network import NetworkPrior
-from zsir.priors.photo import photo
+from zsir.priors.photo import photo, trained
 from zsir.priors.score import score_estimate
 from zsir.priors.tiled import Tiled
 from zsir.priors.vp import VPEstimate
@@ -30,6 +31,7 @@ __all__ = [
     "FlowEstimate",
     "FunctionPrior",
     "Gaussian",
+    "Grey",
     "IRSDEPrior",
     "Mixture",
     "NetworkPrior",
@@ -49,6 +51,7 @@ __all__ = [
     "photo",
     "power_law",
     "score_estimate",
+    "trained",
 ]
 
 

@@ -21,10 +21,12 @@ SIGMA_MIN = 0.002
 
 @dataclass(frozen=True)
 class ConsistencyEstimate:
-    """A parametrisation for `NetworkPrior`: f(x, s) above, with constants of one's own, in native units."""
+    """A parametrisation for `NetworkPrior`: f(x, s) above, with constants of one's own, in native units; the network is
+    told ``told`` ln(s)."""
 
     sigma_data: float = SIGMA_DATA
     sigma_min: float = SIGMA_MIN
+    told: float = 250
 
     def __call__(self, net: nn.Module, x: Tensor, s: Tensor, told: Tensor) -> Tensor:
         """f(x, s) with the network told level ``told``; x (batch, c, h, w), levels (batch,) > 0."""
@@ -33,7 +35,7 @@ class ConsistencyEstimate:
         above = (s - self.sigma_min).clamp_min(0)
         c_skip = self.sigma_data**2 / (above**2 + self.sigma_data**2)
         c_out = above * self.sigma_data / total.sqrt()
-        raw: Tensor = net(x / total.sqrt().view(shape), 250 * (told + 1e-44).log())
+        raw: Tensor = net(x / total.sqrt().view(shape), self.told * (told + 1e-44).log())
         return c_out.view(shape) * raw + c_skip.view(shape) * x
 
 

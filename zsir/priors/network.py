@@ -23,7 +23,8 @@ class NetworkPrior:
     """A network trained on pictures in ``native_range`` as a denoiser on [0, 1].
 
     ``parametrise`` turns the network into a denoiser in native units (`edm_estimate`, `consistency_estimate`);
-    ``sigma_range`` is in [0, 1] units all the same; ``clip`` limits estimates to [0, 1]. The network moves to the
+    ``sigma_range`` is in [0, 1] units all the same; ``clip`` limits estimates to [0, 1];
+    ``knows_grey`` says that it learned grey pictures, three equal channels, with equal noise. The network moves to the
     device of its input and computes in its own dtype; on a CPU pictures go through it one by one, which costs nothing
     there and makes results independent of the batch.
     """
@@ -37,6 +38,7 @@ class NetworkPrior:
     clip: bool = False
     fingerprint: str = field(default="", repr=False)
     native_range: tuple[float, float] = field(default=(-1.0, 1.0), repr=False)
+    knows_grey: bool = field(default=False, repr=False)
 
     def denoise(self, x: Tensor, sigma: Tensor, *, net_sigma: Tensor | None = None) -> Tensor:
         """Clean estimate of x (batch, channels, height, width) at noise levels sigma (batch,), in [0, 1] units."""

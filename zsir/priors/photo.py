@@ -1,59 +1,91 @@
-"""The embedded prior ``photo``: a small denoiser for photographs whose weights lie inside the package.
+"""Networks that `zsir train` and `zsir distill` made, among them those whose weights lie inside the package.
 
-How it was made, on what, and what it cannot do: ``weights/photo.md``.
+How the embedded ones were made, on what, and what they cannot do: ``weights/photo.md`` and ``weights/cm-photo.md``.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated
 
 from zsir.errors import BadInput
+from zsir.priors.checkpoint import fingerprint, load_into
+from zsir.priors.consistency import ConsistencyEstimate
 from zsir.priors.edm import edm_estimate
 from zsir.priors.network import NetworkPrior
 from zsir.registry import Option
 
-#: noise levels it was trained for, on the [0, 1] scale
-SIGMA_RANGE = (0.002, 1.25)
+
+def consistency_of(sigma_min: float) -> ConsistencyEstimate:
+    """The consistency preconditioning of distilled networks; ``sigma_min`` in [0, 1] units."""
+    return ConsistencyEstimate(sigma_min=2 * sigma_min, told=0.25)
 
 
-def photo(
-    path: Annotated[
-        str, Option("another weights file of the same kind, by experiments/photo; empty: the shipped one")
-    ] = "",
-) -> NetworkPrior:
-    """Noise-conditional denoiser (EDM-preconditioned U-Net without normalisation) for colour photographs of any size.
+def trained(path: Annotated[str, Option("prior.safetensors in the folder of a run")]) -> NetworkPrior:
+    """A network made by `zsir train` or `zsir distill`, for pictures of any size.
+
+    A denoiser is D(x, s) = c_skip x + c_out F(c_in x, ln(s)/4), the posterior mean of the clean picture; a distilled
+    one has the coefficients of consistency models. Raises `BadInput` for any other file.
+    Source: Karras et al. 2022 [edm]; Song et al. 2023 [consistency]
+    """
+    return _load(Path(path), "trained")
+
+
+def photo() -> NetworkPrior:
+    """Noise-conditional denoiser (EDM-preconditioned U-Net without normalisation) for photographs of any size.
 
     D(x, s) = c_skip x + c_out F(c_in x, ln(s)/4), the posterior mean of the clean picture, in [-1, 1] units inside;
     seen from outside in [0, 1] units, noise levels from 0.002 to 1.25.
-    Source: Karras et al. 2022 [edm]; trained by experiments/photo, see weights/photo.md
+    Source: Karras et al. 2022 [edm]; trained by zsir, see weights/photo.md
     """
+    return _embedded("photo")
+
+
+def cm_photo() -> NetworkPrior:
+    """Consistency model distilled from `photo`: one plausible picture instead of the mean of all.
+
+    f(x, s) = c_skip x + c_out F(c_in x, ln(s)/4), the end of the denoiser's ODE, in [-1, 1] units inside; seen from
+    outside in [0, 1] units, noise levels from 0.002 to 1.25.
+    Source: Song et al. 2023 [consistency]; distilled by zsir, see weights/cm-photo.md
+    """
+    return _embedded("cm-photo")
+
+
+def _embedded(name: str) -> NetworkPrior:
+    return _load(Path(str(files("zsir.priors") / "weights" / f"{name}.safetensors")), name)
+
+
+def _load(file: Path, name: str) -> NetworkPrior:
     from safetensors import SafetensorError, safe_open
 
     from zsir.priors.unet import UNet, UNetConfig
 
-    file = Path(path) if path else Path(str(files("zsir.priors") / "weights" / "photo.safetensors"))
     if not file.is_file():
-        raise BadInput(f"photo: there is no weights file at {file}; check photo:path=...")
+        raise BadInput(f"{name}: there is no weights file at {file}; give path=RUN/prior.safetensors.")
     try:
         with safe_open(file, framework="pt") as archive:
             metadata = archive.metadata() or {}
-            state = {name: archive.get_tensor(name).float() for name in archive.keys()}  # noqa: SIM118
+            state = {key: archive.get_tensor(key).float() for key in archive.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
-        raise BadInput(f"photo: {file} is not a readable safetensors file ({error}).") from None
-    if "config" not in metadata:
-        raise BadInput(f"photo: {file} holds no 'config'; it was not written by zsir's experiments/photo.")
-    config = json.loads(metadata["config"])
-    net = UNet(UNetConfig(**{**config, "widths": tuple(config["widths"])}))
+        raise BadInput(f"{name}: {file} is not a readable safetensors file ({error}).") from None
     try:
-        net.load_state_dict(state)
-    except RuntimeError as error:
-        raise BadInput(
-            f"photo: the tensors of {file} do not fit its config: {str(error).splitlines()[1].strip()}"
-        ) from None
-    fingerprint = hashlib.sha256(file.read_bytes()).hexdigest()
+        about = json.loads(metadata["zsir"])
+        config, (low, high) = about["config"], about["sigma_range"]
+        net = UNet(UNetConfig(**{**config, "widths": tuple(config["widths"])}))
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadInput(f"{name}: {file} was not written by zsir train or zsir distill ({error}).") from None
+    load_into(net, state, file)
     net.eval().requires_grad_(False)
-    return NetworkPrior(net, edm_estimate, "photo", config["channels"], SIGMA_RANGE, fingerprint=fingerprint)
+    distilled = about["kind"] == "consistency"
+    return NetworkPrior(
+        net,
+        consistency_of(low) if distilled else edm_estimate,
+        name,
+        config["channels"],
+        (low, high),
+        kind="consistency" if distilled else "denoiser",
+        fingerprint=fingerprint(file),
+        knows_grey=about["grey"],
+    )

@@ -7,6 +7,7 @@ not depend on how large the picture is. The noise level enters every block as a 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -31,15 +32,13 @@ class UNetConfig:
 
 
 class Block(nn.Module):
-    """Residual block ``x + conv(act(gain(e) * conv(act(x))))``; the last convolution starts at zero."""
+    """Residual block ``x + conv(act(gain(e) * conv(act(x))))``."""
 
     def __init__(self, width: int, embedding: int) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(width, width, 3, padding=1)
         self.conv2 = nn.Conv2d(width, width, 3, padding=1)
         self.gain = nn.Linear(embedding, width)
-        nn.init.zeros_(self.conv2.weight)
-        nn.init.zeros_(self.gain.weight)
 
     def forward(self, x: Tensor, e: Tensor) -> Tensor:
         """x (batch, width, h, w), e (batch, embedding)."""
@@ -65,7 +64,22 @@ class UNet(nn.Module):
         self.enlarge = nn.ModuleList(nn.ConvTranspose2d(b, a, 2, stride=2) for a, b in pairwise(w))
         self.up = nn.ModuleList(self._level(width) for width in w[:-1])
         self.tail = nn.Conv2d(w[0], 4 * config.channels, 3, padding=1)
+
+    def initialise(self, generator: torch.Generator) -> UNet:
+        """Random weights from ``generator``, PyTorch's usual ones, but for the last layer of each block and of the
+        network, which begin at zero; returns the network."""
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+                nn.init.kaiming_uniform_(module.weight, a=math.sqrt(5), generator=generator)
+                if module.bias is not None:
+                    bound = 1 / math.sqrt(nn.init._calculate_fan_in_and_fan_out(module.weight)[0])
+                    nn.init.uniform_(module.bias, -bound, bound, generator=generator)
+        blocks = [module for module in self.modules() if isinstance(module, Block)]
+        for block in blocks:
+            nn.init.zeros_(block.conv2.weight)
+            nn.init.zeros_(block.gain.weight)
         nn.init.zeros_(self.tail.weight)
+        return self
 
     def _level(self, width: int) -> nn.ModuleList:
         return nn.ModuleList(Block(width, self.config.embedding) for _ in range(self.config.blocks))

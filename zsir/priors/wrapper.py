@@ -49,6 +49,11 @@ class Wrapper:
         return bool(getattr(self.prior, "differentiable", True))
 
     @property
+    def knows_grey(self) -> bool:
+        """Whether the inner prior, for three channels, has learned grey pictures with grey noise."""
+        return bool(getattr(self.prior, "knows_grey", False))
+
+    @property
     def mu(self) -> Tensor | None:
         """What the inner prior's pictures are conditioned on, of one that was trained on pairs."""
         return getattr(self.prior, "mu", None)

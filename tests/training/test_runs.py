@@ -1,0 +1,223 @@
+"""Whole runs: learning, interruption, full disks, several processes, the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.training.pictures import folder
+from zsir import files, priors
+from zsir.cli import main
+from zsir.errors import BadInput, BadSpec, Incompatible, OutputError
+from zsir.images import read
+from zsir.metrics import psnr
+from zsir.training import Run, distill, recipe, train_denoiser
+
+SPEC = "tiny:widths=8+16,batch=4,patch=16,steps=24,every=4,warmup=5,lr=3e-3,ema=0.9"
+
+
+def run_of(tmp_path: Path, name: str, **options) -> Run:
+    return Run(tmp_path / name, [folder(tmp_path / "in")], device="cpu", **options)
+
+
+def start(out: Path, pictures: Path, spec: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "zsir", "train", str(pictures), "-o", str(out), "--recipe", spec]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    quiet = subprocess.DEVNULL
+    return subprocess.Popen([*command, "--device", "cpu"], env=environment, stdout=quiet, stderr=quiet)
+
+
+@pytest.fixture
+def one_thread():
+    """The bits of a CPU result depend on the number of threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_training_learns(tmp_path):
+    seen: list[Any] = []
+    state = train_denoiser(run_of(tmp_path, "run", report=seen.append), recipe(SPEC + ",steps=150,every=50,lr=0.01"))
+    first, last = state.rows[0], state.rows[-1]
+    assert (first[0], last[0]) == (20, 150) and len(last) == 5
+    assert last[1] < 0.9 * first[1]
+    assert all(b > a + 1 for a, b in zip(first[2:], last[2:], strict=True)), state.rows
+    assert [p.step for p in seen] == list(range(10, 151, 10)) and seen[-1].measured is not None
+    prior = priors.trained(str(tmp_path / "run/prior.safetensors"))
+    x0 = read(tmp_path / "in/p5.png").pixels
+    noisy = x0 + 0.1 * torch.randn(x0.shape, generator=torch.Generator().manual_seed(0))
+    assert psnr(prior.denoise(noisy, torch.tensor([0.1])), x0) > psnr(noisy, x0) + 3
+    assert (prior.kind, prior.channels, prior.sigma_range, prior.knows_grey) == ("denoiser", 3, (0.002, 1.25), True)
+    card = (tmp_path / "run/card.md").read_text()
+    assert prior.fingerprint in card and '"steps": 150' in card and "5 pictures" in card
+
+
+def test_killed_again_and_again_a_run_ends_with_the_same_bits(tmp_path, one_thread):
+    spec = SPEC + ",steps=60"
+    train_denoiser(run_of(tmp_path, "whole"), recipe(spec))
+    chance, kills = random.Random(4), 0
+    for _ in range(4):
+        process = start(tmp_path / "killed", tmp_path / "in", spec=spec)
+        if kills < 2:
+            # wait for a sign of life, so that every kill falls into the training
+            before = stamp(tmp_path / "killed/checkpoint.pt")
+            while process.poll() is None and stamp(tmp_path / "killed/checkpoint.pt") == before:
+                time.sleep(0.01)
+            time.sleep(chance.uniform(0, 0.1))
+            if process.poll() is None:
+                process.send_signal(signal.SIGKILL)
+                kills += 1
+        if process.wait() == 0:
+            break
+    assert kills == 2
+    for name in ("prior.safetensors", "curve.tsv"):
+        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def stamp(path: Path) -> int:
+    return path.stat().st_mtime_ns if path.exists() else 0
+
+
+def test_a_full_disk_leaves_the_last_checkpoint(tmp_path, one_thread, monkeypatch):
+    from zsir.training import trainer
+
+    train_denoiser(run_of(tmp_path, "whole"), recipe(SPEC))
+    written: list[str] = []
+
+    def full(path, data):
+        if path.name == "checkpoint.pt" and len(written) == 3:
+            raise OutputError(f"{path} cannot be written: no space left on device.")
+        written.append(path.name) if path.name == "checkpoint.pt" else None
+        return original(path, data)
+
+    original = files.write_bytes
+    monkeypatch.setattr(trainer, "write_bytes", full)
+    with pytest.raises(OutputError, match=r"no space left on device\. Training stopped at step 16; .* intact"):
+        train_denoiser(run_of(tmp_path, "full"), recipe(SPEC))
+    monkeypatch.undo()
+    stored = torch.load(tmp_path / "full/checkpoint.pt", weights_only=True)
+    assert stored["step"] == 12
+    assert not list((tmp_path / "full").glob("*.part"))
+    train_denoiser(run_of(tmp_path, "full"), recipe(SPEC))
+    assert (tmp_path / "full/prior.safetensors").read_bytes() == (tmp_path / "whole/prior.safetensors").read_bytes()
+
+
+def test_a_disk_that_is_really_full(tmp_path):
+    """The operating system refuses to let files grow beyond 20 kB, less than a checkpoint."""
+    script = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000)); "
+        "from zsir.cli import main; main(sys.argv[1:])"
+    )
+    pictures = folder(tmp_path / "in", 2)
+    command = [sys.executable, "-c", script, "train", str(pictures), "-o", str(tmp_path / "run"), "--recipe", SPEC]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "cannot be written: file too large" in done.stderr
+
+
+def test_two_processes_make_the_same_prior_as_one(tmp_path, one_thread):
+    train_denoiser(run_of(tmp_path, "one"), recipe(SPEC))
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "-m", "zsir", "train"]
+    options = [str(tmp_path / "in"), "-o", str(tmp_path / "two"), "--recipe", SPEC, "--device", "cpu"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([*launcher, *options], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("wrote") == 1
+    one, two = (load_file(tmp_path / name / "prior.safetensors") for name in ("one", "two"))
+    for name, tensor in one.items():
+        assert torch.allclose(tensor.float(), two[name].float(), rtol=2e-3, atol=1e-4), name
+    tables = ((tmp_path / name / "curve.tsv").read_text().splitlines()[1:] for name in ("one", "two"))
+    losses = [[float(line.split("\t")[1]) for line in table] for table in tables]
+    assert losses[0] == pytest.approx(losses[1], abs=2e-4)
+
+
+def test_a_folder_holds_one_run(tmp_path):
+    train_denoiser(run_of(tmp_path, "run"), recipe(SPEC))
+    with pytest.raises(Incompatible, match=r"holds a run with steps 24, not 30"):
+        train_denoiser(run_of(tmp_path, "run"), recipe(SPEC + ",steps=30"))
+    with pytest.raises(Incompatible, match=r"holds a run with validation one picture in 16, not"):
+        train_denoiser(run_of(tmp_path, "run", validation=tmp_path / "in"), recipe(SPEC))
+    (tmp_path / "run/checkpoint.pt").write_bytes(b"nonsense")
+    with pytest.raises(BadInput, match="remove it to begin again"):
+        train_denoiser(run_of(tmp_path, "run"), recipe(SPEC))
+
+
+def test_distilling_what_was_trained(tmp_path):
+    train_denoiser(run_of(tmp_path, "run"), recipe(SPEC))
+    teacher = priors.trained(str(tmp_path / "run/prior.safetensors"))
+    short = recipe("distill:steps=12,batch=4,patch=16,every=6,warmup=2")
+    distill(run_of(tmp_path, "cm"), short, teacher)
+    student = priors.load(f"trained:path={tmp_path / 'cm/prior.safetensors'}")
+    assert student.kind == "consistency" and student.sigma_range == teacher.sigma_range
+    x = torch.rand(2, 3, 9, 14, generator=torch.Generator().manual_seed(0))
+    lowest = torch.full((2,), 0.002)
+    assert torch.equal(student.denoise(x, lowest), x)
+    assert not torch.equal(student.denoise(x, 10 * lowest), teacher.denoise(x, 10 * lowest))
+    assert teacher.fingerprint in (tmp_path / "cm/card.md").read_text()
+    assert json.loads((tmp_path / "cm/recipe.json").read_text())["widths"] == [8, 16]
+
+
+def test_the_commands(tmp_path, capsys):
+    pictures = folder(tmp_path / "in", 5)
+    (pictures / "torn.png").write_bytes(b"torn")
+    out, val = tmp_path / "run", folder(tmp_path / "val", 2)
+    options = ["--recipe", SPEC, "--val", str(val), "--device", "cpu", "--workers", "1"]
+    assert main(["train", str(pictures), "-o", str(out), *options], standalone_mode=False) in (None, 0)
+    said = capsys.readouterr().out
+    assert "torn.png" in said and "step 24" in said and "trained:path=" in said
+    trained = f"trained:path={out / 'prior.safetensors'}"
+    short = "distill:steps=4,batch=2,patch=16,every=2"
+    main(
+        ["distill", trained, str(pictures), "-o", str(tmp_path / "cm"), "--recipe", short, "-q"], standalone_mode=False
+    )
+    assert capsys.readouterr().out == ""
+    result = tmp_path / "out.png"
+    solve = ["solve", "--op", "denoise", "--noise", "0.1", "--prior", trained, "-o", str(result)]
+    main([*solve, str(pictures / "p0.png")], standalone_mode=False)
+    assert read(result).pixels.shape == (1, 3, 40, 52)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["train", "{in}", "-o", "{out}", "--recipe", "tiyn"], "did you mean 'tiny'"),
+        (["train", "{in}/nowhere", "-o", "{out}"], "is not a folder"),
+        (["distill", "gaussian", "{in}", "-o", "{out}"], "no network of zsir train"),
+        (["distill", "trained:path={in}/none", "{in}", "-o", "{out}"], "no weights file"),
+        (["train", "{in}", "-o", "{out}", "--device", "cuda"], "no usable CUDA device"),
+    ],
+)
+def test_mistakes_are_one_sentence(tmp_path, arguments, words, capsys):
+    if "cuda" in arguments and torch.cuda.is_available():
+        pytest.skip("this machine has CUDA")
+    pictures = folder(tmp_path / "in", 2)
+    filled = [a.replace("{in}", str(pictures)).replace("{out}", str(tmp_path / "out")) for a in arguments]
+    with pytest.raises(SystemExit) as stopped:
+        main(filled)
+    said = capsys.readouterr().err
+    assert stopped.value.code in (1, 2) and words in said and said.count("\n") == 1
+
+
+def test_a_batch_that_cannot_be_shared(tmp_path, monkeypatch):
+    from zsir.training import trainer
+
+    class Three:
+        num_processes = 3
+
+    monkeypatch.setattr(trainer, "accelerator_on", lambda device: Three())
+    task: Any = SimpleNamespace(recipe=recipe(SPEC))
+    with pytest.raises(BadSpec, match="batch=4 cannot be shared evenly by 3 processes"):
+        trainer.train(task, "cpu")

@@ -1,0 +1,100 @@
+"""What a network is trained for: to denoise, or to jump to the end of a denoiser's ODE.
+
+Both work in native units, pictures in [-1, 1], and differ in nothing but the loss and how the output is read.
+"""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from zsir.priors.consistency import ConsistencyEstimate
+from zsir.priors.edm import edm_estimate
+from zsir.priors.edm import loss as edm_loss
+from zsir.priors.network import NetworkPrior, Parametrisation
+from zsir.priors.photo import consistency_of
+from zsir.priors.unet import UNet
+from zsir.training.batches import Batch
+
+
+class Objective(Protocol):
+    """A loss, and how the trained network's output becomes an estimate."""
+
+    @property
+    def kind(self) -> Literal["denoiser", "consistency"]:
+        """Of the prior that results."""
+
+    @property
+    def parametrise(self) -> Parametrisation:
+        """For `NetworkPrior`."""
+
+    def loss(self, net: nn.Module, batch: Batch) -> Tensor:
+        """A number to be made small; the mean over the batch."""
+
+
+@dataclass(frozen=True)
+class Denoising:
+    """The EDM-weighted squared error of the clean estimate: Karras et al. 2022, equation 8, for any levels."""
+
+    kind: Literal["denoiser"] = "denoiser"
+    parametrise: Parametrisation = field(default=edm_estimate, repr=False)
+
+    def loss(self, net: nn.Module, batch: Batch) -> Tensor:
+        """``mean |F - (x0 - c_skip x)/c_out|^2``."""
+        return edm_loss(net, 2 * batch.x0 - 1, batch.noise, 2 * batch.sigma)
+
+
+@dataclass(frozen=True, eq=False)
+class Distillation:
+    """Consistency distillation: Song et al. 2023, algorithm 2.
+
+    With x_s = x0 + s n and one Heun step of the teacher's ODE ``dx/ds = (x - D(x, s))/s`` from s down to r = q s:
+
+        loss = w rho(f(x_s, s) - stop[f(x_r, r)])        rho(e) = sqrt(|e|^2 + c^2) - c        w = 1/(s - r)
+
+    q is the ratio of ``jumps`` equal ones from ``sigma_max`` to ``sigma_min`` (in [0, 1] units); rho (pseudo-Huber,
+    |e| over a whole crop, c = 0.00054 sqrt(numbers in a crop)), w and a target without averaged weights are those of
+    Song and Dhariwal 2024. ``teacher`` is a denoiser with EDM preconditioning; the network starts as its copy.
+    """
+
+    teacher: NetworkPrior
+    sigma_min: float
+    sigma_max: float
+    jumps: int = 18
+    kind: Literal["consistency"] = "consistency"
+
+    @property
+    def parametrise(self) -> ConsistencyEstimate:
+        """f(x, s), told the level as the teacher is."""
+        return consistency_of(self.sigma_min)
+
+    def start(self) -> UNet:
+        """The network before training: the teacher's."""
+        net = deepcopy(self.teacher.net)
+        assert isinstance(net, UNet)
+        return net.requires_grad_(True)
+
+    def loss(self, net: nn.Module, batch: Batch) -> Tensor:
+        """The formula above."""
+        shape = (-1, 1, 1, 1)
+        lowest = 2 * self.sigma_min
+        s = 2 * batch.sigma
+        r = (s * (self.sigma_min / self.sigma_max) ** (1 / self.jumps)).clamp_min(lowest)
+        s = s.clamp_min(1.001 * lowest)  # a jump of no length has no weight
+        x = 2 * batch.x0 - 1 + s.view(shape) * batch.noise
+        with torch.no_grad():
+            slope = (x - self._clean(x, s)) / s.view(shape)
+            end = x + (r - s).view(shape) * slope
+            slope = (slope + (end - self._clean(end, r)) / r.view(shape)) / 2
+            target = self.parametrise(net, x + (r - s).view(shape) * slope, r, r)
+        error = (self.parametrise(net, x, s, s) - target).square().flatten(1).sum(1)
+        c = 0.00054 * batch.x0[0].numel() ** 0.5
+        value: Tensor = (((error + c**2).sqrt() - c) / (s - r)).mean() / batch.x0[0].numel() ** 0.5
+        return value
+
+    def _clean(self, x: Tensor, s: Tensor) -> Tensor:
+        return self.teacher.parametrise(self.teacher.net, x, s, s)

@@ -1,0 +1,81 @@
+"""From folders of pictures to a prior in a file: what ``zsir train`` and ``zsir distill`` do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from zsir.errors import Incompatible
+from zsir.priors.edm import edm_estimate
+from zsir.priors.network import NetworkPrior
+from zsir.priors.unet import UNet, UNetConfig
+from zsir.rng import generator
+from zsir.training.export import write_card, write_prior
+from zsir.training.objectives import Denoising, Distillation, Objective
+from zsir.training.pictures import Pictures, pack
+from zsir.training.recipe import Recipe
+from zsir.training.trainer import Progress, State, Task, accelerator_on, claim, train
+
+
+@dataclass(frozen=True)
+class Run:
+    """Where a run happens and with what: the folder ``out``, folders of pictures, a folder of pictures to measure on
+    (none: one picture in 16 is kept back), the device, processes that prepare examples, and who is told of progress."""
+
+    out: Path
+    folders: Sequence[Path]
+    validation: Path | None = None
+    device: str = "auto"
+    workers: int = 0
+    packing: Callable[[int, int], None] = lambda done, of: None
+    report: Callable[[Progress], None] = lambda progress: None
+
+
+def train_denoiser(run: Run, r: Recipe) -> State:
+    """Train a denoiser, or go on with it; the result is ``out``/prior.safetensors, with a card.
+
+    Raises `BadInput`, `BadSpec`, `Incompatible` (the folder holds another run) or `OutputError`.
+    """
+    net = UNet(UNetConfig(r.channels, tuple(int(w) for w in r.widths), r.blocks)).initialise(generator(r.seed))
+    return _train(run, r, Denoising(), net, "a denoiser", "A noise-conditional denoiser, trained by `zsir train`.")
+
+
+def distill(run: Run, r: Recipe, teacher: NetworkPrior) -> State:
+    """Distil a denoiser of `train_denoiser`, or the embedded `photo`, into a consistency model of the same network.
+
+    The recipe's network and noise range give way to the teacher's. Raises as `train_denoiser`, and `Incompatible` for
+    a teacher of another kind.
+    """
+    if not isinstance(teacher.net, UNet) or teacher.parametrise is not edm_estimate:
+        raise Incompatible(f"The prior '{teacher.name}' is no denoiser of zsir train; photo and trained:path=... are.")
+    config = teacher.net.config
+    low, high = teacher.sigma_range
+    r = replace(r, widths=config.widths, blocks=config.blocks, channels=config.channels, sigma_min=low, sigma_max=high)
+    objective = Distillation(teacher, low, high)
+    about = f"a consistency model of {teacher.fingerprint}"
+    title = f"A consistency model, distilled by `zsir distill` from the denoiser {teacher.fingerprint}."
+    return _train(run, r, objective, objective.start(), about, title)
+
+
+def _train(run: Run, r: Recipe, objective: Objective, net: UNet, about: str, title: str) -> State:
+    settings = {
+        "trains": about,
+        "folders": ", ".join(map(str, run.folders)),
+        "validation": str(run.validation or "one picture in 16"),
+    }
+    accelerator = accelerator_on(run.device)
+    with accelerator.main_process_first():
+        if accelerator.is_main_process:
+            claim(run.out, r, settings)
+        pictures = _packed(run, r)
+    task = Task(run.out, r, objective, pictures, net, settings)
+    state = train(task, run.device, run.workers, run.report)
+    if accelerator.is_main_process:
+        digest = write_prior(run.out / "prior.safetensors", state.averaged, objective, r, state.step)
+        write_card(run.out / "card.md", task, state, title, digest)
+    return state
+
+
+def _packed(run: Run, r: Recipe) -> Pictures:
+    return pack(run.folders, run.out, r.channels, r.patch, run.validation, run.packing)

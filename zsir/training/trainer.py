@@ -1,0 +1,251 @@
+"""The training loop: one for denoisers and distilled networks, on a CPU, a GPU or several (accelerate).
+
+A run is a folder. Its checkpoint holds all that the next step needs and is replaced in one stroke, and examples depend
+on the step only, so that a run which was killed ends, on a CPU, with the same bits as one that was not.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from zsir.errors import BadInput, BadSpec, Incompatible, OutputError
+from zsir.files import make_folder, write_bytes
+from zsir.priors.unet import UNet
+from zsir.training.batches import Batch, Batches
+from zsir.training.export import curve, prior_of, write_prior
+from zsir.training.objectives import Objective
+from zsir.training.pictures import Pictures
+from zsir.training.preview import Measured, measure, write_preview
+from zsir.training.recipe import Recipe, as_json, recipe
+
+#: steps between reports
+REPORTED = 10
+#: how often in a run PSNR is measured and the preview written, besides early on
+MEASUREMENTS = 20
+
+
+#: steps after which a first preview is written: something to look at within a minute
+EARLY = (20, 100)
+#: memory of the running mean of the loss
+LOSS_MEMORY = 0.99
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is: steps done, running mean of the loss, seconds per step now, what was measured last."""
+
+    step: int
+    steps: int
+    loss: float
+    seconds: float
+    measured: Measured | None
+
+
+@dataclass(frozen=True)
+class Task:
+    """All that training needs to know: the run's folder, recipe, objective, pictures, and the network to begin with.
+
+    ``settings`` describes objective and pictures in words; a run is resumed with equal ones only.
+    """
+
+    folder: Path
+    recipe: Recipe
+    objective: Objective
+    pictures: Pictures
+    net: UNet = field(repr=False)
+    settings: dict[str, str] = field(default_factory=dict)
+
+    def measured_at(self, step: int) -> bool:
+        """Whether PSNR is measured and the preview written after ``step`` steps: 20 times a run, and early."""
+        r = self.recipe
+        between = max(1, r.steps // (MEASUREMENTS * r.every)) * r.every
+        return step in EARLY or step % between == 0 or step == r.steps
+
+
+@dataclass
+class State:
+    """What a checkpoint holds. ``rows`` of the learning curve are step, loss and PSNR (dB) at the measured levels."""
+
+    net: UNet
+    averaged: UNet
+    optimiser: torch.optim.Optimizer
+    loss: Tensor
+    step: int = 0
+    seconds: float = 0.0
+    rows: list[list[float]] = field(default_factory=list)
+
+    def save(self, path: Path) -> None:
+        """Write the checkpoint whole or not at all; raises `OutputError`."""
+        buffer = io.BytesIO()
+        modules = {name: getattr(self, name).state_dict() for name in MODULES}
+        torch.save({**modules, **{name: getattr(self, name) for name in NUMBERS}}, buffer)
+        write_bytes(path, buffer.getvalue())
+
+    def load(self, path: Path) -> None:
+        """Go on from a checkpoint; raises `BadInput` where it is damaged or of another network."""
+        try:
+            stored = torch.load(path, map_location=self.loss.device, weights_only=True)
+            for name in MODULES:
+                getattr(self, name).load_state_dict(stored[name])
+            for name in NUMBERS:
+                setattr(self, name, stored[name])
+        except Exception as error:  # a damaged file makes the unpickler fail in any way
+            what = str(error).split("\n")[0]
+            raise BadInput(f"{path} cannot be read ({what}); remove it to begin again.") from None
+
+    def average(self, ema: float) -> None:
+        """Move the averaged weights towards the present ones; at the start of a run they follow faster."""
+        keep = min(ema, self.step / (self.step + 9))
+        for a, p in zip(self.averaged.parameters(), self.net.parameters(), strict=True):
+            a.data.lerp_(p.data, 1 - keep)
+
+
+MODULES, NUMBERS = ("net", "averaged", "optimiser"), ("loss", "step", "seconds", "rows")
+
+
+def claim(folder: Path, r: Recipe, settings: dict[str, str]) -> None:
+    """Note what a run is made with, or raise `Incompatible` where the folder holds a run made with something else."""
+    make_folder(folder)
+    noted, described = folder / "recipe.json", folder / "settings.json"
+    if not noted.is_file():
+        write_bytes(described, (json.dumps(settings, indent=1) + "\n").encode())
+        write_bytes(noted, as_json(r).encode())
+        return
+    before = {**asdict(recipe(str(noted))), **json.loads(described.read_text("utf-8"))}
+    for key, value in {**asdict(r), **settings}.items():
+        if value != before.get(key):
+            raise Incompatible(
+                f"{folder} holds a run with {key} {before.get(key)}, not {value}; give the same to go on with it, or "
+                "another --out."
+            )
+
+
+def train(
+    task: Task, device: str = "auto", workers: int = 0, report: Callable[[Progress], None] = lambda progress: None
+) -> State:
+    """Run or resume training to the recipe's last step; ``averaged`` of the returned state is the result.
+
+    ``device`` is ``auto``, ``cpu`` or ``cuda``; several processes come by ``accelerate launch``. On CUDA the network
+    runs in bf16. ``workers`` prepare examples in processes of their own. Raises `OutputError` when the disk is full;
+    the last checkpoint is then as it was.
+    """
+    r, accelerator = task.recipe, accelerator_on(device)
+    if r.batch % accelerator.num_processes:
+        raise BadSpec(f"recipe: batch={r.batch} cannot be shared evenly by {accelerator.num_processes} processes.")
+    net = task.net.to(accelerator.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimiser = torch.optim.AdamW(net.parameters(), lr=r.lr, weight_decay=1e-4, betas=(0.9, 0.99))
+    state = State(net, deepcopy(net), optimiser, torch.zeros((), device=accelerator.device))
+    if (task.folder / "checkpoint.pt").is_file():
+        state.load(task.folder / "checkpoint.pt")
+    wrapped, stepper = accelerator.prepare(net, optimiser)
+    examples = Batches(task.pictures, r, accelerator.process_index, accelerator.num_processes)
+    loader = _loader(examples, range(state.step, r.steps), workers, accelerator.device.type == "cuda")
+    clock = _Clock(state)
+    measured: Measured | None = None
+    for batch in loader:
+        _advance(accelerator, wrapped, stepper, state, task, batch)
+        if not accelerator.is_main_process:
+            continue
+        if task.measured_at(state.step):
+            measured = _measure(task, state)
+        if state.step % r.every == 0 or task.measured_at(state.step):
+            clock.stop(state)
+            _save(task, state)
+        if state.step % REPORTED == 0 or state.step == r.steps:
+            report(Progress(state.step, r.steps, state.loss.item(), clock.per_step(state), measured))
+    accelerator.wait_for_everyone()
+    return state
+
+
+def _advance(
+    accelerator: Any, wrapped: nn.Module, stepper: torch.optim.Optimizer, state: State, task: Task, batch: Batch
+) -> None:
+    """One optimiser step."""
+    for group in stepper.param_groups:
+        group["lr"] = task.recipe.learning_rate(state.step)
+    with accelerator.autocast():
+        value = task.objective.loss(wrapped, batch.to(accelerator.device))
+    stepper.zero_grad(set_to_none=True)
+    accelerator.backward(value)
+    accelerator.clip_grad_norm_(wrapped.parameters(), 1.0)
+    stepper.step()
+    shown = accelerator.reduce(value.detach(), "mean")
+    state.loss = shown if state.step == 0 else state.loss.lerp(shown, 1 - LOSS_MEMORY)
+    state.step += 1
+    state.average(task.recipe.ema)
+
+
+def accelerator_on(device: str) -> Any:
+    """accelerate's view of this process among others; raises `BadInput` where the package or the GPU is missing."""
+    try:
+        from accelerate import Accelerator
+    except ImportError:
+        raise BadInput("Training needs the package accelerate: pip install 'zsir[train]'.") from None
+    if device == "cuda" and not torch.cuda.is_available():
+        raise BadInput("--device cuda: there is no usable CUDA device; write --device cpu.")
+    on_cpu = device == "cpu" or not torch.cuda.is_available()
+    bf16 = not on_cpu and torch.cuda.is_bf16_supported()
+    return Accelerator(cpu=on_cpu, mixed_precision="bf16" if bf16 else "no")
+
+
+def _loader(examples: Batches, steps: range, workers: int, pinned: bool) -> DataLoader[Batch]:
+    """The batches of ``steps`` in order, prepared ahead where there are workers."""
+    return DataLoader(
+        examples,
+        batch_size=None,
+        sampler=steps,
+        num_workers=workers,
+        pin_memory=pinned,
+        prefetch_factor=4 if workers else None,
+        persistent_workers=False,
+        generator=torch.Generator().manual_seed(0),  # unused by examples; the global one stays as it is
+    )
+
+
+def _measure(task: Task, state: State) -> Measured | None:
+    prior = prior_of(state.averaged, task.objective, task.recipe)
+    pictures = task.pictures.validation()
+    measured = measure(prior, pictures) if pictures else None
+    state.rows.append([state.step, state.loss.item(), *(measured.psnr if measured else ())])
+    write_preview(task.folder / "preview.png", prior, pictures)
+    return measured
+
+
+def _save(task: Task, state: State) -> None:
+    """Checkpoint, learning curve, now and then the prior; of a full disk the error says what is safe."""
+    try:
+        state.save(task.folder / "checkpoint.pt")
+        write_bytes(task.folder / "curve.tsv", curve(state.rows).encode())
+        if task.measured_at(state.step):
+            write_prior(task.folder / "prior.safetensors", state.averaged, task.objective, task.recipe, state.step)
+    except OutputError as error:
+        raise OutputError(
+            f"{error} Training stopped at step {state.step}; the last checkpoint is intact: free some space and run "
+            "the same command again."
+        ) from None
+
+
+class _Clock:
+    """Seconds of training in all sessions, and per step in this one."""
+
+    def __init__(self, state: State) -> None:
+        self.began, self.first, self.before = time.monotonic(), state.step, state.seconds
+
+    def stop(self, state: State) -> None:
+        """Note the time so far."""
+        state.seconds = self.before + time.monotonic() - self.began
+
+    def per_step(self, state: State) -> float:
+        """Mean of this session."""
+        return (time.monotonic() - self.began) / max(1, state.step - self.first)
