@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from zsir.errors import BadInput, ShapeError
+from zsir.metrics.consistency import residual
 from zsir.protocols import LinearOperator
 
 
@@ -71,14 +72,4 @@ class Problem:
     def residual(self, x: Tensor) -> list[float]:
         """Per image ``||y - A x|| / (noise_std sqrt(m))``, near 1 for a solution that fits the data as the noise
         allows; without noise the relative residual ``||y - A x|| / ||y||``."""
-        y = self.y
-        known = getattr(self.operator, "known", None)
-        if known is not None:  # what a file holds where nothing was observed is no data
-            y = y * known.to(y)
-        misfit = (y - self.operator.forward(x)).flatten(1).double().norm(dim=1)
-        if self.noise_std > 0:
-            scale = torch.full_like(misfit, self.noise_std * max(1, self.operator.measurements) ** 0.5)
-        else:
-            scale = y.flatten(1).double().norm(dim=1).clamp_min(1e-12)
-        ratio: list[float] = (misfit / scale).tolist()
-        return ratio
+        return residual(self, x).relative

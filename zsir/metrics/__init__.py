@@ -1,0 +1,27 @@
+"""How good a picture is: against the truth, by itself, and against the observation. README.md has the table.
+
+`psnr` and `ssim` give the mean of a batch; `measure` gives any metric of `METRICS`, and pyiqa's, for each picture;
+`residual`, `split` and `energies` compare a picture with what its observation could say.
+"""
+
+from __future__ import annotations
+
+from zsir.metrics.catalogue import METRICS, Metric, find, measure
+from zsir.metrics.consistency import Energies, Residual, energies, residual, split
+from zsir.metrics.fidelity import WINDOW_RADIUS, WINDOW_STD, psnr, ssim
+
+__all__ = [
+    "METRICS",
+    "WINDOW_RADIUS",
+    "WINDOW_STD",
+    "Energies",
+    "Metric",
+    "Residual",
+    "energies",
+    "find",
+    "measure",
+    "psnr",
+    "residual",
+    "split",
+    "ssim",
+]
