@@ -7,6 +7,7 @@ code with the package.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from importlib.resources import files
 from itertools import pairwise
 
@@ -18,6 +19,8 @@ from zsir import Problem, operators, priors, samplers, solve
 from zsir.errors import BadSpec
 from zsir.images import read
 from zsir.priors import Dense, Gaussian
+from zsir.protocols import Prior
+from zsir.rng import ImageNoise
 from zsir.samplers import CM4IR, HQS, RDMD
 from zsir.samplers.cm4ir import published
 from zsir.samplers.hqs import turned, turned_back
@@ -207,6 +210,24 @@ def test_rule_gives_sensible_schedules(nfe: int, spec: str) -> None:
         assert all(a >= b - 1e-12 for a, b in zip(plan.sigmas, plan.sigmas[1:], strict=False))
         assert 0.01 <= plan.sigmas[-1] <= plan.sigmas[0] + 1e-12 < 1
         assert plan.sigmas[0] >= expected_start(op, noise_std, torch.zeros(1)).error
+
+
+def test_cm4ir_notices_what_kind_of_prior_it_has() -> None:
+    """Fresh noise and higher levels for a consistency model, which has texture to give; published settings stay."""
+    op = operators.make("sr2x", in_shape=(1, 24, 30))
+    y = torch.rand(1, *op.out_shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    problem = Problem(y, op, 0.0)
+    mean, draw = (priors.load(f"gaussian:kind={kind}") for kind in ("denoiser", "consistency"))
+
+    def restored(prior: Prior, sampler: CM4IR) -> torch.Tensor:
+        return solve(problem, prior, sampler, seed=3).x
+
+    assert CM4IR().init(problem, mean, ImageNoise(0, [0])).plan.sigmas[-1] == pytest.approx(0.02)
+    assert CM4IR().init(problem, draw, ImageNoise(0, [0])).plan.sigmas[-1] == pytest.approx(0.05)
+    for prior, eta in ((mean, 0.1), (draw, 0.95)):
+        assert torch.equal(restored(prior, CM4IR()), restored(prior, CM4IR(eta=eta)))
+    published = CM4IR(start=80, gamma=0.2)
+    assert torch.equal(restored(draw, published), restored(draw, replace(published, eta=0.1)))
 
 
 def test_expected_start_finds_the_wiener_ridge() -> None:
