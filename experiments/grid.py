@@ -97,10 +97,9 @@ def _choices(blocks: tuple[Block, ...]) -> Iterator[_Choice]:
 def _cell(
     spec: Spec, task: _Choice, method: _Choice, told: str | None, seed: int, used: set[tuple[str, str]], number: int
 ) -> Cell:
-    here = {"here": str(spec.here.resolve())}
     noise = task.scope["noise"]
     own = _variables(task, TASK_KEYS)
-    scope = {**here, "noise": noise, **own}
+    scope = {"noise": noise, **own}
     op = _fill(task, "op", scope, used, task)
     name = _named(task, "op", {**scope, "op": op}, used, task, hidden=("op", "noise"))
     scope = {

@@ -57,7 +57,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Spec:
-    """An experiment. ``base`` is the folder that relative paths of its data begin at, ``here`` that of its file."""
+    """An experiment. ``base`` is the folder that relative paths of its data begin at."""
 
     name: str
     data: Data
@@ -66,7 +66,6 @@ class Spec:
     run: Run
     provenance: dict[str, str] = field(default_factory=dict)
     base: Path = Path()
-    here: Path = Path()
 
     def resolved(self) -> dict[str, Any]:
         """The spec with all defaults written out, as a TOML file holds it."""
@@ -156,7 +155,7 @@ def read_spec(source: str, changes: Sequence[str] = ()) -> Spec:
     for change in changes:
         _change(tables, change)
     # what a shipped spec asks its user to bring lies where the user is
-    return parse(tables, Path() if ours else path.parent, path.parent)
+    return parse(tables, Path() if ours else path.parent)
 
 
 def _change(tables: dict[str, Any], change: str) -> None:
@@ -181,7 +180,7 @@ def _change(tables: dict[str, Any], change: str) -> None:
     holder[parts[-1]] = toml.value(text.strip())
 
 
-def parse(tables: Mapping[str, Any], base: Path = Path(), here: Path = Path()) -> Spec:
+def parse(tables: Mapping[str, Any], base: Path = Path()) -> Spec:
     """A spec out of the tables of its file; raises `BadSpec` for whatever is unknown, missing or of the wrong kind."""
     _known(tables, TOP, "A spec")
     for key in TABLES[:3]:
@@ -204,7 +203,7 @@ def parse(tables: Mapping[str, Any], base: Path = Path(), here: Path = Path()) -
     for block, key in [(block, "op") for block in tasks] + [(block, "sampler") for block in methods]:
         if key not in block.values:
             raise BadSpec(f"{block.where} needs {key} = ...; 'zsir list' shows what there is.")
-    return Spec(name, Data(**data), tasks, methods, Run(**run), dict(provenance), base, here)
+    return Spec(name, Data(**data), tasks, methods, Run(**run), dict(provenance), base)
 
 
 def _check_metrics(names: Sequence[str]) -> None:

@@ -90,10 +90,10 @@ def _survey(plan: Plan, out: Path | None) -> list[str]:
             f"{nfe[cell.sampler]} calls",
         )
         lines.append("  " + "; ".join(parts))
-    each = len(plan.pictures) * spec.run.samples
-    network = sum(nfe[cell.sampler] for cell in plan.cells) * each
     files, megabytes = kept(plan)
-    lines.append(f"in all: {plan.solves} solves, {network} network calls")
+    single = sum(nfe[cell.sampler] for cell in plan.cells) * spec.run.samples
+    lines.append(f"for each picture: {len(plan.cells) * spec.run.samples} solves, {single} network calls")
+    lines.append(f"in all: {plan.solves} solves, {single * len(plan.pictures)} network calls")
     lines.append(f"output: at most {files} pictures, {megabytes:.0f} MB, in {out or 'the folder of --out'}")
     gaps = missing(plan)
     return [*lines, "missing" if gaps else "missing: nothing", *(f"  {gap}" for gap in gaps)]
