@@ -190,7 +190,7 @@ class Engine:
                 )
                 return [Solved(group[0], error=error)]
             half = len(group) // 2
-            self.batch = max(1, min(self.batch, half))
+            self.batch = min(self.batch, len(group) - half)
         except ZsirError as error:
             if len(group) == 1:
                 return [Solved(group[0], error=error)]

@@ -24,10 +24,15 @@ def read(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise BadInput(f"{path} cannot be read: {reason}.") from None
+    return loads(text, str(path))
+
+
+def loads(text: str, name: str = "The text") -> dict[str, Any]:
+    """The tables of a TOML text, called ``name`` in errors; raises `BadSpec`."""
     try:
         tables: dict[str, Any] = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise BadSpec(f"{path} is not TOML: {error}.") from None
+        raise BadSpec(f"{name} is not TOML: {error}.") from None
     return tables
 
 

@@ -51,7 +51,7 @@ def test_summary():
     values = [20.0, 21.5, 19.0, 26.0]
     found = table.summary(values)
     low, high = stats.t.interval(0.95, 3, loc=found.mean, scale=stats.sem(values))
-    assert found.mean == pytest.approx(21.625) and found.n == 4
+    assert found.mean == pytest.approx(21.625) and found.n == 4 and found.half is not None
     assert (found.mean - found.half, found.mean + found.half) == pytest.approx((low, high), rel=1e-9)
     assert table.summary([3.0]) == table.Mean(3.0, None, 1)
 
