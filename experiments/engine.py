@@ -149,11 +149,13 @@ class Engine:
 
     def _operator(self, spec: str, x: Tensor) -> Operator:
         shape = tuple(x.shape[1:])
-        if (spec, shape) not in self._operators:
+        found = self._operators.get((spec, shape))
+        if found is None:
             if len(self._operators) > 32:  # a folder of many sizes: plans are large
                 self._operators.clear()
-            self._operators[spec, shape] = operators.make(spec, in_shape=(shape[0], shape[1], shape[2]))
-        return self._operators[spec, shape]
+            found = operators.make(spec, in_shape=(shape[0], shape[1], shape[2]))
+            self._operators[spec, shape] = found
+        return found
 
     def _observe(self, item: Item, truth: Tensor, operator: Operator) -> Tensor:
         """``A x + noise n``, n from seed and index alone; or the observation's file. What a mask hides stays black."""
