@@ -1,4 +1,4 @@
-"""Experiments that ship with zsir: how the embedded prior was made and measured."""
+"""Experiments: the engine behind ``zsir run``, the specs that ship, and how the embedded prior was made."""
 
 from __future__ import annotations
 

@@ -66,15 +66,18 @@ def line_matrix(n: int, line: Tensor, boundary: str) -> Tensor:
 
 def gaussian_blur(
     in_shape: Shape,
-    sigma: Annotated[float, Option("standard deviation of the Gaussian, cut off at 4 sigma", "pixels")] = 3.0,
+    sigma: Annotated[float, Option("standard deviation of the Gaussian", "pixels")] = 3.0,
     boundary: Boundary = "reflect",
+    taps: Annotated[
+        int | None, Option("side of the kernel, odd; by default up to 4 sigma on each side", "pixels")
+    ] = None,
 ) -> Operator:
     """Gaussian blur.
 
     forward ``A x = k * x``; adjoint ``A^T y = k~ * y``; pinv and prox exact in the cosine (reflect) or Fourier
     (circular) domain, or from the SVDs of two matrices (zero).
     """
-    return convolution(in_shape, kernels.gaussian(sigma), boundary, "blur")
+    return convolution(in_shape, kernels.gaussian(sigma, taps), boundary, "blur")
 
 
 def uniform_blur(

@@ -27,11 +27,15 @@ def normalised(kernel: Tensor, name: str) -> Tensor:
     return kernel / total
 
 
-def gaussian(sigma: float) -> Tensor:
-    """Isotropic Gaussian of standard deviation ``sigma`` pixels, cut off at 4 sigma."""
+def gaussian(sigma: float, taps: int | None = None) -> Tensor:
+    """Isotropic Gaussian of standard deviation ``sigma`` pixels on ``taps`` pixels a side, an odd number; by default
+    cut off at 4 sigma."""
     if not 0 < sigma <= LARGEST / 8:
         raise BadSpec(f"blur:sigma={sigma:g} must be positive and at most {LARGEST / 8:g} pixels, such as 3.")
-    t = torch.arange(-math.ceil(4 * sigma), math.ceil(4 * sigma) + 1, dtype=torch.float64)
+    if taps is not None and not (1 <= taps <= LARGEST and taps % 2):
+        raise BadSpec(f"blur:taps={taps} must be an odd number in 1..{LARGEST - 1} pixels, such as 61.")
+    radius = math.ceil(4 * sigma) if taps is None else taps // 2
+    t = torch.arange(-radius, radius + 1, dtype=torch.float64)
     line = torch.exp(-0.5 * (t / sigma) ** 2)
     return normalised(torch.outer(line, line), "blur")
 

@@ -28,7 +28,14 @@ import pytest
 
 from tests.sources import ROOT
 
-PAGES = ("README.md", "operators/README.md", "samplers/README.md", "zsir/priors/README.md", "zsir/metrics/README.md")
+PAGES = (
+    "README.md",
+    "operators/README.md",
+    "samplers/README.md",
+    "experiments/README.md",
+    "zsir/priors/README.md",
+    "zsir/metrics/README.md",
+)
 FENCE = re.compile(r"^```(?P<info>[^\n`]*)\n(?P<text>.*?)^```[ \t]*$", re.MULTILINE | re.DOTALL)
 OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 

@@ -160,7 +160,7 @@ class Registry:
             if not equals:
                 raise BadSpec(f"{self.kind} '{spec}': '{item}' is not key=value; write {name}:{item}=...")
             if key not in hints:
-                raise UnknownName(f"{self.kind} '{name}' has no option '{key}'{_suggest(key, hints)}")
+                raise UnknownName(f"{self.kind} '{name}' has no option '{key}'{suggest(key, hints)}")
             options[key] = convert(value, hints[key], f"{name}:{key}")
         return Parsed(name, target, options)
 
@@ -191,7 +191,7 @@ class Registry:
 
     def _unknown(self, name: str) -> UnknownName:
         known = [*self.names(), *self.aliases]
-        return UnknownName(f"There is no {self.kind} '{name}'{_suggest(name, known)} 'zsir list' shows all names.")
+        return UnknownName(f"There is no {self.kind} '{name}'{suggest(name, known)} 'zsir list' shows all names.")
 
 
 def _load(target: str) -> Callable[..., Any]:
@@ -218,7 +218,7 @@ def convert(text: str, hint: Any, where: str) -> Any:
     """The value of ``text`` as the annotated type ``hint``; ``where`` names the option in errors."""
     option, kind = _option(hint), _plain(hint)
     if option.choices and text not in option.choices:
-        raise BadSpec(f"{where}={text}: choose one of {', '.join(option.choices)}{_suggest(text, option.choices)}")
+        raise BadSpec(f"{where}={text}: choose one of {', '.join(option.choices)}{suggest(text, option.choices)}")
     if kind is float:
         return number(text)
     if kind is int:
@@ -260,7 +260,8 @@ def _hints(target: Callable[..., Any], context: Iterable[str]) -> dict[str, Any]
     return {k: hints[k] for k in inspect.signature(target).parameters if k in hints and k not in context}
 
 
-def _suggest(name: str, known: Iterable[str]) -> str:
+def suggest(name: str, known: Iterable[str]) -> str:
+    """How an error about ``name`` goes on: the names that may be meant, or all where they are few."""
     known = list(known)
     close = difflib.get_close_matches(name, known, n=2, cutoff=0.5)
     if close:

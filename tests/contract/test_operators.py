@@ -368,3 +368,17 @@ def test_operators_follow_the_device() -> None:
         x = torch.rand(2, 3, 33, 40, generator=torch.Generator().manual_seed(0))
         for apply in (op.forward, lambda t, op=op: op.pinv(op.forward(t), 0.05)):
             assert (apply(x.cuda()).cpu() - apply(x)).abs().max() < 1e-4
+
+
+def test_gaussian_of_few_taps():
+    """Five taps of a wide Gaussian, as the deblurring of CM4IR, DDPG and DDRM has them."""
+    line = torch.exp(-0.5 * (torch.arange(-2, 3, dtype=torch.float64) / 10) ** 2)
+    op = operators.make("blur:sigma=10,taps=5,boundary=zero", in_shape=(1, 7, 9))
+    x = torch.zeros(1, 1, 7, 9, dtype=torch.float64)
+    x[0, 0, 3, 4] = 1
+    expected = torch.outer(line, line) / line.sum() ** 2
+    assert torch.allclose(op.forward(x)[0, 0, 1:6, 2:7], expected, rtol=0, atol=1e-14)
+    assert float(op.forward(x).sum()) == pytest.approx(1, abs=1e-12)
+    for taps in (0, 4, -3, 4097):
+        with pytest.raises(BadSpec, match=f"blur:taps={taps} must be an odd number"):
+            operators.make(f"blur:sigma=10,taps={taps}", in_shape=(1, 7, 9))

@@ -12,20 +12,34 @@ from zsir.catalogue import OPERATORS, PRIORS, SAMPLERS
 from zsir.errors import UnknownName
 from zsir.registry import Registry
 
+#: what else can be listed: the experiments that ship
+SPECS = "specs"
 KINDS: dict[str, Registry] = {"ops": OPERATORS, "priors": PRIORS, "samplers": SAMPLERS}
 
 
 @click.command("list")
-@click.argument("kind", required=False, type=click.Choice(list(KINDS)))
+@click.argument("kind", required=False, type=click.Choice([*KINDS, SPECS]))
 def list_names(kind: str | None) -> None:
-    """List operators, priors and samplers, each in one line."""
-    chosen = [kind] if kind else list(KINDS)
+    """List operators, priors, samplers and the experiments that ship, each in one line."""
+    chosen = [kind] if kind else [*KINDS, SPECS]
     for place, name in enumerate(chosen):
+        if name == SPECS:
+            _list_specs(place)
+            continue
         registry = KINDS[name]
         click.echo(("\n" if place else "") + f"{registry.kind.capitalize()}s")
         rows = [(n, registry.summary(n) + (_place(n) if registry is PRIORS else "")) for n in registry.names()]
         rows += [(alias, f"short for {spec}") for alias, spec in registry.aliases.items()]
         _table(rows)
+
+
+def _list_specs(place: int) -> None:
+    """The experiments that ship, by the first line of their files."""
+    from zsir.experiments.spec import shipped
+
+    click.echo(("\n" if place else "") + "Experiments (zsir run NAME)")
+    first = {name: path.read_text(encoding="utf-8").partition("\n")[0] for name, path in shipped().items()}
+    _table([(name, line.removeprefix("# ").rstrip(".")) for name, line in first.items()])
 
 
 def _place(prior: str) -> str:

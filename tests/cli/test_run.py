@@ -1,0 +1,263 @@
+"""``zsir run``: what it writes, what it refuses, what it says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from tests.cli.conftest import Outcome, Run
+from tests.experiments.conftest import TINY, content
+from tests.experiments.conftest import tiny as tiny
+from zsir import images, metrics, operators, priors, samplers
+from zsir.errors import SolveError
+from zsir.experiments import engine
+from zsir.experiments.pictures import SETS, PictureFile, digest
+from zsir.experiments.records import Record, RunFolder
+from zsir.experiments.spec import shipped
+from zsir.loop import solve
+from zsir.problem import Problem
+from zsir.rng import ImageNoise
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def records(run: Path) -> list[Record]:
+    return RunFolder(run).records()
+
+
+def test_a_run(run: Run, tiny: Path):
+    done = run("run", "tiny.toml", "--out", "r", "--device", "cpu")
+    assert done.code == 0 and done.err == ""
+    assert "tiny: 45 solves; 1 process(es) on cpu, 1 thread(s) each" in done.out
+    assert "| sr2x | 5/255 | hqs:nfe=3 | 3 | 5 | " in done.out and "r/table.md" in done.out
+    found = records(tiny / "r")
+    assert len(found) == 45 and {r["status"] for r in found} == {"ok"}
+    assert len(list((tiny / "r").glob("pictures/*/*.png"))) == 45
+    assert len(list((tiny / "r").glob("observed/*/*.png"))) == 15 and len(list((tiny / "r").glob("truth/*.png"))) == 5
+    assert (tiny / "r" / "spec.toml").read_text().startswith(f"# spec hash {found[0]['spec']}\n")
+    assert not list((tiny / "r").rglob("*.part"))
+    before = content(tiny / "r")
+    again = run("run", "tiny.toml", "--out", "r", "-q")
+    assert (again.code, again.out, again.err) == (0, "", "")
+    assert content(tiny / "r") == before and len(records(tiny / "r")) == 45
+
+
+def test_records_hold_what_the_library_computes(run: Run, tiny: Path):
+    assert run("run", "tiny.toml", "--out", "r", "--set", "run.seeds=[3]").code == 0
+    (record,) = (
+        r for r in records(tiny / "r") if (r["picture"], r["sampler"], r["noise"]) == ("p4", "diffpir:nfe=2", "0.02")
+    )
+    x = images.read("photos/p4.png").pixels
+    op = operators.make("mask:keep=0.5", in_shape=(3, 17, 20))
+    y = op.forward(x) + 0.02 * op.forward(ImageNoise(3, [4], "observation").randn_like(x))
+    solution = solve(Problem(y, op, 0.02), priors.load("gaussian"), samplers.make("diffpir:nfe=2"), seed=3, indices=[4])
+    estimate = solution.x.clamp(0, 1)
+    assert record["metrics"]["psnr"] == metrics.psnr(estimate, x)
+    assert record["metrics"]["ssim"] == metrics.ssim(estimate, x)
+    assert record["residual"] == solution.stats.residual[0] and record["nfe"] == 2 and record["index"] == 4
+    images.write("expected.png", estimate)
+    images.write("y.png", y)
+    assert (tiny / "r" / record["outputs"]["estimate"]).read_bytes() == Path("expected.png").read_bytes()
+    assert (tiny / "r" / record["outputs"]["observed"]).read_bytes() == Path("y.png").read_bytes()
+    assert torch.equal(images.read(tiny / "r" / record["outputs"]["truth"]).pixels, x)
+
+
+def test_told_noise_and_samples(run: Run, tiny: Path):
+    changes = ("--set", "run.noise_told=[0.02, 0.2]", "--set", "run.samples=2", "--set", "data.pictures=2")
+    assert run("run", "tiny.toml", "-o", "r", *changes, "--set", 'method.0.sampler="diffpir:nfe=2"').code == 0
+    found = {(r["noise"], r["told"], r["picture"], r["sample"]): r for r in records(tiny / "r") if r["task"] == "holes"}
+    assert len(found) == 2 * 2 * 2
+    scores = {key: r["metrics"]["psnr"] for key, r in found.items()}
+    assert len(set(scores.values())) == 8
+    seen = {r["outputs"]["observed"] for key, r in found.items() if key[2] == "p0"}
+    assert len(seen) == 1
+    assert {Path(r["outputs"]["estimate"]).name for r in found.values()} >= {"000-p0.png", "000-p0.s1.png"}
+    assert "| told |" in (tiny / "r" / "table.md").read_text()
+
+
+@pytest.mark.parametrize(("save", "count"), [("all", 15), ("first:2", 6), ("none", 0)])
+def test_what_is_kept(run: Run, tiny: Path, save: str, count: int):
+    changes = ("--set", f"run.save={save}", "--set", "task=[{op='sr2x'}]")
+    assert run("run", "tiny.toml", "-o", "r", *changes).code == 0
+    assert len(list((tiny / "r").glob("pictures/*/*.png"))) == count
+    assert sum(bool(r["outputs"]) for r in records(tiny / "r")) == count
+    assert len(list((tiny / "r").glob("truth/*.png"))) == count // 3
+
+
+def test_batches_change_nothing(run: Run, tiny: Path):
+    Image.fromarray(images_of(tiny)).save(tiny / "photos" / "p2.png")  # another size among them
+    assert run("run", "tiny.toml", "-o", "one").code == 0
+    assert run("run", "tiny.toml", "-o", "many", "--set", "run.batch=4").code == 0
+    assert content(tiny / "one") == content(tiny / "many")
+
+
+def images_of(folder: Path):
+    import numpy as np
+
+    return np.random.default_rng(9).integers(0, 256, (23, 14, 3), dtype=np.uint8)
+
+
+def test_memory_that_does_not_suffice(run: Run, tiny: Path, monkeypatch: pytest.MonkeyPatch):
+    assert run("run", "tiny.toml", "-o", "one").code == 0
+    sizes: list[int] = []
+
+    def small(problem, *args, **options):
+        sizes.append(len(problem.y))
+        if len(problem.y) > 2:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        return solve(problem, *args, **options)
+
+    monkeypatch.setattr(engine, "solve", small)
+    assert run("run", "tiny.toml", "-o", "small", "--set", "run.batch=5").code == 0
+    assert content(tiny / "one") == content(tiny / "small")
+    assert sizes[0] == 5 and max(sizes[20:]) == 2
+
+
+def test_a_picture_that_fails(run: Run, tiny: Path, monkeypatch: pytest.MonkeyPatch):
+    def sometimes(problem, prior, sampler, *, indices, **options):
+        if 3 in indices and type(sampler).__name__ == "HQS":
+            raise SolveError("It diverged; try another sampler.")
+        return solve(problem, prior, sampler, indices=indices, **options)
+
+    assert run("run", "tiny.toml", "-o", "good").code == 0
+    monkeypatch.setattr(engine, "solve", sometimes)
+    done = run("run", "tiny.toml", "-o", "r", "--set", "run.batch=2")
+    assert done.code == 1
+    first, last = done.err.splitlines()  # one cause is told once
+    assert "hqs:nfe=3" in first and first.endswith("p3: It diverged; try another sampler.")
+    assert last == "zsir: 3 of 45 failed; give the same command to try them again"
+    failed = [r for r in records(tiny / "r") if r["status"] == "failed"]
+    assert len(failed) == 3 and {r["error"] for r in failed} == {"It diverged; try another sampler."}
+    assert "| 4 | 1 |" in (tiny / "r" / "table.md").read_text()
+    monkeypatch.undo()
+    monkeypatch.chdir(tiny)
+    assert run("run", "tiny.toml", "-o", "r", "--set", "run.batch=2").code == 0
+    assert content(tiny / "r") == content(tiny / "good")
+
+
+def test_a_picture_that_cannot_be_used(run: Run, tiny: Path):
+    (tiny / "photos" / "p1.png").write_bytes(b"no picture")
+    done = run("run", "tiny.toml", "-o", "r", "-q")
+    assert done.code == 1 and "p1.png" in done.err and done.out == ""
+    assert len([r for r in records(tiny / "r") if r["status"] == "ok"]) == 36
+    done = run("run", "tiny.toml", "-o", "s", "--set", "data.size=18", "-q")
+    assert "20x17 pixels, less than [data] size = 18" in done.err
+
+
+def test_grey_pictures_and_real_observations(run: Run, tiny: Path):
+    for name in ("photos", "rain"):
+        (tiny / name).mkdir(exist_ok=True)
+        for k in range(5):
+            Image.open(tiny / "photos" / f"p{k}.png").convert("L").save(tiny / name / f"p{k}.png")
+    changes = (
+        "--set",
+        "data.observed=rain",
+        "--set",
+        "task=[{op='identity', noise=0.1}]",
+        "--set",
+        "method.0.prior=photo",
+    )
+    done = run("run", "tiny.toml", "-o", "r", *changes, "--set", "method.0.sampler=cm4ir:nfe=1")
+    assert done.code == 0, done.err
+    assert {r["residual"] > 0 for r in records(tiny / "r")} == {True}
+    assert images.read(tiny / "r" / records(tiny / "r")[0]["outputs"]["estimate"]).mode == "L"
+    (tiny / "rain" / "p0.png").unlink()
+    assert "holds 4 pictures for 5 clean ones" in run("run", "tiny.toml", "-o", "q", *changes).err
+
+
+def test_two_specs_refuse_each_other(run: Run, tiny: Path):
+    assert run("run", "tiny.toml", "-o", "r", "--set", "data.pictures=1").code == 0
+    before = content(tiny / "r")
+    done = run("run", "tiny.toml", "-o", "r", "--set", "data.pictures=1", "--set", "task.1.noise=0.3")
+    assert done.code == 1
+    assert done.message.startswith("r holds the run of another spec: task.1.noise is 0.3 here and 0.02 there;")
+    assert content(tiny / "r") == before
+    # the copy in the folder is the spec: it may go on, from elsewhere too
+    assert run("run", "r/spec.toml", "-o", "r").code == 0 and len(records(tiny / "r")) == 9
+    (tiny / "other").mkdir()
+    (tiny / "other" / "thesis.tex").write_text("dear")
+    assert "other holds other files" in run("run", "tiny.toml", "-o", "other").message
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["tiny.toml"], 2, "--out RUN is needed"),
+        (["tiny.toml", "-o", "r", "--device", "tpu"], 2, "--device tpu"),
+        (["tiny.toml", "-o", "r", "--set", "data.folder=gone"], 1, "there is no folder gone"),
+        (["tiny.toml", "-o", "r", "--set", "method.0.sampler=rdmd:nfe=3"], 2, "a multiple"),
+        (["tiny.toml", "-o", "tiny.toml"], 1, "cannot be made"),
+    ],
+)
+def test_wrong_commands(run: Run, tiny: Path, arguments: list[str], code: int, words: str):
+    done = run("run", *arguments)
+    assert done.code == code and words in done.err and "Traceback" not in done.err
+    assert not (tiny / "r").exists() or not list((tiny / "r").glob("manifest.*"))
+
+
+def test_missing_weights_end_the_run(run: Run, tiny: Path):
+    done = run("run", "tiny.toml", "-o", "r", "--set", "method.0.prior=adm:path=no.pt")
+    assert done.code == 1 and "no.pt" in done.err and records(tiny / "r") == []
+
+
+def test_dry_run(run: Run, tiny: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HF_HUB_CACHE", str(tiny / "cache"))
+    changes = ("--set", 'method.0.prior=["cm-cat", "adm:path=no.pt", "gaussian"]', "--set", "run.samples=2")
+    paths = ("--set", "task.0.op=kernel:path=k.png")
+    done = run("run", "tiny.toml", "--dry-run", *changes, *paths, "--set", "provenance.source=paper, table 1")
+    assert done.code == 0 and not (tiny / "r").exists()
+    lines = done.out.splitlines()
+    assert lines[0] == "tiny: 27 cells, 5 pictures, 2 sample(s) each"
+    assert "  source: paper, table 1" in lines
+    assert "for each picture: 54 solves, 126 network calls" in lines
+    assert "in all: 270 solves, 630 network calls" in lines
+    assert "output: at most 290 pictures, 0 MB, in the folder of --out" in lines
+    missing = "\n".join(lines[lines.index("missing") + 1 :])
+    assert "openai/diffusers-cd_cat256_l2 would be downloaded" in missing and "2110 MB, licence MIT" in missing
+    assert "there is no no.pt" in missing and "there is no file k.png" in missing and "gaussian" not in missing
+    assert run("run", "tiny.toml", "--dry-run", "-o", "r").out.endswith("in r\nmissing: nothing\n")
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_shipped_specs(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
+    done: Outcome = run("run", name, "--dry-run")
+    assert done.code == 0, done.err
+    papers = name.startswith(("cm4ir", "rdmd", "irsde"))
+    for word in ("source:", "weights:", "data:", "unknown:", "there is no folder"):
+        assert (word in done.out) == papers, word
+    assert done.out.endswith("missing: nothing\n") != papers
+    assert name in run("list", "specs").out
+
+
+def test_smoke(run: Run, tmp_path: Path):
+    done = run("run", "smoke", "-o", tmp_path / "r")
+    assert done.code == 0 and len(records(tmp_path / "r")) == 8
+    assert json.loads((tmp_path / "r" / "table.json").read_text())["rows"][0]["pictures"] == 1
+
+
+def test_held_out_pictures_have_their_attribution():
+    files = sorted(SETS["eval34"].glob("*.png"))
+    assert len(files) == 34 and {images.read(file).pixels.shape for file in files} == {(1, 3, 256, 256)}
+    lines = (SETS["eval34"] / "ATTRIBUTION.tsv").read_text(encoding="utf-8").splitlines()[1:]
+    rows = [line.split("\t") for line in lines]
+    assert len(rows) == 34 and {row[2] for row in rows} == {"Public Domain"} and all(row[1] and row[3] for row in rows)
+    named = {
+        row[0].removeprefix("explore_").replace("/resource", "").removesuffix(".webp").replace("/", "_") for row in rows
+    }
+    assert named == {file.stem for file in files}
+    some = [PictureFile(k, file.stem, file) for k, file in enumerate(files[:2])]
+    assert digest(some) != digest(some[::-1]) and len(digest(some)) == 64
+
+
+def test_every_option_is_tested(run: Run):
+    text = run("run", "--help").out
+    own = Path(__file__).read_text(encoding="utf-8")
+    for option in ("--out", "--dry-run", "--set", "--device", "-q"):
+        assert option in text and own.count(f'"{option}"') > 1, option
+    assert TINY

@@ -1,0 +1,95 @@
+"""Runs that are killed, and runs of several processes: the same bytes as one run of one process."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from tests.experiments.conftest import content
+from zsir.cli import main
+from zsir.errors import BadSpec
+from zsir.experiments.engine import Item, remaining
+from zsir.experiments.grid import cells
+from zsir.experiments.plan import make_plan
+from zsir.experiments.records import RunFolder
+from zsir.experiments.workers import worker
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def python(*arguments: str, folder: Path, **environment: str) -> str:
+    command = [sys.executable, *arguments]
+    full = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **environment}
+    done = subprocess.run(command, cwd=folder, env=full, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def whole(tiny: Path) -> dict[str, bytes]:
+    """What a run of one process, never interrupted, ends with."""
+    result = CliRunner().invoke(main, ["run", "tiny.toml", "-o", "whole"])
+    assert result.exit_code == 0, result.output
+    return content(tiny / "whole")
+
+
+def test_killed_ten_times(tiny: Path, whole: dict[str, bytes]):
+    killed, code = python("-m", "tests.experiments.forks", "kill", "tiny.toml", "r", folder=tiny).split()
+    assert (int(killed), code) == (10, "0")
+    progress = [int(line) for line in (tiny / "r.log").read_text().split()]
+    assert progress == sorted(progress) and 0 < progress[-1] < 45  # nothing lost, and not done before the last
+    assert content(tiny / "r") == whole
+    assert len(RunFolder(tiny / "r").records()) == 45  # nothing done twice
+    assert not list((tiny / "r").rglob("*.part"))
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_processes_share_the_work(tiny: Path, whole: dict[str, bytes], count: int):
+    out = python("-m", "tests.experiments.forks", "share", "tiny.toml", "r", str(count), folder=tiny)
+    assert out.split() == ["0"] * count
+    assert content(tiny / "r") == whole
+    shares = [path.read_bytes().count(b"\n") for path in (tiny / "r").glob("manifest.*.jsonl")]
+    assert len(shares) == count and sum(shares) == 45 and max(shares) - min(shares) <= 1
+
+
+@pytest.mark.slow
+def test_accelerate_launch(tiny: Path, whole: dict[str, bytes]):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    options = ["--multi_gpu", "--num_processes", "2", "--num_machines", "1", "--main_process_port", port]
+    options += ["--mixed_precision", "no", "--dynamo_backend", "no"]
+    command = ["-m", "accelerate.commands.launch", *options, "-m", "zsir", "run", "tiny.toml", "-o", "r"]
+    out = python(*command, folder=tiny, CUDA_VISIBLE_DEVICES="")
+    assert "45 solves" in out and out.count("r/table.md") == 1  # the first process speaks
+    assert content(tiny / "r") == whole
+    assert (tiny / "r" / "manifest.1.jsonl").exists()
+
+
+def test_shares(tiny: Path):
+    plan = make_plan("tiny.toml")
+    items = [Item(cell, picture) for cell in cells(plan.spec) for picture in plan.pictures]
+    done = {items[4].key}
+    shares = [remaining(items, worker({"RANK": str(r), "WORLD_SIZE": "4"}).mine, done) for r in range(4)]
+    assert sorted(item.key for share in shares for item in share) == sorted(i.key for i in items if i.key not in done)
+
+
+@pytest.mark.parametrize(
+    ("environment", "words"),
+    [({"RANK": "2", "WORLD_SIZE": "2"}, "RANK=2 of WORLD_SIZE=2"), ({"RANK": "x"}, "RANK=x must be a whole number")],
+)
+def test_wrong_environments(environment, words):
+    with pytest.raises(BadSpec, match=words):
+        worker(environment)
+
+
+def test_workers():
+    assert (worker({}).rank, worker({}).count, worker({}).launched) == (0, 1, False)
+    launched = worker({"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1", "MASTER_ADDR": "localhost"})
+    assert (launched.rank, launched.local, launched.launched) == (1, 1, True)

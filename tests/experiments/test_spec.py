@@ -1,0 +1,181 @@
+"""Specs: what is read, how grids unfold, and one sentence for every mistake."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.experiments.conftest import TINY
+from zsir.errors import BadInput, BadSpec, UnknownName, ZsirError
+from zsir.experiments import toml
+from zsir.experiments.grid import cells
+from zsir.experiments.plan import make_plan
+from zsir.experiments.spec import first_difference, identity, parse, read_spec, spec_hash
+
+DATA = '[data]\nfolder = "eval34"\n'
+TASK = '[[task]]\nop = "sr2x"\n'
+METHOD = '[[method]]\nsampler = "cm4ir"\n'
+
+
+def spec_of(text: str):
+    return parse(toml.loads(text))
+
+
+def test_defaults_are_written_out():
+    spec = spec_of(DATA + TASK + METHOD)
+    (cell,) = cells(spec)
+    assert (cell.task, cell.op, cell.noise, cell.told, cell.method) == ("sr2x", "sr2x", 0.0, 0.0, "cm4ir")
+    assert (cell.prior, cell.sampler, cell.seed) == ("photo", "cm4ir", 0)
+    assert spec.resolved()["run"]["metrics"] == ["psnr", "ssim"]
+
+
+@pytest.mark.parametrize(
+    "text", [TINY, DATA + TASK + METHOD + '[run]\nnoise_told = [0.1]\n[provenance]\ndata = "a \\" b"\n']
+)
+def test_the_resolved_copy_is_the_same_spec(text):
+    spec = spec_of(text)
+    again = parse(toml.loads(toml.dumps(spec.resolved())))
+    assert again == spec
+    assert spec_hash(again.resolved()) == spec_hash(spec.resolved())
+
+
+def test_grids():
+    text = """
+[data]
+folder = "eval34"
+[[task]]
+label = "x{f}"
+op = "sr{f}x"
+f = [2, 4]
+noise = [0.0, "5/255"]
+tail = "3"
+[[method]]
+label = "M{nfe}"
+prior = ["photo", "gaussian"]
+sampler = "cm4ir:nfe={nfe},eta=0.{tail}"
+nfe = [1, 8]
+[run]
+seeds = [0, 7]
+noise_told = [0.5, "1/2"]
+"""
+    found = cells(spec_of(text))
+    assert len(found) == 4 * 4 * 2 * 2
+    assert [cell.number for cell in found] == list(range(64)) and len({cell.key for cell in found}) == 64
+    last = found[-1]
+    assert (last.task, last.op, last.noise_text, last.noise) == ("x4", "sr4x", "5/255", 5 / 255)
+    assert (last.method, last.sampler) == ("M8 (prior=gaussian)", "cm4ir:nfe=8,eta=0.3")
+    assert (last.told_text, last.told, last.seed) == ("1/2", 0.5, 7)
+    assert last.values == {"f": "4", "tail": "3", "nfe": "8"}
+    assert last.key == "x4 | noise 5/255 | told 1/2 | M8 (prior=gaussian) | seed 7"
+
+
+def test_methods_see_task_and_noise():
+    text = DATA + '[[task]]\nlabel = "sr4x"\nop = "sr4x"\nnoise = [0.025, 0.05]\n'
+    text += '[[method]]\nsampler = "cm4ir-published:task=cat-{task}-{noise}"\n'
+    names = [cell.sampler for cell in cells(spec_of(text))]
+    assert names == ["cm4ir-published:task=cat-sr4x-0.025", "cm4ir-published:task=cat-sr4x-0.05"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("nme = 1\n" + DATA + TASK + METHOD, "no key 'nme'; did you mean 'name'?"),
+        ("name = 3\n" + DATA + TASK + METHOD, "name = 3 must be text"),
+        (TASK + METHOD, r"no \[data\]"),
+        (DATA + METHOD, r"no \[\[task\]\]"),
+        (DATA + TASK, r"no \[\[method\]\]"),
+        (DATA + "pictres = 3\n" + TASK + METHOD, r"\[data\] has no key 'pictres'; did you mean 'pictures'"),
+        (DATA + "pictures = 0\n" + TASK + METHOD, r"\[data\] pictures = 0 must be a whole number of at least 1"),
+        (DATA + "size = true\n" + TASK + METHOD, r"\[data\] size = True must be a whole number"),
+        (DATA + 'files = ["a.png"]\n' + TASK + METHOD, "either folder"),
+        ("[data]\nsize = 3\n" + TASK + METHOD, "either folder"),
+        ("data = 3\n" + TASK + METHOD, r"\[data\] must be a table"),
+        (DATA + '[task]\nop = "sr2x"\n' + METHOD, r"each headed \[\[task\]\]"),
+        (DATA + "[[task]]\nnoise = 0.1\n" + METHOD, r"\[\[task\]\] needs op"),
+        (DATA + TASK + "noise = 5\n" + METHOD, "5/255"),
+        (DATA + TASK + 'noise = "much"\n' + METHOD, "'much' is not a number"),
+        (DATA + TASK + "noise = []\n" + METHOD, "must be a text or number"),
+        (DATA + "[[task]]\nop = 3\n" + METHOD, "op = 3 must be text"),
+        (DATA + TASK + METHOD + "smapler = 3\n", r"nothing uses smapler: write \{smapler\}.*did you mean 'sampler'"),
+        (DATA + TASK + '[[method]]\nsampler = "cm4ir:nfe={nfr}"\nnfe = 3\n', r"nothing is called \{nfr\}"),
+        (DATA + TASK + METHOD + METHOD, "Two cells .* another label"),
+        (DATA + TASK + METHOD + 'label = ["a", "b"]\n', "must be one text"),
+        (DATA + TASK + METHOD + '[run]\nmetrics = ["pnsr"]\n', "no metric 'pnsr'; did you mean 'psnr'"),
+        (DATA + TASK + METHOD + '[run]\nmetrics = ["psnr", "psnr"]\n', "one metric twice"),
+        (DATA + TASK + METHOD + '[run]\nsave = "some"\n', r"\[run\] save = 'some' must be \"all\""),
+        (DATA + TASK + METHOD + "[run]\nseeds = 0\n", r"seeds = 0 must be a list"),
+        (DATA + TASK + METHOD + "[run]\nseeds = [-1]\n", r"seeds = \[-1\] must be a list"),
+        (DATA + TASK + METHOD + '[run]\nbatch = "big"\n', r'batch = \'big\' must be "auto"'),
+        (DATA + TASK + METHOD + "[provenance]\ndata = 3\n", "holds texts"),
+    ],
+)
+def test_mistakes(text, words):
+    with pytest.raises(BadSpec, match=words):
+        cells(spec_of(text))
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "words"),
+    [
+        ("data.pictures", BadSpec, "write table.key=value"),
+        ("dat.pictures=2", BadSpec, "no table 'dat'; did you mean 'data'"),
+        ("method.nfe=2", BadSpec, "method.0.nfe=2"),
+        ("method.1.nfe=2", BadSpec, "method counts from 0 to 0"),
+        ("data.size=x", BadSpec, "size = 'x' must be"),
+        ("task.0.op=sr9y", UnknownName, "no operator 'sr9y'"),
+        ("method.0.prior=foto", UnknownName, "no prior 'foto'; did you mean 'photo'"),
+        ("method.0.sampler=cm4ir:nef=2", UnknownName, "no option 'nef'"),
+        ("data.digest=abc", BadSpec, r"\[data\] digest: the 5 pictures are not those"),
+    ],
+)
+def test_wrong_changes(tiny, change, kind, words):
+    with pytest.raises(kind, match=words):
+        make_plan("tiny.toml", [change])
+
+
+def test_changes(tiny):
+    changes = ["data.pictures=2", "method.0.sampler=hqs:nfe={n}", "method.0.n=[1, 2]", "run.seeds=[3]", "name=other"]
+    plan = make_plan("tiny.toml", changes)
+    assert [cell.sampler for cell in plan.cells[:2]] == ["hqs:nfe=1", "hqs:nfe=2"]
+    assert (plan.spec.name, plan.cells[0].seed, len(plan.pictures), plan.solves) == ("other", 3, 2, 12)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "kind", "words"),
+    [
+        ("no.toml", None, UnknownName, "no file no.toml.*shipped are cm4ir-imagenet64"),
+        ("smok", None, UnknownName, "did you mean 'smoke'"),
+        ("a.toml", b"a = [", BadSpec, "a.toml is not TOML"),
+        ("a.toml", b"\xff", BadInput, "not UTF-8"),
+    ],
+)
+def test_wrong_files(tmp_path, monkeypatch, name, content, kind, words):
+    monkeypatch.chdir(tmp_path)
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(kind, match=words):
+        read_spec(name)
+
+
+def test_the_hash_follows_what_decides_results(tiny):
+    plain = make_plan("tiny.toml").spec.resolved()
+    same = make_plan("tiny.toml", ["run.batch=3", "provenance.data=elsewhere"]).spec.resolved()
+    assert spec_hash(plain) == spec_hash(same) and first_difference(plain, same) is None
+    (tiny / "photos").rename(tiny / "moved")
+    assert spec_hash(make_plan("tiny.toml", ["data.folder=moved"]).spec.resolved()) == spec_hash(plain)
+    (tiny / "moved" / "p3.png").write_bytes((tiny / "moved" / "p2.png").read_bytes())
+    other = make_plan("tiny.toml", ["data.folder=moved"]).spec.resolved()
+    assert str(first_difference(plain, other)).startswith("data.digest is '")
+    for change in ("run.threads=2", "task.0.noise=0.1", "data.size=16", "run.save=none"):
+        changed = make_plan("tiny.toml", ["data.folder=moved", change]).spec.resolved()
+        assert spec_hash(changed) != spec_hash(other), change
+    assert "run.batch" not in identity(plain) and "data.folder" not in identity(plain)
+
+
+def test_picture_lists(tiny):
+    plan = make_plan("tiny.toml", ["data.pictures=3"])
+    assert [(p.index, p.name) for p in plan.pictures] == [(0, "p0"), (1, "p1"), (2, "p2")]
+    text = (tiny / "tiny.toml").read_text()
+    (tiny / "tiny.toml").write_text(text.replace('folder = "photos"', 'files = ["photos/p4.png", "photos/p1.png"]'))
+    assert [p.name for p in make_plan("tiny.toml").pictures] == ["p4", "p1"]
+    gone = make_plan("tiny.toml", ['data.files=["x.png"]']).gone
+    assert isinstance(gone, ZsirError) and "no file x.png" in str(gone)
