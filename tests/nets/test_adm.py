@@ -215,14 +215,24 @@ def damaged(change):
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (lambda s: s.pop("input_blocks.1.0.in_layers.2.bias"), "lacks the tensor 'down_blocks.0.resnets.0.conv1.bias'"),
+        (
+            lambda s: s.pop("input_blocks.1.0.in_layers.2.bias"),
+            r"lacks the tensor 'input_blocks.1.0.in_layers.2.bias' of shape \(32,\) \(143 tens.* 144\); .* an ADM",
+        ),
         (lambda s: s.pop("middle_block.1.norm.bias"), "lacks the tensor 'middle_block.1.norm.bias'"),
         (lambda s: s.update({"more": torch.zeros(2)}), r"'more' of shape \(2,\) belongs to no ADM UNet"),
-        (lambda s: s.pop("out.2.weight"), "it is no whole ADM UNet"),
-        (lambda s: s.pop("time_embed.0.weight"), "holds no network that zsir can name"),
-        (lambda s: s.update({"input_blocks.9.0.op.weight": torch.zeros(2)}), "fit no ADM UNet with equal levels"),
+        (lambda s: s.pop("out.2.weight"), "lacks the tensor 'out.2.weight' of shape"),
+        (
+            lambda s: s.pop("time_embed.0.weight"),
+            "lacks the tensor 'time_embed.0.weight'; by its other names it is an ADM",
+        ),
+        (
+            lambda s: s.update({"input_blocks.9.0.op.weight": torch.zeros(2)}),
+            r"'input_blocks.9.0.op.weight' of shape \(2,\) belongs",
+        ),
+        (lambda s: [s.pop(k) for k in list(s) if k[:15] == "output_blocks.3"], "fit no ADM UNet with equal levels"),
         (lambda s: s.update({"input_blocks.0.0.weight": torch.zeros(32, 6, 3, 3)}), "is an ADM upsampler"),
-        (lambda s: s.update({"out.2.bias": torch.zeros(5)}), r"'conv_out.bias' has shape \(5,\), expected was \(6,\)"),
+        (lambda s: s.update({"out.2.bias": torch.zeros(5)}), r"'out.2.bias' has shape \(5,\), expected was \(6,\)"),
     ],
 )
 def test_broken_checkpoints(tmp_path, change, sentence):
@@ -294,8 +304,9 @@ def test_full_sizes_are_recognised(name):
     settings = settle(shape, {}, name)
     net = build(shape, settings)
     own = net.state_dict()
-    converted = convert_tensors(tensors, shape, settings, name)
+    converted, sources = convert_tensors(tensors, shape, settings, name)
     assert {k: v.shape for k, v in converted.items()} == {k: v.shape for k, v in own.items()}
+    assert {sources[k] for k in converted} == set(tensors)
     total = sum(v.numel() for v in own.values())
     assert total == count(shape) == sum(v.numel() for v in tensors.values()) == parameters
     assert len(tensors) == names
@@ -304,26 +315,3 @@ def test_full_sizes_are_recognised(name):
     assert settings.split_attention == plan.split
     assert settings.kind == ("consistency" if plan.planar else "ddpm")
     assert (settings.head_channels or -1) == plan.head_width
-
-
-@pytest.mark.parametrize("damage", ["missing", "scalar", "row", "half", "empty"])
-def test_every_damaged_tensor_ends_in_a_sentence(saved, damage):
-    """Whatever happens to whichever tensor: BadInput, or a network that can do without it."""
-    net, path, config = saved(Plan(head_width=16))
-    whole, refused = net.state_dict(), 0
-    for name, tensor in list(whole.items())[::6]:  # every sixth: the whole list takes a minute
-        change = {
-            "missing": lambda t: None,
-            "scalar": lambda t: t.flatten()[0],
-            "row": lambda t: t[:1],
-            "half": lambda t: t[: max(1, len(t) // 2)],
-            "empty": lambda t: t[:0],
-        }[damage](tensor)
-        damaged = {key: value for key, value in whole.items() if key != name}
-        torch.save(damaged if change is None else {**damaged, name: change}, path)
-        try:
-            load_adm(path, config)
-        except (BadInput, BadSpec) as error:
-            assert "\n" not in str(error)
-            refused += 1
-    assert refused > 0.9 * len(list(whole)[::6])

@@ -83,7 +83,7 @@ def load_adm(path: str | Path, config: str | Path = "") -> tuple[nn.Module, ADMS
     file = Path(path)
     file = file / WEIGHTS if (file / WEIGHTS).is_file() else file
     converted = read_notes(file)
-    tensors = read_tensors(file)
+    tensors, sources = read_tensors(file), dict[str, str]()
     if converted:
         if config:
             raise BadSpec(f"{path} was converted already and says all that a config would; leave the config out.")
@@ -93,10 +93,10 @@ def load_adm(path: str | Path, config: str | Path = "") -> tuple[nn.Module, ADMS
             shape = infer(tensors, path)
         settings = settle(shape, read_config(config) if config else {}, path)
         with understood(path):
-            tensors = convert_tensors(tensors, shape, settings, str(path))
+            tensors, sources = convert_tensors(tensors, shape, settings, str(path))
     with understood(path):
         net = build(shape, settings)
-        load_into(net, tensors, path)
+        load_into(net, tensors, path, sources)
     return net, shape, settings
 
 
