@@ -126,6 +126,48 @@ def test_prior_of_a_consistency_model(saved, kind):
     assert prior.sigma_range == (0.001, 40.0)
 
 
+def test_few_steps_of_a_table_are_fine(saved):
+    _, path, config = saved(Plan(head_width=16), {"diffusion_steps": 21})
+    table = load_adm(path, config)[2].table
+    bar = np.cumprod(1 - np.linspace(1e-4, 0.02, 21) * 1000 / 21)
+    assert np.abs(table.levels / np.sqrt((1 - bar) / bar) - 1).max() < 1e-12
+
+
+TEACHER = Plan(head_width=16, outputs=3, split=True, planar=True, scale_shift=False)
+
+
+@pytest.mark.parametrize("how", ["option", "config", "mode"])
+def test_teachers_of_consistency_models(saved, how):
+    """Their files look like those of consistency models; they are EDM denoisers told 250 ln(s)."""
+    change = {"option": {}, "config": {"kind": "edm"}, "mode": {"training_mode": "edm"}}[how]
+    net, path, config = saved(TEACHER, change)
+    prior = load(f"adm:path={path},config={config},clip=false" + (",kind=edm" if how == "option" else ""))
+    x, s = torch.rand(1, 3, 9, 14, generator=torch.Generator().manual_seed(1)), 0.7
+    noisy = torch.nn.functional.pad(2 * x - 1, (0, 0, 0, 1), mode="reflect")
+    with torch.no_grad():
+        raw = net(noisy / math.sqrt(s**2 + 0.25), torch.tensor([250 * math.log(s)]))
+    native = (0.25 / (s**2 + 0.25) * noisy + s * 0.5 / math.sqrt(s**2 + 0.25) * raw)[..., :9, :]
+    assert prior.kind == "denoiser"
+    assert (prior.denoise(x, torch.tensor([s / 2])) - (native + 1) / 2).abs().max() < 1e-5 * native.abs().max()
+
+
+@pytest.mark.parametrize(
+    ("fields", "kind"),
+    [
+        ({}, "consistency"),
+        ({"training_mode": "consistency_distillation"}, "consistency"),
+        ({"training_mode": "edm", "kind": "consistency"}, "consistency"),
+        ({"kind": "ddpm"}, "ddpm"),
+    ],
+)
+def test_what_a_network_is_taken_for(saved, fields, kind):
+    _, path, config = saved(TEACHER, fields)
+    assert load_adm(path, config)[2].kind == kind
+    assert load_adm(path, config, "edm")[2].kind == "edm"
+    with pytest.raises(BadInput, match="kind='gan'; choose one of ddpm"):
+        load_adm(path, config, "gan")
+
+
 def test_contract_at_an_odd_size(saved):
     _, path, config = saved(Plan(head_width=16))
     check_prior(adm(path, config), shape=(3, 13, 18))
@@ -159,7 +201,18 @@ def test_rescaled_time_and_cosine_table(saved):
         ({"num_res_blocks": True}, "num_res_blocks=true must be of type int"),
         ({"noise_schedule": "sqrt"}, "noise_schedule='sqrt'; choose one of linear, cosine"),
         ({"kind": "gan"}, "kind='gan'; choose one of ddpm, consistency, edm"),
-        ({"diffusion_steps": 0}, "diffusion_steps=0; a positive number"),
+        ({"diffusion_steps": 0}, r"diffusion_steps=0: it must lie in 2 \.\.\. 100000"),
+        ({"diffusion_steps": 1, "noise_schedule": "cosine"}, "diffusion_steps=1: it must lie in 2"),
+        ({"diffusion_steps": 10**12}, "diffusion_steps=1000000000000: it must lie in 2"),
+        ({"diffusion_steps": 10}, "diffusion_steps=10: too few for the linear table"),
+        ({"diffusion_steps": 20}, "diffusion_steps=20: too few for the linear table"),
+        ({"diffusion_steps": 1000.5}, "diffusion_steps=1000.5 must be of type int"),
+        ({"image_size": -1}, "image_size=-1; a positive number"),
+        ({"image_size": 0}, "image_size=0; a positive number"),
+        ({"num_head_channels": 0}, "num_head_channels=0; a positive number is needed"),
+        ({"num_head_channels": -2}, "num_head_channels=-2; a positive number is needed"),
+        ({"num_head_channels": -1, "num_heads": 0}, "num_heads=0; a positive number is needed"),
+        ({"num_head_channels": -1, "num_heads": 5}, "num_heads=5 does not divide the 64 channels"),
         ({"channel_mult": "1,x"}, "expected were numbers"),
         ({"num_heads_upsample": 2}, "num_heads_upsample must be -1"),
     ],

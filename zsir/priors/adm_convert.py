@@ -17,9 +17,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from zsir.errors import BadInput, Incompatible
+from zsir.errors import BadInput
 from zsir.priors.adm_config import ADMSettings
 from zsir.priors.adm_shape import ADMShape
+from zsir.priors.diffusers_unet import needed_diffusers
 from zsir.priors.sizes import Vote, voted
 
 RESNET = {
@@ -166,15 +167,11 @@ def limits(shape: ADMShape, settings: ADMSettings) -> str:
 
 def build(shape: ADMShape, settings: ADMSettings) -> nn.Module:
     """An empty `UNet2DModel` on the meta device, in evaluation mode; needs the extra ``hub``."""
-    try:
-        from diffusers import UNet2DModel
-        from diffusers.models.embeddings import TimestepEmbedding, Timesteps
-    except ImportError:
-        raise Incompatible(
-            "ADM networks need the package diffusers; install it with: pip install 'zsir[hub]'"
-        ) from None
+    network = needed_diffusers().UNet2DModel
+    from diffusers.models.embeddings import TimestepEmbedding, Timesteps
+
     with torch.device("meta"):
-        net: Any = UNet2DModel(**unet_config(shape, settings))
+        net: Any = network(**unet_config(shape, settings))
         if shape.widths[0] != shape.model_channels:
             net.time_proj = Timesteps(shape.model_channels, flip_sin_to_cos=True, downscale_freq_shift=0)
             net.time_embedding = TimestepEmbedding(shape.model_channels, 4 * shape.model_channels)
