@@ -169,8 +169,8 @@ def test_bad_weights_are_refused(tmp_path) -> None:
     save_file({"a": torch.zeros(1)}, tmp_path / "plain.safetensors")
     config = '{"channels": 3, "widths": [8], "blocks": 1, "embedding": 8}'
     save_file({"a": torch.zeros(1)}, tmp_path / "wrong.safetensors", {"config": config})
-    for name, words in (("none", "no weights file"), ("broken", "not a readable"), ("plain", "no 'config'"),
-                        ("wrong", "do not fit")):  # fmt: skip
+    for name, words in (("none", "no weights file"), ("broken", "neither a safetensors file"), ("plain", "no 'config'"),
+                        ("wrong", "lacks the tensor 'embed.0.weight'")):  # fmt: skip
         with pytest.raises(BadInput, match=words):
             priors.load(f"photo:path={tmp_path / name}.safetensors")
     with pytest.raises(BadSpec):

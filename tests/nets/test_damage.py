@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from tests.nets.adm_reference import Plan, randomised
 from zsir.errors import BadInput
 from zsir.priors import load
+from zsir.priors.checkpoint import metadata
 from zsir.priors.drunet import DRUNet
 from zsir.priors.ffdnet import FFDNet
 from zsir.priors.irsde_nafnet import ConditionalNAFNet
@@ -105,3 +108,23 @@ def test_tensors_that_are_no_plain_numbers(tmp_path: Path, kind: str) -> None:
     torch.save({"state_dict": {"a": torch.ones(1), "module.odd": make(torch.ones(2, 3))}}, tmp_path / "net.pt")
     with pytest.raises(BadInput, match=f"the tensor 'module.odd' is {what}.*save it as float32"):
         load(f"drunet:path={tmp_path / 'net.pt'}")
+
+
+@pytest.mark.parametrize("how", DAMAGES)
+def test_the_embedded_format(tmp_path: Path, how: str) -> None:
+    shipped = Path(str(files("zsir.priors") / "weights" / "photo.safetensors"))
+    whole, notes = load_file(shipped), {"config": metadata(shipped)["config"]}
+    changed = DAMAGES[how](whole["reduce.0.bias"])
+    tensors = {name: tensor for name, tensor in whole.items() if name != "reduce.0.bias"}
+    if isinstance(changed, Tensor):
+        tensors["reduce.0.bias"] = changed
+    save_file(tensors, tmp_path / "net.safetensors", notes)
+    with pytest.raises(BadInput, match=r"'reduce\.0\.bias'"):
+        load(f"photo:path={tmp_path / 'net.safetensors'}")
+
+
+@pytest.mark.parametrize("config", ["", "[]", "{", '{"widths": 3}', '{"widths": ["a"]}', '{"widths": [8], "depth": 2}'])
+def test_a_config_that_describes_nothing(tmp_path: Path, config: str) -> None:
+    save_file({"a": torch.ones(1)}, tmp_path / "net.safetensors", {"config": config})
+    with pytest.raises(BadInput, match="describes no network"):
+        load(f"photo:path={tmp_path / 'net.safetensors'}")

@@ -45,8 +45,8 @@ def convert(settings: Settings) -> None:
     their names and can be written to a file only. IN may also be what this command wrote before, a file or folder.
     """
     from zsir.errors import BadInput, BadSpec, Incompatible
-    from zsir.priors.adm_files import metadata, read_notes, save_file, weights_file
-    from zsir.priors.checkpoint import read_tensors
+    from zsir.priors.adm_files import read_notes, save_file, weights_file
+    from zsir.priors.checkpoint import metadata, read_tensors
     from zsir.priors.families import ADM, looks_like
 
     s = settings

@@ -21,6 +21,7 @@ from zsir.files import make_folder, reason
 from zsir.priors.adm_config import ADMSettings
 from zsir.priors.adm_convert import limits
 from zsir.priors.adm_shape import ADMShape
+from zsir.priors.checkpoint import metadata
 from zsir.priors.consistency import SIGMA_DATA, SIGMA_MIN
 
 #: largest level of consistency models, pictures in [-1, 1]
@@ -114,17 +115,6 @@ def save_network(out: Path, net: nn.Module, shape: ADMShape, settings: ADMSettin
 def weights_file(path: Path) -> Path:
     """The file with the weights in a folder of `save_folder`; a file itself."""
     return path / WEIGHTS if (path / WEIGHTS).is_file() else path
-
-
-def metadata(path: Path) -> dict[str, str]:
-    """What a safetensors file says besides its tensors; empty for other files."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="pt") as archive:
-            return {name: text for name, text in (archive.metadata() or {}).items() if name != "format"}
-    except (SafetensorError, OSError):
-        return {}
 
 
 def read_notes(path: Path) -> tuple[ADMShape, ADMSettings] | None:

@@ -80,6 +80,17 @@ def _dtype(tensor: Tensor) -> str:
     return str(tensor.dtype).removeprefix("torch.")
 
 
+def metadata(path: Path) -> dict[str, str]:
+    """What a safetensors file says besides its tensors; empty for other files."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as archive:
+            return {name: text for name, text in (archive.metadata() or {}).items() if name != "format"}
+    except (SafetensorError, OSError):
+        return {}
+
+
 @contextmanager
 def understood(path: str | Path) -> Iterator[None]:
     """A net below the checks: where a damaged file makes reading its sizes fail all the same, `BadInput` says so in one

@@ -5,13 +5,13 @@ How it was made, on what, and what it cannot do: ``weights/photo.md``.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated
 
 from zsir.errors import BadInput
+from zsir.priors.checkpoint import fingerprint, load_into, metadata, read_tensors
 from zsir.priors.edm import edm_estimate
 from zsir.priors.network import NetworkPrior
 from zsir.registry import Option
@@ -31,29 +31,19 @@ def photo(
     seen from outside in [0, 1] units, noise levels from 0.002 to 1.25.
     Source: Karras et al. 2022 [edm]; trained by experiments/photo, see weights/photo.md
     """
-    from safetensors import SafetensorError, safe_open
-
     from zsir.priors.unet import UNet, UNetConfig
 
     file = Path(path) if path else Path(str(files("zsir.priors") / "weights" / "photo.safetensors"))
     if not file.is_file():
         raise BadInput(f"photo: there is no weights file at {file}; check photo:path=...")
-    try:
-        with safe_open(file, framework="pt") as archive:
-            metadata = archive.metadata() or {}
-            state = {name: archive.get_tensor(name).float() for name in archive.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise BadInput(f"photo: {file} is not a readable safetensors file ({error}).") from None
-    if "config" not in metadata:
+    tensors, text = read_tensors(file), metadata(file).get("config")
+    if text is None:
         raise BadInput(f"photo: {file} holds no 'config'; it was not written by zsir's experiments/photo.")
-    config = json.loads(metadata["config"])
-    net = UNet(UNetConfig(**{**config, "widths": tuple(config["widths"])}))
     try:
-        net.load_state_dict(state)
-    except RuntimeError as error:
-        raise BadInput(
-            f"photo: the tensors of {file} do not fit its config: {str(error).splitlines()[1].strip()}"
-        ) from None
-    fingerprint = hashlib.sha256(file.read_bytes()).hexdigest()
+        config = json.loads(text)
+        net = UNet(UNetConfig(**{**config, "widths": tuple(config["widths"])}))
+    except (ValueError, TypeError, KeyError, RuntimeError):
+        raise BadInput(f"photo: the 'config' of {file} describes no network of zsir's experiments/photo.") from None
+    load_into(net, tensors, file)
     net.eval().requires_grad_(False)
-    return NetworkPrior(net, edm_estimate, "photo", config["channels"], SIGMA_RANGE, fingerprint=fingerprint)
+    return NetworkPrior(net, edm_estimate, "photo", net.config.channels, SIGMA_RANGE, fingerprint=fingerprint(file))
