@@ -27,7 +27,7 @@ from zsir.errors import BadSpec
 @lru_cache
 def ddpm_alphas_bar() -> np.ndarray:
     """abar_0..abar_999 of DDPM's linear table, beta from 1e-4 to 0.02."""
-    return np.asarray(np.cumprod(1 - np.linspace(1e-4, 0.02, 1000, dtype=np.float64)))
+    return alphas_bar("linear")
 
 
 def alphas_bar(schedule: str, steps: int = 1000, start: float = 1e-4, end: float = 0.02) -> np.ndarray:
@@ -50,6 +50,13 @@ def alphas_bar(schedule: str, steps: int = 1000, start: float = 1e-4, end: float
     else:
         raise BadSpec(f"The table of betas '{schedule}' is not linear, scaled_linear, sigmoid or squaredcos_cap_v2.")
     return np.asarray(np.cumprod(1 - betas))
+
+
+def checked_bar(bar: np.ndarray) -> np.ndarray:
+    """abar itself if it is a table that a network can have been trained with; raises `BadSpec`."""
+    if bar.ndim != 1 or len(bar) < 2 or not (bar > 0).all() or not (bar < 1).all() or not (np.diff(bar) < 0).all():
+        raise BadSpec("its betas do not give a falling table between 1 and 0.")
+    return bar
 
 
 def zero_terminal(bar: np.ndarray) -> np.ndarray:

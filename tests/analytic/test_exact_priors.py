@@ -171,8 +171,8 @@ def test_bad_weights_are_refused(tmp_path) -> None:
     save_file({"a": torch.zeros(1)}, tmp_path / "plain.safetensors")
     config = {"channels": 3, "widths": [8], "blocks": 1, "embedding": 8}
     about = {"config": config, "kind": "denoiser", "sigma_range": [0.002, 1], "grey": False}
-    save_file({"a": torch.zeros(1)}, tmp_path / "wrong.safetensors", {"zsir": json.dumps(about)})
-    for name, words in (("none", "no weights file"), ("broken", "not a readable"),
+    save_file({"a": torch.zeros(1)}, tmp_path / "wrong.safetensors", {"zsir-prior": json.dumps(about)})
+    for name, words in (("none", "no weights file"), ("broken", "neither a safetensors file"),
                         ("plain", "was not written by zsir train"), ("wrong", "lacks the tensor")):  # fmt: skip
         with pytest.raises(BadInput, match=words):
             priors.load(f"trained:path={tmp_path / name}.safetensors")

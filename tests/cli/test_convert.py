@@ -103,7 +103,7 @@ def test_other_networks_keep_their_names(run, folder):
     written = load_file("new/drunet.safetensors")
     assert {k: torch.equal(v, state[k]) for k, v in written.items()} == dict.fromkeys(state, True)
     done = run("convert", "drunet.pth", "folder")
-    assert done.code == 2 and "A drunet has no diffusers layout" in done.message
+    assert done.code == 2 and "A DRUNet has no diffusers layout" in done.message
     done = run("convert", "drunet.pth", "x.safetensors", "--config", "any.json")
     assert done.code == 2 and "--config is for ADM networks only" in done.message
 
@@ -157,3 +157,49 @@ def test_foreign_notes_are_refused(run, folder):
     save_file({"a": torch.ones(1)}, "x.safetensors", {"zsir": '{"shape": 1}'})
     done = run("solve", "--op", "denoise", "--prior", "adm:path=x.safetensors", "other.png")
     assert done.code == 1 and "its notes are not those of 'zsir convert'" in done.message
+
+
+@pytest.mark.parametrize("first", ["one", "one.safetensors"])
+@pytest.mark.parametrize("second", ["two", "two.safetensors"])
+def test_its_own_output_is_converted_again(run, folder, saved, first, second):
+    saved(diffusion_steps=500, noise_schedule="cosine")
+    assert run("convert", "net.pt", first, "--config", "config.json").code == 0
+    done = run("convert", first, second)
+    assert done.code == 0 and "  ddpm, 32 channels x (1, 2), 1 blocks per level\n" in done.out
+    x, sigma = torch.rand(2, 3, 9, 14, generator=torch.Generator().manual_seed(3)), torch.tensor([0.3, 0.02])
+    before, after = load("adm:path=net.pt,config=config.json"), load(f"adm:path={second}")
+    assert torch.equal(before.denoise(x, sigma), after.denoise(x, sigma))
+    assert before.sigma_range == after.sigma_range
+    assert load_adm(first)[1:] == load_adm(second)[1:] == load_adm("net.pt", "config.json")[1:]
+    assert "was converted already" in run("convert", first, "x", "--kind", "edm").message
+    assert run("convert", second, second, "--overwrite").code == 0
+    assert torch.equal(load(f"adm:path={second}").denoise(x, sigma), before.denoise(x, sigma))
+
+
+def test_teachers_of_consistency_models(run, folder, saved):
+    saved(Plan(head_width=16, outputs=3, split=True, planar=True, scale_shift=False))
+    done = run("convert", "net.pt", "edm.safetensors", "--config", "config.json", "--kind", "edm")
+    assert done.code == 0 and "  edm, " in done.out
+    x, sigma = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(3)), torch.tensor([0.3])
+    before, after = load("adm:path=net.pt,config=config.json,kind=edm"), load("adm:path=edm.safetensors")
+    assert torch.equal(before.denoise(x, sigma), after.denoise(x, sigma)) and after.kind == "denoiser"
+    done = run("convert", "net.pt", "out", "--config", "config.json", "--kind", "edm")
+    assert done.code == 2 and "250 ln(sigma)" in done.message
+
+
+def test_notes_of_others_are_kept(run, folder):
+    from safetensors import safe_open
+    from safetensors.torch import save_file
+
+    save_file({"a": torch.ones(1)}, "x.safetensors", {"config": "{}", "format": "pt"})
+    assert run("convert", "x.safetensors", "y.safetensors").code == 0
+    with safe_open("y.safetensors", framework="pt") as archive:
+        assert archive.metadata() == {"config": "{}", "format": "pt"}
+
+
+def test_a_folder_of_others_is_used_as_it_is(run, folder):
+    from tests.nets.hub_folders import write
+
+    write(folder / "model", "ddpm", plain=True)
+    done = run("convert", "model", "x.safetensors")
+    assert done.code == 1 and "--prior folder:path=model" in done.message

@@ -251,3 +251,27 @@ def test_fingerprint(tmp_path):
     assert fingerprint(tmp_path / "f") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     with pytest.raises(BadInput, match="cannot be read"):
         fingerprint(tmp_path / "g")
+
+
+def test_names_that_are_the_same_as_text(tmp_path):
+    torch.save({0: torch.zeros(1), "0": torch.ones(1)}, tmp_path / "net.pt")
+    with pytest.raises(BadInput, match="two tensors of the name '0'"):
+        read_tensors(tmp_path / "net.pt")
+    torch.save({0: torch.zeros(1), 1: torch.ones(1)}, tmp_path / "net.pt")
+    assert list(read_tensors(tmp_path / "net.pt")) == ["0", "1"]
+
+
+def test_a_prefix_without_end(tmp_path):
+    torch.save({"module." * 3000 + "a": torch.ones(1)}, tmp_path / "net.pt")
+    assert list(read_tensors(tmp_path / "net.pt")) == ["a"]
+
+
+def test_load_into_calls_tensors_as_the_file_does():
+    sources = {"weight": "old.w", "bias": "old.b"}
+    for tensors, sentence in (
+        ({"weight": GOOD["weight"]}, r"f lacks the tensor 'old.b' of shape \(2,\) \(1 tensors, expected 2\)"),
+        ({**GOOD, "bias": torch.ones(3)}, r"the tensor 'old.b' has shape \(3,\)"),
+        ({**GOOD, "bias": torch.full((2,), float("inf"))}, "the tensor 'old.b' holds numbers that are not finite"),
+    ):
+        with pytest.raises(BadInput, match=sentence):
+            load_into(nn.Linear(3, 2), tensors, "f", sources)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import hashlib
+import json
 import shutil
 import socket
 import subprocess
@@ -19,7 +20,7 @@ from tests.nets.hub_folders import write
 from zsir import cards, images, priors
 from zsir.catalogue import PRIORS
 from zsir.cite import BIBTEX
-from zsir.errors import BadInput, BadSpec
+from zsir.errors import BadInput, BadSpec, Incompatible
 from zsir.priors.network import NetworkPrior
 
 __all__ = ["folder", "run"]  # fixtures
@@ -157,17 +158,55 @@ def test_nothing_is_downloaded_that_was_not_asked_for(tmp_path, cache, monkeypat
     weights = "diffusion_pytorch_model." + ("safetensors" if safe else "bin")
     files = {path.name for path in (cache / "models--google--ddpm-church-256/snapshots/abc").rglob("*")}
     assert files == {"config.json", "scheduler_config.json", weights}
-    assert len(calls) == (1 if safe else 2)
+    assert len(calls) == (2 if safe else 3)
     priors.load("ddpm-church")
-    assert len(calls) == (1 if safe else 2)  # from the cache
+    assert len(calls) == (2 if safe else 3)  # from the cache
 
 
 def test_no_such_thing_on_the_hub(tmp_path, monkeypatch):
     (tmp_path / "README.md").write_text("a text model")
     monkeypatch.setenv("HF_HUB_OFFLINE", "0")
     monkeypatch.setattr(huggingface_hub, "snapshot_download", stand_in(tmp_path, []))
-    with pytest.raises(BadInput, match="the model on the hub has no U-Net and scheduler"):
+    with pytest.raises(BadInput, match=r"someone/text holds neither unet/config\.json nor config\.json"):
         priors.load("hub:id=someone/text")
+
+
+def change(path: Path, **fields: object) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
+
+
+@pytest.mark.parametrize(
+    ("file", "fields", "error", "sentence"),
+    [
+        ("model_index.json", {"vae": ["diffusers", "AutoencoderKL"]}, Incompatible, "is a pipeline with a 'vae'"),
+        ("model_index.json", {"text_encoder": ["transformers", "T5"]}, Incompatible, "with a 'text_encoder'"),
+        ("unet/config.json", {"_class_name": "UNet2DConditionModel"}, BadInput, "conditioned on text"),
+        ("unet/config.json", {"block_out_channels": [3]}, BadInput, "describes no network"),
+        ("scheduler/scheduler_config.json", {"_class_name": "Mine"}, BadInput, "scheduler 'Mine' is not known"),
+        ("model_index.json", {"vae": [None, None]}, None, ""),
+    ],
+)
+def test_configurations_come_before_weights(tmp_path, cache, model, monkeypatch, file, fields, error, sentence):
+    shutil.copytree(model, tmp_path / "model")
+    change(tmp_path / "model" / file, **fields)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", stand_in(tmp_path / "model", []))
+    if error is None:
+        priors.load("hub:id=someone/latent")
+    else:
+        with pytest.raises(error, match=sentence):
+            priors.load("hub:id=someone/latent")
+    assert bool(list(cache.rglob("*.safetensors"))) == (error is None)
+    assert list(cache.rglob("config.json"))
+
+
+def test_without_diffusers_no_weights_are_downloaded(cache, model, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", stand_in(model, []))
+    monkeypatch.setitem(sys.modules, "diffusers", None)
+    with pytest.raises(Incompatible, match=r"pip install 'zsir\[hub\]'"):
+        priors.load("cm-imagenet")
+    assert not list(cache.rglob("*.safetensors"))
 
 
 def test_solve_with_a_card_from_a_folder_and_from_the_cache(run, folder, cache, model):

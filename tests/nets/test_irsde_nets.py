@@ -214,9 +214,12 @@ def test_max_sigma_where_the_family_tells_it(files):
         (lambda s: s.pop("ups.1.3.weight"), r"lacks the tensor 'ups.1.3.weight' of shape \(8, 16, 3, 3\)"),
         (lambda s: s.update({"mid_attn.fn.norm.g": torch.ones(3)}), r"has shape \(3,\), expected was \(1, 32, 1, 1\)"),
         (lambda s: s.update({"cam": torch.ones(3)}), "holds a tensor 'cam'.*looks like an IR-SDE UNet"),
-        (lambda s: s.pop("init_conv.weight"), "holds no network that zsir can name, expected was an IR-SDE UNet"),
         (
-            lambda s: s.update({"init_conv.weight": torch.ones(8, 16, 7, 7)}),
+            lambda s: s.pop("init_conv.weight"),
+            "lacks the tensor 'init_conv.weight'; by its other names it is an IR-SDE UNet",
+        ),
+        (
+            lambda s: s.update(drawn(ConditionalUNet(8, 8, 2))),
             "works on 8 channels: a network for latents",
         ),
         (lambda s: s.update({"downs.0.2.x.attn2.to_k.weight": torch.ones(3)}), "holds a DA-CLIP UNet"),

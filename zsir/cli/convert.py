@@ -17,6 +17,7 @@ class Settings:
     source: Path
     out: Path
     config: Path | None
+    kind: str | None
     overwrite: bool
 
 
@@ -29,6 +30,11 @@ class Settings:
     metavar="FILE",
     help="JSON with the published options of an ADM network; needed where shapes do not tell.",
 )
+@click.option(
+    "--kind",
+    type=click.Choice(("ddpm", "consistency", "edm")),
+    help="What an ADM network was trained as, where its file does not tell: edm for edm_*.pt.",
+)
 @options.overwrite
 @options.into(Settings)
 def convert(settings: Settings) -> None:
@@ -36,29 +42,37 @@ def convert(settings: Settings) -> None:
 
     OUT is a file ending in .safetensors or else a folder in diffusers' layout. ADM (guided-diffusion) networks and
     consistency models become a UNet2DModel, which the prior adm:path=OUT and diffusers read. Other checkpoints keep
-    their names and can be written to a file only.
+    their names and can be written to a file only. IN may also be what this command wrote before, a file or folder.
     """
-    from zsir.errors import BadSpec, Incompatible
-    from zsir.priors.checkpoint import read_tensors
+    from zsir.errors import BadInput, BadSpec, Incompatible
+    from zsir.priors.adm_files import read_notes, save_file, weights_file
+    from zsir.priors.checkpoint import metadata, read_tensors
     from zsir.priors.families import ADM, looks_like
 
     s = settings
     single = s.out.suffix == ".safetensors"
-    tensors = read_tensors(s.source)
+    inside = weights_file(s.source)
+    tensors, converted = read_tensors(inside), read_notes(inside) is not None
+    if inside != s.source and not converted:
+        raise BadInput(
+            f"{s.source} was not written by 'zsir convert'; a folder in diffusers' layout is used as it is: "
+            f"--prior folder:path={s.source}"
+        )
     family = looks_like(tensors) or "a network of unknown kind"
     count = sum(tensor.numel() for tensor in tensors.values())
     click.echo(f"{s.source}: {family}, {count / 1e6:.1f} million parameters in {len(tensors)} tensors")
-    if family == ADM:
+    if family == ADM or converted:
         del tensors
         _convert_adm(s, single)
-    elif s.config:
-        raise BadSpec(f"--config is for ADM networks only; {s.source} holds {family}.")
+    elif s.config or s.kind:
+        option = "config" if s.config else "kind"
+        raise BadSpec(f"--{option} is for ADM networks only; {s.source} holds {family}.")
     elif not single:
-        raise Incompatible(f"{family.capitalize()} has no diffusers layout; write a file ending in .safetensors.")
+        raise Incompatible(
+            f"{family[0].upper()}{family[1:]} has no diffusers layout; write a file ending in .safetensors."
+        )
     else:
-        from zsir.priors.adm_files import save_file
-
-        save_file(s.out, tensors, {}, s.overwrite)
+        save_file(s.out, tensors, metadata(inside), s.overwrite)
     click.echo(f"wrote {s.out}")
 
 
@@ -66,7 +80,7 @@ def _convert_adm(s: Settings, single: bool) -> None:
     from zsir.priors.adm import load_adm
     from zsir.priors.adm_files import save_folder, save_network
 
-    net, shape, found = load_adm(s.source, s.config or "")
+    net, shape, found = load_adm(s.source, s.config or "", s.kind or "")
     mult = ", ".join(f"{width / shape.model_channels:g}" for width in shape.widths)
     heads = f"{found.heads} heads" if found.heads else f"heads of {found.head_channels}"
     order = "q, k, v apart" if found.split_attention else "q, k, v per head"

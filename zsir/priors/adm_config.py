@@ -14,13 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
-from zsir.errors import BadInput
+from zsir.errors import BadInput, BadSpec
 from zsir.priors.adm_shape import ADMShape
-from zsir.schedules import TimeTable
+from zsir.schedules import TimeTable, alphas_bar, checked_bar
 
 Kind = Literal["ddpm", "consistency", "edm"]
+KINDS: tuple[Kind, ...] = ("ddpm", "consistency", "edm")
 
 
 @dataclass(frozen=True)
@@ -42,6 +41,21 @@ class ADMSettings:
     predict_xstart: bool = False
     image_size: int = 0
 
+    def __post_init__(self) -> None:
+        for name in ("head_channels", "heads", "image_size"):
+            if getattr(self, name) < 0:
+                raise BadInput(f"{name}={getattr(self, name)}: it cannot be negative.")
+        if not 2 <= self.diffusion_steps <= MOST_STEPS:
+            raise BadInput(f"diffusion_steps={self.diffusion_steps}: it must lie in 2 ... {MOST_STEPS}, usually 1000.")
+        try:
+            if self.kind == "ddpm":
+                checked_bar(alphas_bar(*self.betas))
+        except BadSpec:
+            raise BadInput(
+                f"diffusion_steps={self.diffusion_steps}: too few for the {self.noise_schedule} table, whose betas "
+                "would reach 1; give the number that the network was trained with, usually 1000."
+            ) from None
+
     def heads_at(self, width: int) -> int:
         """Number of attention heads at a channel number."""
         return width // self.head_channels if self.head_channels else self.heads
@@ -52,19 +66,23 @@ class ADMSettings:
 
         Sources: Ho et al. 2020 (linear, stretched to other numbers of steps); Nichol and Dhariwal 2021 (cosine).
         """
-        steps = self.diffusion_steps
-        if self.noise_schedule == "linear":
-            betas = np.linspace(1e-4, 0.02, steps, dtype=np.float64) * (1000 / steps)
-        else:
-            bar = np.cos((np.arange(steps + 1) / steps + 0.008) / 1.008 * np.pi / 2) ** 2
-            betas = np.minimum(1 - bar[1:] / bar[:-1], 0.999)
-        return TimeTable.vp(np.cumprod(1 - betas))
+        return TimeTable.vp(alphas_bar(*self.betas))
+
+    @property
+    def betas(self) -> tuple[str, int, float, float]:
+        """The arguments of `zsir.schedules.alphas_bar`: name, steps, first and last beta."""
+        stretch = 1000 / self.diffusion_steps
+        name = "linear" if self.noise_schedule == "linear" else "squaredcos_cap_v2"
+        return name, self.diffusion_steps, 1e-4 * stretch, 0.02 * stretch
 
     @property
     def time_factor(self) -> float:
         """What the network's time input is multiplied by."""
         return 1000 / self.diffusion_steps if self.rescale_timesteps else 1.0
 
+
+#: more times than any network is trained with, and a table that still takes no memory
+MOST_STEPS = 100_000
 
 #: fields that only the options of the consistency-model code have
 CONSISTENCY_ONLY = frozenset({"weight_schedule", "attention_type", "training_mode", "distillation", "loss_norm"})
@@ -106,7 +124,7 @@ def read_config(path: str | Path) -> dict[str, Any]:
         fields = json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise BadInput(f"The config {path} cannot be read: {error.strerror}.") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadInput(f"The config {path} is not JSON: {error}.") from None
     if not isinstance(fields, dict):
         raise BadInput(f"The config {path} must be a JSON object of fields such as num_head_channels.")
@@ -130,10 +148,11 @@ def settle(shape: ADMShape, fields: dict[str, Any], path: str | Path) -> ADMSett
 
     Raises `BadInput` if a field contradicts the shapes or takes an unknown value, or if the head width is not known.
     """
+    if fields.get("image_size", 1) < 1:
+        raise BadInput(f"The config says image_size={fields['image_size']}; a positive number is needed.")
     _check_shape(shape, fields, path)
     base = published(shape) or ADMSettings()
-    of_consistency = shape.planar or bool(CONSISTENCY_ONLY & fields.keys())
-    kind = _choice(fields, "kind", ("ddpm", "consistency", "edm"), "consistency" if of_consistency else base.kind)
+    kind = _choice(fields, "kind", KINDS, _likely_kind(shape, fields))
     split = base.split_attention or kind != "ddpm" or shape.planar or fields.get("use_new_attention_order", False)
     if "use_new_attention_order" in fields and kind == "ddpm" and not shape.planar:
         split = fields["use_new_attention_order"]
@@ -145,11 +164,19 @@ def settle(shape: ADMShape, fields: dict[str, Any], path: str | Path) -> ADMSett
         split_attention=order == "split",
         kind=kind,
         noise_schedule=_choice(fields, "noise_schedule", ("linear", "cosine"), base.noise_schedule),
-        diffusion_steps=_positive(fields, "diffusion_steps", base.diffusion_steps),
+        diffusion_steps=fields.get("diffusion_steps", base.diffusion_steps),
         rescale_timesteps=fields.get("rescale_timesteps", base.rescale_timesteps),
         predict_xstart=fields.get("predict_xstart", base.predict_xstart),
         image_size=fields.get("image_size", base.image_size),
     )
+
+
+def _likely_kind(shape: ADMShape, fields: dict[str, Any]) -> Kind:
+    """What a network is where nobody says: the teachers of the consistency models differ from them by
+    ``training_mode`` alone."""
+    if "training_mode" in fields:
+        return "consistency" if "consistency" in str(fields["training_mode"]) else "edm"
+    return "consistency" if shape.planar or CONSISTENCY_ONLY & fields.keys() else "ddpm"
 
 
 def published(shape: ADMShape) -> ADMSettings | None:
@@ -182,20 +209,22 @@ PUBLISHED: dict[tuple[int, str, int, int], ADMSettings] = {
 
 def _heads(shape: ADMShape, fields: dict[str, Any], base: ADMSettings, path: str | Path) -> tuple[int, int]:
     """(head_channels, heads), one of them 0."""
-    channels, heads = fields.get("num_head_channels", -1), fields.get("num_heads", 0)
-    if channels == -1 and heads <= 0:
-        channels, heads = base.head_channels or -1, base.heads
-    if channels == -1 and heads <= 0:
+    for name in ("num_head_channels", "num_heads"):
+        if fields.get(name, -1) != -1 and fields[name] < 1:
+            raise BadInput(f"The config says {name}={fields[name]}; a positive number is needed (-1: not given).")
+    channels, heads = fields.get("num_head_channels", -1), fields.get("num_heads", -1)
+    if channels == -1 and heads == -1:
+        channels, heads = base.head_channels or -1, base.heads or -1
+    if channels == -1 and heads == -1:
         raise BadInput(
             f"{path}: shapes do not tell the width of the attention heads; give a config (JSON) with num_head_channels "
             "or num_heads."
         )
-    if channels != -1:
-        heads = 0
+    heads = 0 if channels != -1 else heads
     if fields.get("num_heads_upsample", -1) not in (-1, heads):
         raise BadInput("num_heads_upsample must be -1 (as on the way down); other values are not supported.")
     for width in shape.attention_widths:
-        if (channels != -1 and (channels < 1 or width % channels)) or (heads and width % heads):
+        if (channels != -1 and width % channels) or (heads and width % heads):
             given = f"num_heads={heads}" if heads else f"num_head_channels={channels}"
             raise BadInput(f"{path}: {given} does not divide the {width} channels of an attention layer.")
     return max(channels, 0), heads
@@ -245,11 +274,4 @@ def _choice(fields: dict[str, Any], name: str, allowed: tuple[str, ...], default
     value = fields.get(name, default)
     if value not in allowed:
         raise BadInput(f"The config says {name}='{value}'; choose one of {', '.join(allowed)}.")
-    return value
-
-
-def _positive(fields: dict[str, Any], name: str, default: int) -> int:
-    value: int = fields.get(name, default)
-    if value < 1:
-        raise BadInput(f"The config says {name}={value}; a positive number is needed.")
     return value

@@ -8,6 +8,7 @@ built all the same, but its configuration cannot be saved.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from functools import reduce
 from math import gcd
@@ -16,9 +17,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from zsir.errors import BadInput, Incompatible
+from zsir.errors import BadInput
 from zsir.priors.adm_config import ADMSettings
 from zsir.priors.adm_shape import ADMShape
+from zsir.priors.diffusers_unet import needed_diffusers
+from zsir.priors.sizes import Vote, voted
 
 RESNET = {
     "in_layers.0": "norm1",
@@ -66,48 +69,58 @@ def module_names(shape: ADMShape) -> Iterator[tuple[str, str, str]]:
 
 def convert_tensors(
     tensors: Mapping[str, Tensor], shape: ADMShape, settings: ADMSettings, path: str
-) -> dict[str, Tensor]:
-    """The tensors under their names in `UNet2DModel`, in float32; raises `BadInput` for those that have none."""
+) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors under their names in `UNet2DModel`, and for every such name the one in the checkpoint.
+
+    Raises `BadInput` for tensors that have no place and for attention layers that are not whole.
+    """
     renamed: dict[str, Tensor] = {}
-    left = {name: tensor.float() for name, tensor in tensors.items()}
+    sources: dict[str, str] = {}
+    left = dict(tensors)
     for old, new, kind in module_names(shape):
-        leaves = RESNET if kind == "resnet" else {"": ""}
         if kind == "attention":
-            renamed.update(_attention(left, old, new, settings, path))
+            for name, source, tensor in _attention(left, old, new, settings, path):
+                renamed[name], sources[name] = tensor, source
             continue
-        for leaf, own in leaves.items():
+        for leaf, own in (RESNET if kind == "resnet" else {"": ""}).items():
             for end in ("weight", "bias"):
-                source = ".".join(filter(None, (old, leaf, end)))
+                name, source = (".".join(filter(None, parts)) for parts in ((new, own, end), (old, leaf, end)))
+                sources[name] = source
                 if source in left:
-                    renamed[".".join(filter(None, (new, own, end)))] = left.pop(source)
+                    renamed[name] = left.pop(source)
     if left:
         name = next(iter(left))
         raise BadInput(f"{path}: the tensor '{name}' of shape {tuple(left[name].shape)} belongs to no ADM UNet.")
-    return renamed
+    return renamed, sources
 
 
 def _attention(
     left: dict[str, Tensor], old: str, new: str, settings: ADMSettings, path: str
-) -> Iterator[tuple[str, Tensor]]:
-    """Tensors of one attention layer; its projections become matrices, q, k and v become three."""
+) -> Iterator[tuple[str, str, Tensor]]:
+    """(new name, old name, tensor) of one attention layer; its projections become matrices, q, k and v become three."""
+    layer = {name: tensor for name, tensor in left.items() if name.startswith(f"{old}.")}
+    votes = Vote(f"{old}.norm.*", 0, 1), Vote(f"{old}.proj_out.bias", 0, 1), Vote(f"{old}.qkv.bias", 0, 1, times=3)
+    width = voted(layer, path, *votes)
+    heads = 1 if settings.split_attention else settings.heads_at(width)
     for end in ("weight", "bias"):
-        for own in ("norm", "qkv", "proj_out"):
-            if f"{old}.{own}.{end}" not in left:
-                raise BadInput(f"{path} lacks the tensor '{old}.{own}.{end}'.")
-        yield f"{new}.group_norm.{end}", left.pop(f"{old}.norm.{end}")
-        yield f"{new}.to_out.0.{end}", _matrix(left.pop(f"{old}.proj_out.{end}"))
-        qkv = _matrix(left.pop(f"{old}.qkv.{end}"))
-        width = qkv.shape[0] // 3
-        heads = 1 if settings.split_attention else settings.heads_at(width)
-        # legacy order: per head its q, k and v; split order is that of a single head
-        parts = qkv.view(heads, 3, width // heads, *qkv.shape[1:]).unbind(1)
-        for letter, part in zip("qkv", parts, strict=True):
-            yield f"{new}.to_{letter}.{end}", part.reshape(width, *qkv.shape[1:]).contiguous()
-
-
-def _matrix(tensor: Tensor) -> Tensor:
-    """A 1x1 convolution's weight (out, in, 1[, 1]) as (out, in); a bias as it is."""
-    return tensor.flatten(1) if tensor.ndim > 1 else tensor
+        for own, count in (("norm", 1), ("proj_out", 1), ("qkv", 3)):
+            source = f"{old}.{own}.{end}"
+            matrix = end == "weight" and own != "norm"
+            wanted = (count * width, width) if matrix else (count * width,)
+            if source not in layer:
+                raise BadInput(f"{path} lacks the tensor '{source}' of shape {wanted}.")
+            tensor = left.pop(source)
+            # projections are convolutions of one pixel, of one or two dimensions
+            if tuple(tensor.shape[: len(wanted)]) != wanted or tensor.numel() != math.prod(wanted):
+                raise BadInput(f"{path}: the tensor '{source}' has shape {tuple(tensor.shape)}, expected was {wanted}.")
+            tensor = tensor.reshape(wanted)
+            if own == "qkv":
+                # legacy order: per head its q, k and v; split order is that of a single head
+                parts = tensor.view(heads, 3, width // heads, *wanted[1:]).unbind(1)
+                for letter, part in zip("qkv", parts, strict=True):
+                    yield f"{new}.to_{letter}.{end}", source, part.reshape(width, *wanted[1:]).contiguous()
+            else:
+                yield f"{new}.{'group_norm' if own == 'norm' else 'to_out.0'}.{end}", source, tensor
 
 
 def unet_config(shape: ADMShape, settings: ADMSettings) -> dict[str, Any]:
@@ -154,15 +167,11 @@ def limits(shape: ADMShape, settings: ADMSettings) -> str:
 
 def build(shape: ADMShape, settings: ADMSettings) -> nn.Module:
     """An empty `UNet2DModel` on the meta device, in evaluation mode; needs the extra ``hub``."""
-    try:
-        from diffusers import UNet2DModel
-        from diffusers.models.embeddings import TimestepEmbedding, Timesteps
-    except ImportError:
-        raise Incompatible(
-            "ADM networks need the package diffusers; install it with: pip install 'zsir[hub]'"
-        ) from None
+    network = needed_diffusers().UNet2DModel
+    from diffusers.models.embeddings import TimestepEmbedding, Timesteps
+
     with torch.device("meta"):
-        net: Any = UNet2DModel(**unet_config(shape, settings))
+        net: Any = network(**unet_config(shape, settings))
         if shape.widths[0] != shape.model_channels:
             net.time_proj = Timesteps(shape.model_channels, flip_sin_to_cos=True, downscale_freq_shift=0)
             net.time_embedding = TimestepEmbedding(shape.model_channels, 4 * shape.model_channels)

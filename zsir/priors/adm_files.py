@@ -21,6 +21,7 @@ from zsir.files import make_folder, reason
 from zsir.priors.adm_config import ADMSettings
 from zsir.priors.adm_convert import limits
 from zsir.priors.adm_shape import ADMShape
+from zsir.priors.checkpoint import metadata
 from zsir.priors.consistency import SIGMA_DATA, SIGMA_MIN
 
 #: largest level of consistency models, pictures in [-1, 1]
@@ -43,13 +44,13 @@ def scheduler_config(shape: ADMShape, settings: ADMSettings) -> dict[str, Any]:
             "rho": 7.0,
             "clip_denoised": True,
         }
-    stretch = 1000 / settings.diffusion_steps
+    schedule, steps, first, last = settings.betas
     return {
         "_class_name": "DDPMScheduler",
-        "num_train_timesteps": settings.diffusion_steps,
-        "beta_schedule": "linear" if settings.noise_schedule == "linear" else "squaredcos_cap_v2",
-        "beta_start": 1e-4 * stretch,
-        "beta_end": 0.02 * stretch,
+        "num_train_timesteps": steps,
+        "beta_schedule": schedule,
+        "beta_start": first,
+        "beta_end": last,
         "variance_type": "learned_range" if shape.learned_variance else "fixed_large",
         "prediction_type": "sample" if settings.predict_xstart else "epsilon",
         "clip_sample": True,
@@ -111,15 +112,14 @@ def save_network(out: Path, net: nn.Module, shape: ADMShape, settings: ADMSettin
     save_file(out, net.state_dict(), _notes(shape, settings), overwrite)
 
 
+def weights_file(path: Path) -> Path:
+    """The file with the weights in a folder of `save_folder`; a file itself."""
+    return path / WEIGHTS if (path / WEIGHTS).is_file() else path
+
+
 def read_notes(path: Path) -> tuple[ADMShape, ADMSettings] | None:
     """What a converted file says of its network, or None for a file that zsir did not convert; raises `BadInput`."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="pt") as archive:
-            text = (archive.metadata() or {}).get("zsir", "")
-    except (SafetensorError, OSError):
-        return None
+    text = metadata(path).get("zsir", "")
     if not text:
         return None
     try:

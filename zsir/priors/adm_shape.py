@@ -14,7 +14,11 @@ from pathlib import Path
 from torch import Tensor
 
 from zsir.errors import BadInput
-from zsir.priors.families import ADM, ADM_CLASSIFIER, looks_like
+from zsir.priors.families import ADM, ADM_CLASSIFIER, looks_like, recognised
+from zsir.priors.sizes import Vote, counted, voted
+
+#: what the last part of an output block begins with where it enlarges: a convolution, or a residual block
+ENLARGING = ("conv", "in_layers", "emb_layers", "out_layers")
 
 
 @dataclass(frozen=True)
@@ -59,45 +63,53 @@ class ADMShape:
 
 def infer(tensors: Mapping[str, Tensor], path: str | Path) -> ADMShape:
     """The architecture of a checkpoint; raises `BadInput` for one of another kind or of an unknown variant."""
-    kind = looks_like(tensors)
-    if kind != ADM or "middle_block.1.qkv.weight" not in tensors:
-        known = kind if kind and kind != ADM else "no network that zsir can name"
-        advice = " Give the diffusion model's own file." if kind == ADM_CLASSIFIER else ""
-        raise BadInput(f"{path} holds {known}, expected was {ADM}.{advice}")
-    count = _count(tensors, "output_blocks")
-    ups = [k for k in range(count) if _enlarges(tensors, k)]
+    classifier = looks_like(tensors) == ADM_CLASSIFIER
+    recognised(tensors, path, (ADM,), "; give the diffusion model's own file" if classifier else "")
+    count = counted(tensors, "output_blocks.")
+    ups = {k: part for k, part, leaf in _parts(tensors) if part > 0 and leaf in ENLARGING}
     levels = len(ups) + 1
     blocks = count // levels - 1
-    if count % levels or blocks < 1 or _count(tensors, "input_blocks") != count:
+    if count % levels or blocks < 1 or counted(tensors, "input_blocks.") != count:
         raise BadInput(f"{path}: the numbers of its input and output blocks fit no ADM UNet with equal levels.")
-    first, out = tensors["input_blocks.0.0.weight"], tensors.get("out.2.weight")
+    inputs, outputs = _ends(tensors, path)
     starts = [k * (blocks + 1) + 1 for k in range(levels)]
-    if out is None or any(f"input_blocks.{k}.0.out_layers.3.weight" not in tensors for k in starts):
-        raise BadInput(f"{path}: tensors are missing; it is no whole ADM UNet.")
-    if first.shape[1] == 2 * out.shape[0] or (first.shape[1], out.shape[0]) == (6, 6):
-        raise BadInput(f"{path} is an ADM upsampler, which wants a small picture as further input; give a plain UNet.")
-    width = tensors["middle_block.0.out_layers.3.weight"].shape[0]
-    labels = tensors.get("label_emb.weight")
+    widths = tuple(_width(tensors, path, f"input_blocks.{k}.0") for k in starts)
+    attention = [any(name.startswith(f"input_blocks.{k}.1.") for name in tensors) for k in starts]
+    middle = "middle_block.*.emb_layers.1"
+    told = voted(tensors, path, Vote(f"{middle}.weight", 0, 2), Vote(f"{middle}.bias", 0, 1))
+    time = Vote("time_embed.0.weight", 1, 2), Vote("time_embed.2.weight", 1, 2, 4), Vote("time_embed.*.bias", 0, 1, 4)
+    dimensions = [tensors[name].ndim for name in tensors if name.endswith((".qkv.weight", ".proj_out.weight"))]
     return ADMShape(
-        in_channels=first.shape[1],
-        out_channels=out.shape[0],
-        model_channels=tensors["time_embed.0.weight"].shape[1],
-        widths=tuple(tensors[f"input_blocks.{k}.0.out_layers.3.weight"].shape[0] for k in starts),
+        in_channels=inputs,
+        out_channels=outputs,
+        model_channels=voted(tensors, path, *time, Vote(f"{middle}.weight", 1, 2, 4)),
+        widths=widths,
         blocks=blocks,
-        attention=tuple(f"input_blocks.{k}.1.qkv.weight" in tensors for k in starts),
-        classes=0 if labels is None else labels.shape[0],
-        scale_shift=tensors["middle_block.0.emb_layers.1.weight"].shape[0] == 2 * width,
-        updown=any(f"output_blocks.{k}.{part}.in_layers.0.weight" in tensors for k in ups for part in (1, 2)),
-        planar=tensors["middle_block.1.qkv.weight"].ndim == 4,
+        attention=tuple(attention),
+        classes=voted(tensors, path, Vote("label_emb.weight", 0, 2)) if "label_emb.weight" in tensors else 0,
+        scale_shift=told == 2 * widths[-1],
+        updown=any(leaf == "in_layers" for k, part, leaf in _parts(tensors) if ups.get(k) == part),
+        planar=dimensions.count(4) > dimensions.count(3),
     )
 
 
-def _count(tensors: Mapping[str, Tensor], group: str) -> int:
-    numbers = [name.split(".")[1] for name in tensors if name.startswith(f"{group}.")]
-    return 1 + max((int(number) for number in numbers if number.isdigit()), default=-1)
+def _parts(tensors: Mapping[str, Tensor]) -> set[tuple[int, int, str]]:
+    """(K, part, leaf) of all names ``output_blocks.K.part.leaf``."""
+    names = (name.split(".") for name in tensors if name.startswith("output_blocks."))
+    return {(int(n[1]), int(n[2]), n[3]) for n in names if len(n) > 3 and n[1].isdecimal() and n[2].isdecimal()}
 
 
-def _enlarges(tensors: Mapping[str, Tensor], block: int) -> bool:
-    """Whether an output block ends with an enlargement: a convolution, or a residual block that is not its first."""
-    ends = (f"output_blocks.{block}.{part}.{leaf}" for part in (1, 2) for leaf in ("conv.weight", "in_layers.0.weight"))
-    return any(end in tensors for end in ends)
+def _ends(tensors: Mapping[str, Tensor], path: str | Path) -> tuple[int, int]:
+    """Channels that go in and come out; raises `BadInput` for a network that sees more than the picture."""
+    inputs = voted(tensors, path, Vote("input_blocks.0.0.weight", 1))
+    outputs = voted(tensors, path, Vote("out.2.weight"), Vote("out.2.bias", 0, 1), usual=(inputs, 2 * inputs))
+    if inputs == 2 * outputs or (inputs, outputs) == (6, 6):
+        raise BadInput(f"{path} is an ADM upsampler, which wants a small picture as further input; give a plain UNet.")
+    return inputs, outputs
+
+
+def _width(tensors: Mapping[str, Tensor], path: str | Path, block: str) -> int:
+    """Channels that come out of a residual block."""
+    last = f"{block}.out_layers.3.weight"
+    norms = Vote(f"{block}.out_layers.0.*", 0, 1), Vote(f"{block}.out_layers.3.bias", 0, 1)
+    return voted(tensors, path, Vote(last), Vote(last, 1), Vote(f"{block}.in_layers.2.weight"), *norms)

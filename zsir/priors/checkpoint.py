@@ -13,7 +13,7 @@ import tarfile
 import warnings
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -32,6 +32,12 @@ PREFIXES = ("module.", "_orig_mod.")
 #: modules whose names occur in every file of tensors, and which the restricted unpickler knows
 HARMLESS_MODULES = ("torch", "torch._utils", "torch.storage", "torch._tensor", "torch.nn.parameter", "collections")
 
+#: dtypes that networks are computed or counted in; others (float8, complex, quantised, ...) need code of their own
+PLAIN = (
+    *(torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.bool),
+    *(torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64),
+)
+
 #: more than the pickled names and shapes of any network take
 PICKLE_BYTES = 1 << 26
 
@@ -47,14 +53,48 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
     file = Path(path)
     head = _head(file)
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 2**40:
-        return _without_prefix(_read_safetensors(file))
-    return _without_prefix(_unwrapped(_read_torch(file, head), file))
+        tensors = _read_safetensors(file)
+    else:
+        tensors = _unwrapped(_read_torch(file, head), file)
+    for name, tensor in tensors.items():
+        if what := _special(tensor):
+            raise BadInput(
+                f"{file}: the tensor '{name}' is {what}; zsir reads dense tensors of float16, bfloat16, float32, "
+                "float64 or whole numbers: save it as float32."
+            )
+    return _without_prefix(tensors)
+
+
+def _special(tensor: Tensor) -> str:
+    """What keeps a tensor from being read as plain numbers; empty if nothing does."""
+    if tensor.is_meta:
+        return f"without numbers (on the meta device, {_dtype(tensor)})"
+    if tensor.is_quantized:
+        return f"quantised ({_dtype(tensor)})"
+    if tensor.layout != torch.strided or tensor.is_nested:
+        return f"{'nested' if tensor.is_nested else 'sparse'} ({_dtype(tensor)})"
+    return "" if tensor.dtype in PLAIN else f"of dtype {_dtype(tensor)}"
+
+
+def _dtype(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
+
+
+def metadata(path: Path) -> dict[str, str]:
+    """What a safetensors file says besides its tensors; empty for other files."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as archive:
+            return {name: text for name, text in (archive.metadata() or {}).items() if name != "format"}
+    except (SafetensorError, OSError):
+        return {}
 
 
 @contextmanager
 def understood(path: str | Path) -> Iterator[None]:
-    """Sizes are read off tensors before their shapes can be checked against anything; where a damaged file makes that
-    fail, `BadInput` says so in one sentence."""
+    """A net below the checks: where a damaged file makes reading its sizes fail all the same, `BadInput` says so in one
+    sentence."""
     try:
         yield
     except ZsirError:
@@ -66,31 +106,38 @@ def understood(path: str | Path) -> Iterator[None]:
         raise BadInput(f"{path}: its tensors do not fit together ({text}); the file is damaged or unknown.") from None
 
 
-def load_into(net: nn.Module, tensors: Mapping[str, Tensor], path: str | Path) -> None:
+def load_into(
+    net: nn.Module, tensors: Mapping[str, Tensor], path: str | Path, sources: Mapping[str, str] | None = None
+) -> None:
     """Copy ``tensors`` into ``net``, which must have exactly these names and shapes; ``path`` is for the message.
 
+    ``sources`` says for tensors that were renamed how the file calls them, which is how messages call them then.
     A network on the meta device takes the tensors themselves, in its dtypes, and is then on the CPU.
 
     Raises `BadInput` that names the first offending tensor, its shape, the expected one and, where it can be told,
     what kind of network the file holds.
     """
     expected = net.state_dict()
+    called = {name: (sources or {}).get(name, name) for name in [*expected, *tensors]}
+    counts = _counts({called[name]: tensor for name, tensor in tensors.items()}, {called[name] for name in expected})
     for name, own in expected.items():
         if name not in tensors:
-            raise BadInput(f"{path} lacks the tensor '{name}' of shape {_shape(own)}{_counts(tensors, expected)}")
+            raise BadInput(f"{path} lacks the tensor '{called[name]}' of shape {_shape(own)}{counts}")
         if tensors[name].shape != own.shape:
             raise BadInput(
-                f"{path}: the tensor '{name}' has shape {_shape(tensors[name])}, expected was {_shape(own)}"
-                f"{_counts(tensors, expected)}"
+                f"{path}: the tensor '{called[name]}' has shape {_shape(tensors[name])}, expected was {_shape(own)}"
+                f"{counts}"
             )
     for name, tensor in tensors.items():
         if name not in expected:
             raise BadInput(
-                f"{path} holds a tensor '{name}' of shape {_shape(tensor)}, which the network does not have"
-                f"{_counts(tensors, expected)}"
+                f"{path} holds a tensor '{called[name]}' of shape {_shape(tensor)}, which the network does not have"
+                f"{counts}"
             )
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise BadInput(f"{path}: the tensor '{name}' holds numbers that are not finite; the file is damaged.")
+            raise BadInput(
+                f"{path}: the tensor '{called[name]}' holds numbers that are not finite; the file is damaged."
+            )
     if any(own.is_meta for own in expected.values()):
         net.load_state_dict({name: tensor.to(expected[name].dtype) for name, tensor in tensors.items()}, assign=True)
     else:
@@ -223,7 +270,12 @@ def _unwrapped(stored: object, file: Path) -> dict[str, Tensor]:
         stored = inner
     if not isinstance(stored, Mapping):
         raise BadInput(f"{file} holds one {type(stored).__name__}, not a dictionary of named tensors.")
-    tensors = {str(name): value.detach() for name, value in stored.items() if isinstance(value, Tensor)}
+    tensors: dict[str, Tensor] = {}
+    for name, value in stored.items():
+        if isinstance(value, Tensor):
+            if str(name) in tensors:
+                raise BadInput(f"{file} holds two tensors of the name '{name}', one of them not as text; rename one.")
+            tensors[str(name)] = value.detach()
     if not tensors:
         keys = ", ".join(repr(str(key)) for key in list(stored)[:5]) or "nothing"
         raise BadInput(
@@ -233,17 +285,18 @@ def _unwrapped(stored: object, file: Path) -> dict[str, Tensor]:
 
 
 def _without_prefix(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    for prefix in PREFIXES:
-        if tensors and all(name.startswith(prefix) for name in tensors):
-            return _without_prefix({name.removeprefix(prefix): value for name, value in tensors.items()})
-    return tensors
+    while True:
+        prefix = next((p for p in PREFIXES if tensors and all(name.startswith(p) for name in tensors)), "")
+        if not prefix:
+            return tensors
+        tensors = {name.removeprefix(prefix): value for name, value in tensors.items()}
 
 
 def _shape(tensor: Tensor) -> str:
     return str(tuple(tensor.shape))
 
 
-def _counts(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str:
+def _counts(tensors: Mapping[str, Tensor], expected: Collection[str]) -> str:
     """End of the sentences above: how many tensors there are, and whose they seem to be."""
     family = looks_like(tensors)
     guess = f"; the file looks like {family}" if family else ""

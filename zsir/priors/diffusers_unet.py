@@ -11,6 +11,7 @@ import inspect
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -23,6 +24,9 @@ from zsir.priors.scheduler import read_scheduler
 from zsir.priors.unet import pad_to_multiple
 
 WEIGHTS = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
+
+#: parts of pipelines whose network does not work on pixels, or not without a text
+FOREIGN = ("vae", "vqvae", "movq", "transformer", "prior", "text_encoder")
 
 #: names of tensors in the first releases of diffusers -> names since
 RENAMED = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
@@ -38,24 +42,32 @@ class Layout:
 
 
 class UNetAdapter(nn.Module):
-    """``net(x, t)`` around a `UNet2DModel`: any size, always the same class.
+    """``net(x, t)`` around a `UNet2DModel`: any size, always the same class, no channels beyond the picture's.
 
     A picture is extended by reflection, at its lower and right edge, to the next multiple of 2^(levels - 1), and the
     output cut back. Sizes far from the one it was trained at work, but it has not seen them: structures may come out
     in the scale of its training pictures, and the memory of attention grows with the square of the pixel number.
     """
 
-    def __init__(self, net: nn.Module, multiple: int, label: int | None, whole_times: bool) -> None:
+    def __init__(
+        self,
+        net: nn.Module,
+        multiple: int,
+        label: int | None,
+        whole_times: bool = False,
+        time_factor: float = 1.0,
+    ) -> None:
         super().__init__()
-        self.net, self.multiple, self.label, self.whole_times = net, multiple, label, whole_times
+        self.net, self.multiple, self.label = net, multiple, label
+        self.whole_times, self.time_factor = whole_times, time_factor
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         """x (batch, channels, height, width) in native units, t (batch,) the time input; output in the size of x."""
         height, width = x.shape[-2:]
         labels = None if self.label is None else torch.full((x.shape[0],), self.label, device=x.device)
-        times = t.round().long() if self.whole_times else t
+        times = t.round().long() if self.whole_times else t * self.time_factor
         raw: Tensor = self.net(pad_to_multiple(x, self.multiple), times, labels, return_dict=False)[0]
-        return raw[..., :height, :width]
+        return raw[:, : x.shape[1], :height, :width]
 
 
 def load_folder(path: str | Path, name: str = "folder", label: int = -1) -> NetworkPrior:
@@ -99,7 +111,7 @@ def find(folder: Path) -> Layout:
     if not folder.is_dir():
         what = "is a file; give the folder around it" if folder.is_file() else "does not exist; check the path"
         raise BadInput(f"The folder {folder} {what}.")
-    for part in ("vae", "vqvae", "movq", "transformer", "prior"):
+    for part in FOREIGN:
         if (folder / part).is_dir():
             raise Incompatible(
                 f"{folder} holds a pipeline with a '{part}': not a network of pixels; for Stable Diffusion and "
@@ -108,17 +120,43 @@ def find(folder: Path) -> Layout:
     return layout_of(folder)
 
 
+def check_configs(folder: Path, id: str) -> None:
+    """Whether zsir can use the model ``id`` of which ``folder`` holds the configuration, but not yet the weights.
+
+    Raises `Incompatible` for latent and text-conditional pipelines and where diffusers is missing, `BadInput` for
+    another class of network, fields that describe none, and a scheduler that is not known.
+    """
+    index = folder / "model_index.json"
+    parts = read_json(index) if index.is_file() else {}
+    # a part that a pipeline goes without is written as [null, null]
+    foreign = next((part for part in FOREIGN if parts.get(part) not in (None, [None, None])), "")
+    if foreign:
+        raise Incompatible(
+            f"{id} is a pipeline with a '{foreign}': not a network of pixels, nothing was downloaded but its "
+            "description; for Stable Diffusion and its like see 'zsir describe latent'."
+        )
+    config, scheduler = _configs(folder, id)
+    read_scheduler(read_json(scheduler), str(scheduler))
+    _empty(read_json(config), config)
+
+
 def layout_of(folder: Path) -> Layout:
     """The files of the U-Net in ``folder``, whatever else it holds; raises `BadInput` that names the missing one."""
+    config, scheduler = _configs(folder, str(folder))
+    return Layout(config, weights_in(config.parent), scheduler)
+
+
+def _configs(folder: Path, name: str) -> tuple[Path, Path]:
+    """The configurations of the U-Net and of the scheduler; ``name`` is for the messages."""
     home = folder / "unet" if (folder / "unet").is_dir() else folder
     config = home / "config.json"
     if not config.is_file():
-        raise BadInput(f"{folder} holds neither unet/config.json nor config.json: not a diffusers model.")
+        raise BadInput(f"{name} holds neither unet/config.json nor config.json: not a diffusers model.")
     places = (folder / "scheduler", folder, home)
     scheduler = next((p for p in (place / "scheduler_config.json" for place in places) if p.is_file()), None)
     if scheduler is None:
-        raise BadInput(f"{folder} lacks scheduler/scheduler_config.json, which tells what the network predicts.")
-    return Layout(config, weights_in(home), scheduler)
+        raise BadInput(f"{name} lacks scheduler/scheduler_config.json, which tells what the network predicts.")
+    return config, scheduler
 
 
 def weights_in(home: Path) -> Path:
@@ -153,6 +191,16 @@ def _empty(config: dict[str, Any], path: Path) -> nn.Module:
     return net
 
 
+def needed_diffusers() -> ModuleType:
+    """The package diffusers; raises `Incompatible` where it is missing."""
+    try:
+        import diffusers
+    except ImportError:
+        raise Incompatible("This prior needs the package diffusers; install it with: pip install 'zsir[hub]'") from None
+    package: ModuleType = diffusers
+    return package
+
+
 def build(kind: str, config: dict[str, Any], path: Path) -> nn.Module:
     """A network of diffusers' class ``kind`` without weights, on the meta device; ``path`` is for the messages.
 
@@ -162,10 +210,7 @@ def build(kind: str, config: dict[str, Any], path: Path) -> nn.Module:
     if found != kind:
         why = " (conditioned on text: a latent model's network)" if found == "UNet2DConditionModel" else ""
         raise BadInput(f"{path} describes a {found}{why}; zsir reads {kind} here.")
-    try:
-        import diffusers
-    except ImportError:
-        raise Incompatible("This prior needs the package diffusers; install it with: pip install 'zsir[hub]'") from None
+    diffusers = needed_diffusers()
     network: Any = getattr(diffusers, kind)
     known = inspect.signature(network.__init__).parameters
     strange = [key for key, value in config.items() if key not in known and key[:1] != "_" and value]

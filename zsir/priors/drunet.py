@@ -14,9 +14,10 @@ from typing import Annotated
 import torch
 from torch import Tensor, nn
 
-from zsir.errors import BadInput
 from zsir.priors.checkpoint import fingerprint, load_into, read_tensors, understood
+from zsir.priors.families import DRUNET, recognised
 from zsir.priors.network import NetworkPrior
+from zsir.priors.sizes import Vote, counted, voted
 from zsir.priors.unit import replicated, unit_estimate, with_level
 from zsir.registry import Option
 
@@ -77,10 +78,9 @@ def drunet(path: Annotated[str, Option("published weights, drunet_color.pth or d
     tensors = read_tensors(path)
     with understood(path):
         channels, widths, blocks = _sizes(tensors, path)
-    with torch.device("meta"):
-        net = DRUNet(channels, widths, blocks)
-    net = net.to_empty(device="cpu")
-    load_into(net, tensors, path)
+        with torch.device("meta"):
+            net = DRUNet(channels, widths, blocks)
+        load_into(net, tensors, path)
     net.eval().requires_grad_(False)
     name = Path(path).stem
     return NetworkPrior(net, unit_estimate, name, channels, SIGMA_RANGE, fingerprint=fingerprint(path))
@@ -88,10 +88,16 @@ def drunet(path: Annotated[str, Option("published weights, drunet_color.pth or d
 
 def _sizes(tensors: Mapping[str, Tensor], path: str) -> tuple[int, tuple[int, ...], int]:
     """Channels of pictures, widths of the levels and blocks per level, told by the shapes of the weights."""
-    if "m_head.weight" not in tensors or "m_tail.weight" not in tensors:
-        raise BadInput(f"drunet: {path} does not hold a DRUNet; the published file is drunet_color.pth.")
-    firsts = [tensors[f"m_down{k}.0.res.0.weight"] for k in range(1, 9) if f"m_down{k}.0.res.0.weight" in tensors]
-    bodies = [name for name in tensors if name.startswith("m_body.") and name.endswith(".res.0.weight")]
-    last = tensors.get("m_body.0.res.0.weight")
-    widths = [t.shape[0] for t in [*firsts, *([] if last is None else [last])]]
-    return tensors["m_tail.weight"].shape[0], tuple(widths), len(bodies)
+    recognised(tensors, path, (DRUNET,), "; the published file is drunet_color.pth")
+    channels = voted(tensors, path, Vote("m_head.weight", 1, more=1), Vote("m_tail.weight"), usual=(1, 3))
+    levels = 0
+    while any(name.startswith(f"m_down{levels + 1}.") for name in tensors):
+        levels += 1
+    widths = [
+        voted(
+            tensors, path, *(Vote(f"m_{way}{level}.*.res.*.weight", axis) for way in ("down", "up") for axis in (0, 1))
+        )
+        for level in range(1, levels + 1)
+    ]
+    widths.append(voted(tensors, path, Vote("m_body.*.res.*.weight"), Vote("m_body.*.res.*.weight", 1)))
+    return channels, tuple(widths), counted(tensors, "m_body.")

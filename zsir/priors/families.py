@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from torch import Tensor
+
+from zsir.errors import BadInput
 
 Tensors = Mapping[str, Tensor]
 
@@ -64,7 +67,11 @@ FAMILIES = (
     Family("an IR-SDE latent auto-encoder", ("init_conv.weight", "latent_conv.weight")),
     Family("a stereo NAFNet", ("intro.weight", "ending.weight"), _has("fusion.")),
     Family(IRSDE_NAFNET, ("intro.weight", "time_mlp.1.weight", "ending.weight")),
-    Family("a NAFNet without time (one step, not a diffusion model)", ("intro.weight", "ending.weight")),
+    Family(
+        "a NAFNet without time (one step, not a diffusion model)",
+        ("intro.weight", "ending.weight"),
+        _lacks("time_mlp."),
+    ),
     Family("an SCUNet", ("m_head.0.weight",), _has(".trans_block.")),
     Family(DRUNET, ("m_head.weight", "m_tail.weight")),
     Family(FFDNET, ("model.0.weight",), _plain_stack(noise_map=True)),
@@ -80,3 +87,23 @@ FAMILIES = (
 def looks_like(tensors: Tensors) -> str:
     """What a checkpoint holds, with its article (``a DRUNet``), or an empty string for one of unknown kind."""
     return next((family.title for family in FAMILIES if family.fits(tensors)), "")
+
+
+def recognised(tensors: Tensors, path: str | Path, titles: tuple[str, ...], advice: str = "") -> str:
+    """The one of the families ``titles`` that a checkpoint is of; ``advice`` ends the sentence where it is of none.
+
+    Raises `BadInput`, which names the missing tensor where only some that tell the family are there.
+    """
+    found = looks_like(tensors)
+    if found in titles:
+        return found
+    near = [
+        ([name for name in family.names if name not in tensors], family)
+        for family in FAMILIES
+        if not found and family.title in titles and any(name in tensors for name in family.names)
+    ]
+    if near:
+        missing, family = min(near, key=lambda pair: len(pair[0]))
+        raise BadInput(f"{path} lacks the tensor '{missing[0]}'; by its other names it is {family.title}.")
+    wanted = " or ".join(titles)
+    raise BadInput(f"{path} holds {found or 'no network that zsir can name'}, expected was {wanted}{advice}.")

@@ -13,12 +13,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zsir.errors import BadInput
-from zsir.priors.checkpoint import fingerprint, load_into, read_tensors
+from zsir.priors.checkpoint import fingerprint, load_into, read_tensors, understood
+from zsir.priors.families import FFDNET, looks_like
 from zsir.priors.network import NetworkPrior
+from zsir.priors.sizes import Vote, counted, voted
 from zsir.priors.unit import replicated, unit_estimate, with_level
 from zsir.registry import Option
 
@@ -88,17 +91,23 @@ def _unpacked(wheel: Path, folder: Path) -> Path:
 
 def _load(file: Path, named: Path) -> NetworkPrior:
     tensors = read_tensors(file)
-    channels, width, convolutions = _sizes(tensors, named)
-    net = FFDNet(channels, width, convolutions)
-    load_into(net, tensors, named)
+    with understood(named):
+        channels, width, convolutions = _sizes(tensors, named)
+        with torch.device("meta"):
+            net = FFDNet(channels, width, convolutions)
+        load_into(net, tensors, named)
     net.eval().requires_grad_(False)
     return NetworkPrior(net, unit_estimate, "ffdnet", channels, SIGMA_RANGE, fingerprint=fingerprint(file))
 
 
 def _sizes(tensors: Mapping[str, Tensor], file: Path) -> tuple[int, int, int]:
     """Channels of pictures, width and number of convolutions, told by the shapes of the weights."""
-    weights = sorted((name for name in tensors if name.endswith(".weight")), key=lambda name: (len(name), name))
-    first = tensors[weights[0]] if weights else None
-    if first is None or first.ndim != 4 or first.shape[1] % 4 != 1 or first.shape[1] < 5:
-        raise BadInput(f"ffdnet: {file} does not hold an FFDNet, whose first layer takes 4 c + 1 channels.")
-    return first.shape[1] // 4, first.shape[0], len(weights)
+    convolutions = counted(tensors, "model.", step=2)
+    kind = looks_like(tensors)
+    if convolutions < 3 or kind not in ("", FFDNET):
+        held = f"; it holds {kind}" if kind else ""
+        raise BadInput(f"ffdnet: {file} does not hold an FFDNet, whose first layer takes 4 c + 1 channels{held}.")
+    first, last, second = "model.0", f"model.{2 * convolutions - 2}", "model.2"
+    outer = Vote(f"{first}.weight", 1, times=4, more=1), Vote(f"{last}.weight", times=4), Vote(f"{last}.bias", 0, 1, 4)
+    inner = Vote(f"{first}.weight"), Vote(f"{first}.bias", 0, 1), Vote(f"{second}.weight", 1), Vote(f"{last}.weight", 1)
+    return voted(tensors, file, *outer, usual=(1, 3)), voted(tensors, file, *inner), convolutions

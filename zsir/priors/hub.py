@@ -15,11 +15,17 @@ from typing import Annotated, Any
 
 from zsir.cards import PICKLE, SAFETENSORS, Card, cards, hub_cache, on_this_machine, repository
 from zsir.errors import BadInput
-from zsir.priors.diffusers_unet import load_folder
+from zsir.priors.diffusers_unet import check_configs, load_folder
 from zsir.priors.network import NetworkPrior
 from zsir.registry import Option
 
-CONFIGS = ("config.json", "scheduler_config.json", "unet/config.json", "scheduler/scheduler_config.json")
+CONFIGS = (
+    "model_index.json",
+    "config.json",
+    "scheduler_config.json",
+    "unet/config.json",
+    "scheduler/scheduler_config.json",
+)
 
 FORMULAE = {
     "consistency": "f(x, s) = c_skip x + c_out F(c_in x, 250 ln s): one call leads to a plausible clean picture.",
@@ -91,7 +97,8 @@ def _description(card: Card) -> str:
 def fetch(id: str, name: str) -> Path:
     """The folder of a model in the cache, downloaded if it is not there; ``name`` is what the user called it.
 
-    Raises `BadInput`, with a way out, where it neither is there nor can be downloaded.
+    Its configuration comes first and is checked; the weights follow only if zsir can use them. Raises `BadInput`, with
+    a way out, where it neither is there nor can be downloaded, and what `check_configs` raises.
     """
     found = on_this_machine(id)
     if found is not None:
@@ -102,17 +109,22 @@ def fetch(id: str, name: str) -> Path:
         from huggingface_hub import snapshot_download
     except ImportError:
         raise _missing(id, name, "downloads need the extra hub: pip install 'zsir[hub]'") from None
-    try:
-        for weights in (SAFETENSORS, PICKLE):  # the older format only where the safe one does not exist
-            wanted = [*CONFIGS, weights, f"unet/{weights}"]
-            snapshot_download(id, allow_patterns=wanted, cache_dir=hub_cache(), endpoint=os.environ.get("HF_ENDPOINT"))
-            found = on_this_machine(id)
-            if found is not None:
-                return found
-    except Exception as error:
-        # the client's errors are of many kinds, those of its HTTP library included
-        raise _missing(id, name, _reason(error)) from None
-    raise _missing(id, name, "the model on the hub has no U-Net and scheduler in diffusers' layout")
+
+    def download(*wanted: str) -> Path:
+        endpoint = os.environ.get("HF_ENDPOINT")
+        try:
+            return Path(snapshot_download(id, allow_patterns=[*wanted], cache_dir=hub_cache(), endpoint=endpoint))
+        except Exception as error:
+            # the client's errors are of many kinds, those of its HTTP library included
+            raise _missing(id, name, _reason(error)) from None
+
+    check_configs(download(*CONFIGS), id)
+    for weights in (SAFETENSORS, PICKLE):  # the older format only where the safe one does not exist
+        download(*CONFIGS, weights, f"unet/{weights}")
+        found = on_this_machine(id)
+        if found is not None:
+            return found
+    raise _missing(id, name, "the model on the hub has no weights in one file of diffusers' layout")
 
 
 def _offline() -> bool:

@@ -7,12 +7,14 @@ Source: Luo et al. 2023 [refusion] and the code released with it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zsir.priors.irsde_nets import ChannelNorm, TimeWaves
+from zsir.priors.sizes import Vote, counted, voted
 
 
 class Gate(nn.Module):
@@ -105,17 +107,11 @@ def _run(blocks: nn.Module, h: Tensor, e: Tensor) -> Tensor:
     return h
 
 
-def nafnet_for(tensors: Mapping[str, Tensor]) -> ConditionalNAFNet:
-    """An empty `ConditionalNAFNet` on the meta device with the sizes of a checkpoint."""
-    width, inputs = tensors["intro.weight"].shape[:2]
-    levels = 1 + max((int(name.split(".")[1]) for name in tensors if name.startswith("downs.")), default=-1)
-
-    def count(group: str) -> int:
-        depth = group.count(".") + 1
-        numbers = (name.split(".")[depth] for name in tensors if name.startswith(f"{group}."))
-        return 1 + max((int(number) for number in numbers), default=-1)
-
-    down = [count(f"encoders.{level}") for level in range(levels)]
-    up = [count(f"decoders.{level}") for level in range(levels)]
+def nafnet_for(tensors: Mapping[str, Tensor], channels: int, path: str | Path) -> ConditionalNAFNet:
+    """An empty `ConditionalNAFNet` on the meta device with the sizes of a checkpoint; raises `BadInput`."""
+    ends = Vote("intro.weight"), Vote("intro.bias", 0, 1), Vote("ending.weight", 1)
+    width = voted(tensors, path, *ends, Vote("time_mlp.1.weight", 1, 2), Vote("time_mlp.3.bias", 0, 1, 4))
+    levels = range(counted(tensors, "downs."))
+    down, up = ([counted(tensors, f"{group}.{level}.") for level in levels] for group in ("encoders", "decoders"))
     with torch.device("meta"):
-        return ConditionalNAFNet(inputs // 2, width, count("middle_blks"), down, up)
+        return ConditionalNAFNet(channels, width, counted(tensors, "middle_blks."), down, up)

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from zsir.errors import BadInput
 from zsir.priors.checkpoint import load_into
-from zsir.priors.families import IRSDE_NAFNET, IRSDE_UNET, looks_like
+from zsir.priors.families import IRSDE_NAFNET, IRSDE_UNET, recognised
+from zsir.priors.sizes import Vote, counted, voted
 from zsir.priors.unet import pad_to_multiple
 
 HEADS, HEAD_WIDTH = 4, 32
@@ -181,12 +182,13 @@ def _conv3(inside: int, outside: int) -> nn.Module:
     return nn.Conv2d(inside, outside, 3, padding=1, bias=False)
 
 
-def unet_for(tensors: Mapping[str, Tensor]) -> ConditionalUNet:
-    """An empty `ConditionalUNet` on the meta device with the sizes of a checkpoint."""
-    depth = 1 + max(int(name.split(".")[1]) for name in tensors if name.startswith("downs."))
-    nf, inputs = tensors["init_conv.weight"].shape[:2]
+def unet_for(tensors: Mapping[str, Tensor], channels: int, path: str | Path) -> ConditionalUNet:
+    """An empty `ConditionalUNet` on the meta device with the sizes of a checkpoint; raises `BadInput`."""
+    first = "downs.0.0.block*.proj.weight"
+    votes = (Vote("init_conv.weight"), Vote("final_conv.weight", 1), Vote(first), Vote(first, 1))
+    nf = voted(tensors, path, *votes, Vote("time_mlp.1.weight", 1, 2), Vote("time_mlp.1.weight", 0, 2, 4))
     with torch.device("meta"):
-        return ConditionalUNet(inputs // 2, nf, depth)
+        return ConditionalUNet(channels, nf, counted(tensors, "downs."))
 
 
 def network_of(tensors: Mapping[str, Tensor], path: str | Path) -> nn.Module:
@@ -196,16 +198,12 @@ def network_of(tensors: Mapping[str, Tensor], path: str | Path) -> nn.Module:
     """
     from zsir.priors.irsde_nafnet import nafnet_for
 
-    family = looks_like(tensors)
-    if family not in (IRSDE_UNET, IRSDE_NAFNET):
-        raise BadInput(
-            f"{path} holds {family or 'no network that zsir can name'}, expected was {IRSDE_UNET} or NAFNet."
-        )
-    first = tensors["init_conv.weight" if family == IRSDE_UNET else "intro.weight"]
-    if first.shape[1] not in (2, 6):
-        raise BadInput(
-            f"{path} works on {first.shape[1] // 2} channels: a network for latents, which zsir does not support."
-        )
-    net: nn.Module = unet_for(tensors) if family == IRSDE_UNET else nafnet_for(tensors)
+    family = recognised(tensors, path, (IRSDE_UNET, IRSDE_NAFNET))
+    first, last = ("init_conv", "final_conv") if family == IRSDE_UNET else ("intro", "ending")
+    votes = Vote(f"{first}.weight", 1, times=2), Vote(f"{last}.weight"), Vote(f"{last}.bias", 0, 1)
+    channels = voted(tensors, path, *votes, usual=(1, 3))
+    if channels not in (1, 3):
+        raise BadInput(f"{path} works on {channels} channels: a network for latents, which zsir does not support.")
+    net: nn.Module = (unet_for if family == IRSDE_UNET else nafnet_for)(tensors, channels, path)
     load_into(net, tensors, path)
     return net.eval().requires_grad_(False)

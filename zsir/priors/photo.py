@@ -11,11 +11,14 @@ from pathlib import Path
 from typing import Annotated
 
 from zsir.errors import BadInput
-from zsir.priors.checkpoint import fingerprint, load_into
+from zsir.priors.checkpoint import fingerprint, load_into, metadata, read_tensors
 from zsir.priors.consistency import ConsistencyEstimate
 from zsir.priors.edm import edm_estimate
 from zsir.priors.network import NetworkPrior
 from zsir.registry import Option
+
+#: entry of a safetensors file that says what network it holds
+NOTES = "zsir-prior"
 
 
 def consistency_of(sigma_min: float) -> ConsistencyEstimate:
@@ -58,34 +61,20 @@ def _embedded(name: str) -> NetworkPrior:
 
 
 def _load(file: Path, name: str) -> NetworkPrior:
-    from safetensors import SafetensorError, safe_open
-
     from zsir.priors.unet import UNet, UNetConfig
 
     if not file.is_file():
         raise BadInput(f"{name}: there is no weights file at {file}; give path=RUN/prior.safetensors.")
+    tensors, text = read_tensors(file), metadata(file).get(NOTES, "{}")
     try:
-        with safe_open(file, framework="pt") as archive:
-            metadata = archive.metadata() or {}
-            state = {key: archive.get_tensor(key).float() for key in archive.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise BadInput(f"{name}: {file} is not a readable safetensors file ({error}).") from None
-    try:
-        about = json.loads(metadata["zsir"])
-        config, (low, high) = about["config"], about["sigma_range"]
+        about = json.loads(text)
+        config, kind, (low, high), grey = (about[key] for key in ("config", "kind", "sigma_range", "grey"))
         net = UNet(UNetConfig(**{**config, "widths": tuple(config["widths"])}))
-    except (KeyError, TypeError, ValueError) as error:
-        raise BadInput(f"{name}: {file} was not written by zsir train or zsir distill ({error}).") from None
-    load_into(net, state, file)
+    except (KeyError, TypeError, ValueError, RuntimeError):
+        raise BadInput(f"{name}: {file} was not written by zsir train or zsir distill.") from None
+    load_into(net, tensors, file)
     net.eval().requires_grad_(False)
-    distilled = about["kind"] == "consistency"
-    return NetworkPrior(
-        net,
-        consistency_of(low) if distilled else edm_estimate,
-        name,
-        config["channels"],
-        (low, high),
-        kind="consistency" if distilled else "denoiser",
-        fingerprint=fingerprint(file),
-        knows_grey=about["grey"],
-    )
+    estimate = consistency_of(low) if kind == "consistency" else edm_estimate
+    levels, digest = (low, high), fingerprint(file)
+    channels = net.config.channels
+    return NetworkPrior(net, estimate, name, channels, levels, kind, fingerprint=digest, knows_grey=grey)

@@ -24,7 +24,7 @@ from zsir.priors.flow import FlowEstimate
 from zsir.priors.network import Parametrisation
 from zsir.priors.score import score_estimate
 from zsir.priors.vp import VPEstimate
-from zsir.schedules import TimeTable, alphas_bar, flow_level, zero_terminal
+from zsir.schedules import TimeTable, alphas_bar, checked_bar, flow_level, zero_terminal
 
 #: schedulers with a table of betas -> (beta_schedule, beta_start, beta_end) where their file leaves them out
 VP_DEFAULTS: dict[str, tuple[str, float, float]] = {
@@ -143,9 +143,10 @@ def _variance_preserving(config: Config, schedule: str, start: float, end: float
             raise BadInput(f"{where}: {error}") from None
     if fields.get("rescale_betas_zero_snr"):
         bar = zero_terminal(bar)
-    if bar.ndim != 1 or len(bar) < 2 or not (bar > 0).all() or not (bar < 1).all() or not (np.diff(bar) < 0).all():
-        raise BadInput(f"{where}: its betas do not give a falling table between 1 and 0.")
-    table = TimeTable.vp(bar)
+    try:
+        table = TimeTable.vp(checked_bar(bar))
+    except BadSpec as error:
+        raise BadInput(f"{where}: {error}") from None
     # only these two limit their estimates where their file does not say
     limits = str(fields.get("_class_name", "")).startswith(("DDPM", "DDIM"))
     clip = bool(fields.get("clip_sample", limits)) and fields.get("clip_sample_range", 1.0) == 1.0

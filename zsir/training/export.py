@@ -16,6 +16,7 @@ import zsir
 from zsir.files import write_bytes
 from zsir.priors.checkpoint import fingerprint
 from zsir.priors.network import NetworkPrior
+from zsir.priors.photo import NOTES
 from zsir.priors.unet import UNet
 from zsir.training.objectives import Objective
 from zsir.training.recipe import Recipe, as_json
@@ -52,7 +53,7 @@ def write_prior(path: Path, net: UNet, objective: Objective, r: Recipe, step: in
         "step": step,
     }
     # one entry: the order of several would change from file to file, and the hash with it
-    write_bytes(path, to_bytes(tensors, {"zsir": json.dumps(about)}))
+    write_bytes(path, to_bytes(tensors, {NOTES: json.dumps(about)}))
     return fingerprint(path)
 
 
