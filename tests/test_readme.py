@@ -35,6 +35,7 @@ PAGES = (
     "experiments/README.md",
     "zsir/priors/README.md",
     "zsir/metrics/README.md",
+    "zsir/training/README.md",
 )
 FENCE = re.compile(r"^```(?P<info>[^\n`]*)\n(?P<text>.*?)^```[ \t]*$", re.MULTILINE | re.DOTALL)
 OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
