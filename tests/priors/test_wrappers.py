@@ -6,12 +6,29 @@ import math
 
 import pytest
 import torch
+from torch import nn
 
 from tests.priors.stand_ins import REACH, WindowMean, local_prior, picture
 from zsir import operators, priors, samplers
 from zsir.errors import BadSpec, Incompatible
 from zsir.loop import solve
-from zsir.priors import Cast, Compiled, Counted, SelfEnsemble, Tiled, Wrapping
+from zsir.priors import (
+    Cast,
+    Compiled,
+    Counted,
+    FlowEstimate,
+    NetworkPrior,
+    SelfEnsemble,
+    Tiled,
+    VPEstimate,
+    Wrapping,
+    consistency_estimate,
+    edm_estimate,
+    from_callable,
+    score_estimate,
+)
+from zsir.priors.network import Parametrisation
+from zsir.priors.unit import unit_estimate
 from zsir.problem import Problem
 from zsir.testing import check_prior
 
@@ -157,6 +174,83 @@ def test_bfloat16():
     assert Cast(prior).denoise(x.double(), LEVELS.double()).dtype == torch.float64
 
 
+class Silent(nn.Module):
+    """Says 0 and remembers the dtypes that it saw and whether autocast was on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(()), requires_grad=False)
+        self.seen: list[tuple[torch.dtype, bool]] = []
+
+    def forward(self, x: torch.Tensor, *others: torch.Tensor) -> torch.Tensor:
+        self.seen.append((x.dtype, torch.is_autocast_enabled("cpu")))
+        return x * self.weight
+
+
+def heeding(net, x, s, told):
+    """An estimate whose own arithmetic autocast would spoil: a matrix product outside of the network."""
+    assert not torch.is_autocast_enabled("cpu")
+    return x - s.view(-1, 1, 1, 1) * net(x, told) + 0.1 * x @ x.mT @ x
+
+
+FAMILIES: dict[str, Parametrisation] = {
+    "own": heeding,
+    "eps": VPEstimate(),
+    "v": VPEstimate("v"),
+    "x0": VPEstimate("x0"),
+    "edm": edm_estimate,
+    "consistency": consistency_estimate,
+    "score": score_estimate,
+    "flow": FlowEstimate(),
+    "unit": unit_estimate,
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_half_precision_stays_inside_the_network(family, dtype):
+    """A network that says 0: what is left is the arithmetic around it, bit for bit that of float32 or of float64."""
+    net = Silent()
+    prior = NetworkPrior(net, FAMILIES[family], family, 3, (0.001, 40.0))
+    x = picture(9, 14, batch=2).to(dtype)
+    for wrap in (Cast, lambda p: Cast(SelfEnsemble(p), torch.float16), lambda p: SelfEnsemble(Cast(Counted(p)))):
+        wrapped = wrap(prior)
+        plain = SelfEnsemble(prior) if "SelfEnsemble" in repr(wrapped) else prior
+        expected = plain.denoise(x, LEVELS.to(dtype))
+        net.seen.clear()
+        made = wrapped.denoise(x, LEVELS.to(dtype))
+        assert made.dtype == dtype and torch.equal(made, expected)
+        assert set(net.seen) == {(torch.float32, True)}  # the dtype of the weights comes in
+
+
+def test_the_arithmetic_around_a_network_follows_the_picture():
+    """In float64 the network's float32 is all that is rounded: where it says 0, nothing is."""
+    x = picture(9, 14).double()
+    level = torch.tensor([0.3], dtype=torch.float64)
+    made = NetworkPrior(Silent(), edm_estimate, "edm", 3, (0.001, 40.0)).denoise(x, level)
+    s = 2 * level
+    expected = ((0.25 / (s**2 + 0.25)) * (2 * x - 1) + 1) / 2
+    assert float((made - expected).abs().max()) < 1e-15
+    low = NetworkPrior(Silent(), edm_estimate, "edm", 3, (0.001, 40.0)).denoise(x.bfloat16(), level)
+    assert low.dtype == torch.bfloat16 and float((low - expected).abs().max()) < 0.01
+
+
+def test_half_precision_of_a_function_that_is_a_module():
+    net = Silent()
+    cast = Cast(from_callable(net, channels=0, sigma_range=(0, 1)))
+    assert torch.equal(cast.denoise(picture(5, 4), LEVELS[:1]), torch.zeros(1, 3, 5, 4))
+    assert net.seen == [(torch.float32, True)]
+
+
+@pytest.mark.parametrize("name", ["gaussian", "mixture", "wavelet", "tv", "nlm"])
+def test_half_precision_needs_a_network(name):
+    for prior in (priors.load(name), Tiled(priors.load(name), 64)):
+        with pytest.raises(Incompatible, match="has no network to run in half precision"):
+            Cast(prior)
+    with pytest.raises(Incompatible, match="no network"):
+        Cast(from_callable(lambda x, sigma: x, channels=0, sigma_range=(0, 1)))
+
+
 def test_self_ensemble_is_equivariant():
     prior = local_prior(dtype=torch.float64)
     x, level = picture(19, 26).double(), LEVELS[:1].double()
@@ -184,7 +278,7 @@ def test_compiled():
     compiled = Compiled(prior, backend="eager")
     x = picture(16, 24, batch=2)
     assert torch.allclose(compiled.denoise(x, LEVELS), prior.denoise(x, LEVELS), atol=1e-6)
-    assert type(getattr(compiled._compiled, "net", None)).__name__ == "OptimizedModule"
+    assert type(getattr(compiled._changed, "net", None)).__name__ == "OptimizedModule"
     assert type(prior.net).__name__ == "LocalNet"
 
 
@@ -233,7 +327,7 @@ def test_wrapping_order():
         (lambda: Tiled(WindowMean(), 64, 40), "8 to half a tile"),
         (lambda: Tiled(WindowMean(), 64, 12), "multiple of 8"),
         (lambda: Tiled(WindowMean(), 64, batch=0), "at least one"),
-        (lambda: Cast(WindowMean(), torch.float64), "bfloat16 and torch.float16"),
+        (lambda: Cast(local_prior(), torch.float64), "bfloat16 and torch.float16"),
         (lambda: Wrapping(precision="half")(WindowMean()), "float32, bf16 or fp16"),
     ],
 )
@@ -255,6 +349,8 @@ def test_refused_priors():
     for wrapper in (Tiled, SelfEnsemble):
         with pytest.raises(Incompatible, match="second picture"):
             wrapper(Conditioned())
-    given = Cast(Conditioned()).conditioned_on
-    assert given is not None and repr(given(torch.zeros(1))).startswith("Cast(WindowMean(")
-    assert Cast(WindowMean()).conditioned_on is None
+    given = Counted(Conditioned())
+    assert repr(given.conditioned_on(torch.zeros(1))).startswith("Counted(WindowMean(")
+    given.conditioned_on(torch.zeros(1)).denoise(picture(4, 4), LEVELS[:1])
+    assert given.calls == 1  # the conditioned copy counts here, too
+    assert not hasattr(Counted(WindowMean()), "conditioned_on")

@@ -56,12 +56,12 @@ class LatentNet(nn.Module):
     def encode(self, x: Tensor) -> Tensor:
         """Mean latents (batch, latent channels, height / reduction, ...) of pictures in [-1, 1], with unit spread."""
         vae: Any = self.vae
-        return (cast(Tensor, vae.encode(x).latent_dist.mode()) - self.shift) * self.scale
+        return (cast(Tensor, vae.encode(x.to(vae.dtype)).latent_dist.mode()).to(x.dtype) - self.shift) * self.scale
 
     def decode(self, z: Tensor) -> Tensor:
         """The pictures in [-1, 1] of latents."""
         vae: Any = self.vae
-        return cast(Tensor, vae.decode(z / self.scale + self.shift, return_dict=False)[0])
+        return cast(Tensor, vae.decode((z / self.scale + self.shift).to(vae.dtype), return_dict=False)[0]).to(z.dtype)
 
     def forward(self, z: Tensor, t: Tensor) -> Tensor:
         """Raw output of the U-Net at times t (batch,)."""
