@@ -18,7 +18,7 @@ from zsir.priors.network import NetworkPrior
 from zsir.priors.vp import VPEstimate
 from zsir.problem import Problem
 from zsir.rng import generator
-from zsir.testing import check_sampler
+from zsir.testing import check_prior, check_sampler
 
 
 @pytest.fixture(scope="module", params=["ddim", "lcm"])
@@ -107,6 +107,18 @@ def test_odd_sizes_batches_and_seeds(model):
     assert torch.equal(prior.denoise(x[1:], sigma[1:]), both[1:])
     assert torch.equal(prior.denoise(x, sigma), both)
     assert not torch.allclose(other.denoise(x, sigma), both, atol=1e-4)
+
+
+def test_at_zero_it_is_the_picture(model):
+    prior, x = priors.load(model[0]), picture(2, 3, 13, 18)
+    low = prior.sigma_range[0]
+    levels = low * torch.tensor([0.0, 0.5])
+    made, smallest = prior.denoise(x, levels), prior.denoise(x, torch.full((2,), low))
+    assert torch.equal(made[0], x[0])
+    told = prior.denoise(x, torch.full((2,), low / 2))  # other noise in latent space, the same way to the picture
+    assert torch.equal(told[1], made[1])
+    assert float((made[1] - x[1]).abs().max()) < 0.3 * float((smallest[1] - x[1]).abs().max())
+    check_prior(prior, shape=(3, 13, 18))
 
 
 def test_every_level_has_its_own_noise():

@@ -10,8 +10,8 @@ A stochastic auto-encoder, not a denoiser in the strict sense. What is approxima
   away and in part encoded as structure, so samplers that add no noise of their own fit best (latino, hqs).
 - The latent level g s is that of equal signal-to-noise: pictures in [-1, 1] have a spread of about 1/2, latents of 1,
   so g = 2.
-- D(E(x)) is not x: fine detail is lost even at s = 0. A sampler has to end with its data step, as latino does, to get
-  back what y knows.
+- D(E(x)) is not x: fine detail is lost at every level that the network knows (below the smallest, `faded` goes over to
+  x). A sampler has to end with its data step, as latino does, to get back what y knows.
 - n depends on the seed and the level only: fresh at every step of a run, the same for every picture of a batch.
 """
 
@@ -21,7 +21,7 @@ import hashlib
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -106,6 +106,7 @@ class BoundaryEstimate:
 class LatentEstimate:
     """A parametrisation for `NetworkPrior` with a `LatentNet`: the stochastic auto-encoder D(f(E(x) + g s n, g s))."""
 
+    skip: ClassVar[bool] = False
     inner: Parametrisation
     gain: float
     seed: int

@@ -3,10 +3,14 @@
 A network works in its native units, pictures in [l, h], nearly always [-1, 1]; a prior speaks [0, 1]:
 
     D01(x, s) = (D(w x + l, w s) - l) / w        w = h - l
+
+As s goes to 0 every estimate goes to x. Most parametrisations see to it (``x - s eps``, c_skip, ...); for the others
+`faded` does.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -14,8 +18,23 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+#: standard deviation of the rounding of 8-bit pictures: no network distinguishes smaller levels from a clean picture
+NEGLIGIBLE = 1 / (255 * math.sqrt(12))
+
 #: native denoiser: (net, x, scaling level, level told to the network) -> clean estimate, all in native units
+#: an attribute ``skip = False`` says that nothing in it makes the estimate go over to x as the level goes to 0
 Parametrisation = Callable[[nn.Module, Tensor, Tensor, Tensor], Tensor]
+
+
+def faded(x0: Tensor, x: Tensor, sigma: Tensor, low: float) -> Tensor:
+    """``x + w (x0 - x)`` with ``w = (sigma/low)^2`` below the smallest level ``low`` that a network knows, else x0.
+
+    x0 (batch, c, h, w) is the estimate at level ``low``, sigma (batch,). By Tweedie's formula D(x, s) - x = s^2 score,
+    and below ``low`` the score is taken as that at ``low``; so the estimate is continuous in sigma, and at 0 it is x.
+    A network for levels from 0 on has `NEGLIGIBLE` as its smallest.
+    """
+    weight = (sigma / (low or NEGLIGIBLE)).clamp_max(1).square().to(x0).view(-1, 1, 1, 1)
+    return torch.lerp(x.to(x0), x0, weight)
 
 
 class InItsDtype(nn.Module):
@@ -79,4 +98,5 @@ class NetworkPrior:
             pieces = zip(native.split(1), levels.split(1), told.split(1), strict=True)
             estimate = torch.cat([self.parametrise(net, *piece) for piece in pieces])
         x0 = ((estimate - low) / width).to(x.dtype)
-        return x0.clamp(0, 1) if self.clip else x0
+        x0 = x0.clamp(0, 1) if self.clip else x0
+        return x0 if getattr(self.parametrise, "skip", True) else faded(x0, x, sigma, self.sigma_range[0])
