@@ -8,14 +8,15 @@ import pytest
 import torch
 from torch import nn
 
-from tests.priors.stand_ins import FAMILIES, REACH, WindowMean, local_prior, picture
+from tests.priors.stand_ins import FAMILIES, REACH, LocalNet, WindowMean, local_prior, picture
 from zsir import operators, priors, samplers
-from zsir.errors import BadSpec, Incompatible
+from zsir.errors import BadSpec, Incompatible, ShapeError
 from zsir.loop import solve
 from zsir.priors import (
     Cast,
     Compiled,
     Counted,
+    IRSDEPrior,
     NetworkPrior,
     SelfEnsemble,
     Tiled,
@@ -47,6 +48,78 @@ def test_sizes_off_the_grid_agree_in_the_interior(size, tile, overlap):
     assert a.shape == x.shape
     assert float((a - b)[inside].abs().max()) < 1e-6
     assert float((a - b).abs().max()) > 1e-4  # at the border reflection and zeros differ
+
+
+def conditional(size: tuple[int, int], batch: int) -> IRSDEPrior:
+    """A local network of x, mu and the time, conditioned on other pictures for each of a batch."""
+    net = LocalNet(6).requires_grad_(False)
+
+    class Noise(nn.Module):
+        def forward(self, x, mu, t):
+            return net(torch.cat([x, mu], 1), t / 100)[:, :3]
+
+    prior = IRSDEPrior(Noise())
+    return prior.conditioned_on(picture(*size, batch=batch, seed=7))
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize(("size", "tile", "overlap"), [((97, 131), 64, 32), ((70, 203), 32, 16), ((41, 67), 64, None)])
+def test_windows_of_a_conditional_prior_see_their_part_of_its_picture(size, tile, overlap, batch):
+    prior, mu = conditional(size, batch), picture(*size, batch=batch, seed=7)
+    x = picture(*size, batch=2)
+    straight = prior.denoise(x, LEVELS)
+    inside = (..., slice(0, size[0] - REACH), slice(0, size[1] - REACH))
+    for tiled in (Tiled(prior, tile, overlap), Tiled(IRSDEPrior(prior.net), tile, overlap).conditioned_on(mu)):
+        made = tiled.denoise(x, LEVELS)
+        assert made.shape == x.shape and float((made - straight)[inside].abs().max()) < 3e-6
+    other = Tiled(prior.conditioned_on(mu.flip(-1)), tile, overlap).denoise(x, LEVELS)
+    assert float((other - straight).abs().max()) > 1e-3  # mu matters
+    half = Cast(Tiled(prior, tile, overlap))
+    assert len(half._made) == 0
+    assert float((half.denoise(x, LEVELS) - straight)[inside].abs().max()) < 0.03
+    assert len(half._made) == 1  # one autocasting network for all windows
+
+
+def test_a_conditional_prior_without_its_picture_or_with_a_wrong_one():
+    x = picture(24, 40)
+    prior = conditional((24, 40), 1)
+    with pytest.raises(Incompatible, match="conditional on the degraded picture"):
+        Tiled(IRSDEPrior(prior.net), 16).denoise(x, LEVELS[:1])
+    with pytest.raises(ShapeError, match="enlarge mu"):
+        Tiled(prior.conditioned_on(picture(24, 48)), 16).denoise(x, LEVELS[:1])
+
+
+def test_a_conditional_prior_is_solved_in_windows():
+    size = (33, 46)
+    operator = operators.make("identity", in_shape=(3, *size))
+    problem = Problem(picture(*size, seed=2), operator, 0.05)
+    prior = IRSDEPrior(conditional(size, 1).net)
+    sampler = samplers.make("irsde", nfe=3)
+    whole, parts = (solve(problem, p, sampler, seed=0).x for p in (prior, Tiled(prior, 32, 16)))
+    far = (..., slice(0, size[0] - 4 * REACH), slice(0, size[1] - 4 * REACH))
+    assert float((whole - parts)[far].abs().max()) < 1e-5 * float(whole.abs().max())
+
+
+def test_gradients_keep_no_more_than_the_windows():
+    """What autograd keeps of the network's insides between forward and backward: nothing; untiled it keeps all."""
+    prior = local_prior()
+    x = picture(96, 96).requires_grad_()
+    kept: list[int] = []
+
+    def count(tensor: torch.Tensor) -> torch.Tensor:
+        kept.append(tensor.numel())
+        return tensor
+
+    sizes = {}
+    for name, wrapped in (("whole", prior), ("tiled", Tiled(prior, 32, 16))):
+        kept.clear()
+        with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+            made = wrapped.denoise(x, LEVELS[:1])
+        sizes[name] = sum(kept)
+        first, again = (torch.autograd.grad(made.square().sum(), x, retain_graph=True)[0] for _ in range(2))
+        assert torch.equal(first, again)  # a solver may ask more than once
+    pixels = x.numel()
+    assert sizes["whole"] > 10 * pixels and sizes["tiled"] < 6 * pixels
 
 
 def test_too_little_overlap_can_be_seen():
@@ -330,9 +403,8 @@ def test_refused_priors():
         def conditioned_on(self, mu):
             return WindowMean()
 
-    for wrapper in (Tiled, SelfEnsemble):
-        with pytest.raises(Incompatible, match="second picture"):
-            wrapper(Conditioned())
+    with pytest.raises(Incompatible, match="second picture"):
+        SelfEnsemble(Conditioned())
     given = Counted(Conditioned())
     assert repr(given.conditioned_on(torch.zeros(1))).startswith("Counted(WindowMean(")
     given.conditioned_on(torch.zeros(1)).denoise(picture(4, 4), LEVELS[:1])

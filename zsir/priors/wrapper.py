@@ -8,7 +8,7 @@ from typing import Any, Literal, cast
 
 from torch import Tensor, nn
 
-from zsir.errors import Incompatible
+from zsir.errors import Incompatible, ShapeError
 from zsir.protocols import Prior
 from zsir.registry import spec_of
 
@@ -81,6 +81,16 @@ def with_network(prior: Prior, change: Callable[[nn.Module], nn.Module]) -> Prio
         if isinstance(net, nn.Module) and is_dataclass(subject):
             return cast(Prior, replace(subject, **{name: change(net)}))  # type: ignore[type-var]
     return None
+
+
+def fitted(mu: Tensor, x: Tensor) -> Tensor:
+    """mu (batch or 1, c, h, w), what a prior is conditioned on, for each of x; raises `ShapeError` for another size."""
+    if mu.shape[1:] != x.shape[1:] or mu.shape[0] not in (1, x.shape[0]):
+        raise ShapeError(
+            f"The degraded picture mu has shape {tuple(mu.shape)}, the picture to denoise {tuple(x.shape)}; "
+            "enlarge mu to the size of the result first."
+        )
+    return mu.to(x).expand_as(x)
 
 
 def refuse_conditioned(wrapper: str, prior: Prior) -> None:
