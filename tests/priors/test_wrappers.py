@@ -122,6 +122,19 @@ def test_gradients_keep_no_more_than_the_windows():
     assert sizes["whole"] > 10 * pixels and sizes["tiled"] < 6 * pixels
 
 
+def test_second_derivatives_flow_through():
+    prior = local_prior(dtype=torch.float64)
+    x, v = picture(24, 40).double().requires_grad_(), picture(24, 40, seed=5).double()
+
+    def slope(p):
+        (first,) = torch.autograd.grad(p.denoise(x, LEVELS[:1].double()).square().sum(), x, create_graph=True)
+        return torch.autograd.grad((first * v).sum(), x)[0]
+
+    whole, parts = slope(prior), slope(Tiled(prior, 32, 16))
+    reach = (..., slice(0, 24 - 2 * REACH), slice(0, 40 - 2 * REACH))
+    assert float(whole.abs().max()) > 0.1 and float((whole - parts)[reach].abs().max()) < 1e-10
+
+
 def test_too_little_overlap_can_be_seen():
     prior = local_prior()
     x = picture(64, 112)

@@ -13,6 +13,7 @@ most m pixels far cannot tell the difference.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -23,6 +24,9 @@ from torch.utils.checkpoint import checkpoint
 from zsir.errors import BadSpec
 from zsir.priors.wrapper import Wrapper, fitted
 from zsir.protocols import Prior
+
+#: which picture of a batch, all channels, rows, columns
+Place = tuple[int, slice, slice, slice]
 
 #: windows begin at multiples of it
 GRID = 8
@@ -69,13 +73,13 @@ class Tiled(Wrapper):
         out = torch.zeros_like(extended)
         for first in range(0, len(jobs), self.batch):
             group = jobs[first : first + self.batch]
-            windows = [(k, slice(None), r.part, c.part) for k, r, c in group]
+            places = [(k, slice(None), r.part, c.part) for k, r, c in group]
             who = torch.tensor([k for k, _, _ in group], device=x.device)
             told = None if net_sigma is None else net_sigma[who]
-            prior = self.prior if mu is None else cast(Any, self.prior).conditioned_on(_cut(mu, windows))
-            estimate = _economical(prior, _cut(extended, windows), sigma[who], told)
-            for window, (_, r, c), piece in zip(windows, group, estimate, strict=True):
-                out[window] += piece * (r.weight[:, None] * c.weight)
+            prior = self.prior if mu is None else cast(Any, self.prior).conditioned_on(cut(mu, places))
+            estimate = _economical(prior, cut(extended, places), sigma[who], told)
+            weights = torch.stack([r.weight[:, None] * c.weight for _, r, c in group])[:, None]
+            out = pasted(out, estimate * weights, places)
         return out[..., :height, :width]
 
     def _extended(self, x: Tensor) -> Tensor:
@@ -111,8 +115,45 @@ class _Window:
     weight: Tensor
 
 
-def _cut(x: Tensor, windows: list[tuple[int, slice, slice, slice]]) -> Tensor:
-    return torch.stack([x[window] for window in windows])
+def cut(x: Tensor, places: Sequence[Place]) -> Tensor:
+    """The windows of x at ``places``, all of one size, stacked."""
+    made: Tensor = _Cut.apply(x, places)  # type: ignore[no-untyped-call]
+    return made
+
+
+def pasted(x: Tensor, pieces: Tensor, places: Sequence[Place]) -> Tensor:
+    """x with ``pieces`` added in place where they belong: the transpose of `cut`."""
+    made: Tensor = _Pasted.apply(x, pieces, places)  # type: ignore[no-untyped-call]
+    return made
+
+
+class _Cut(torch.autograd.Function):
+    """`cut`. Autograd's own slicing would make a gradient in the size of x for each window."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, places: Sequence[Place]) -> Tensor:
+        ctx.places, ctx.shape = places, x.shape
+        return torch.stack([x[place] for place in places])
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None]:
+        return pasted(g.new_zeros(ctx.shape), g, ctx.places), None
+
+
+class _Pasted(torch.autograd.Function):
+    """`pasted`."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, pieces: Tensor, places: Sequence[Place]) -> Tensor:
+        ctx.places = places
+        ctx.mark_dirty(x)
+        for place, piece in zip(places, pieces, strict=True):
+            x[place] += piece
+        return x
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, Tensor, None]:
+        return g, cut(g, ctx.places), None
 
 
 def _economical(prior: Prior, x: Tensor, sigma: Tensor, told: Tensor | None) -> Tensor:
