@@ -16,6 +16,7 @@ from zsir.priors.adm_shape import ADMShape, infer
 from zsir.priors.checkpoint import fingerprint, load_into, read_tensors, understood
 from zsir.priors.consistency import SIGMA_MIN, consistency_estimate
 from zsir.priors.edm import edm_estimate
+from zsir.priors.labels import chosen_class
 from zsir.priors.network import NetworkPrior, Parametrisation
 from zsir.priors.unet import pad_to_multiple
 from zsir.priors.vp import VPEstimate
@@ -25,7 +26,7 @@ from zsir.registry import Option
 class ADMNet(nn.Module):
     """``net(x, t)`` around a `UNet2DModel`: any size (padded by reflection), fixed class, no variance channels."""
 
-    def __init__(self, net: nn.Module, shape: ADMShape, label: int = -1, time_factor: float = 1.0) -> None:
+    def __init__(self, net: nn.Module, shape: ADMShape, label: int | None, time_factor: float = 1.0) -> None:
         super().__init__()
         self.net, self.shape, self.label, self.time_factor = net, shape, label, time_factor
 
@@ -33,9 +34,7 @@ class ADMNet(nn.Module):
         """x (batch, channels, height, width) in native units, t (batch,) the time input; output in the shape of x."""
         height, width = x.shape[-2:]
         padded = pad_to_multiple(x, 1 << (len(self.shape.widths) - 1))
-        labels = None
-        if self.shape.classes:
-            labels = torch.full((x.shape[0],), self.label, dtype=torch.long, device=x.device)
+        labels = None if self.label is None else torch.full((x.shape[0],), self.label, device=x.device)
         raw: Tensor = self.net(padded, t * self.time_factor, labels, return_dict=False)[0]
         return raw[:, : x.shape[1], :height, :width]
 
@@ -55,12 +54,9 @@ def adm(
     Source: Dhariwal and Nichol 2021 [adm]; Song et al. 2023 [consistency]
     """
     net, shape, settings = load_adm(path, config)
-    if shape.classes and not -1 <= label < shape.classes:
-        raise BadSpec(f"adm:label={label}: the network knows the classes 0 ... {shape.classes - 1}.")
-    if label != -1 and not shape.classes:
-        raise BadSpec(f"adm: label={label} was given, but this network knows no classes; leave label out.")
+    asked = chosen_class("adm", label, shape.classes)
     parametrise, (low, high), factor = _reading(settings)
-    wrapped = ADMNet(net, shape, max(label, 0), factor).eval()
+    wrapped = ADMNet(net, shape, asked, factor).eval()
     kind = "consistency" if settings.kind == "consistency" else "denoiser"
     return NetworkPrior(
         wrapped,
