@@ -92,7 +92,7 @@ def _check_penrose(op: LinearOperator, x: Tensor, y: Tensor, tolerance: float) -
 
 
 def check_prior(prior: Prior, *, shape: tuple[int, int, int] = (3, 31, 46), seed: int = 0) -> None:
-    """Shape and dtype kept, finite, every image of a batch alone, and at sigma -> 0 the picture itself."""
+    """Shape and dtype kept, finite, every image of a batch alone, and at sigma -> 0 and at 0 the picture itself."""
     shape = (prior.channels or shape[0], *shape[1:])
     x = (0.5 + 0.1 * _random((3, *shape), torch.float32, seed)).clamp(0.05, 0.95)
     low, high = prior.sigma_range
@@ -104,6 +104,7 @@ def check_prior(prior: Prior, *, shape: tuple[int, int, int] = (3, 31, 46), seed
     _near(alone, x0, x0.norm(), 1e-5, "denoise acts on every image of a batch alone")
     tiny = torch.full((3,), 1e-6)
     _near(prior.denoise(x, tiny), x, x.norm(), 1e-4, "denoise(x, sigma -> 0) = x")
+    _near(prior.denoise(x, 0 * tiny), x, x.norm(), 1e-6, "denoise(x, 0) = x")
 
 
 def check_sampler(sampler: Sampler, problem: Problem, prior: Prior, *, seed: int = 0) -> None:

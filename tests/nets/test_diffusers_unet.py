@@ -97,7 +97,7 @@ def test_denoiser_is_the_formula(folders, family, sigma):
     assert float((wanted - x).abs().max()) > 1e-3
 
 
-@pytest.mark.parametrize("family", [f for f in FAMILIES if f != "x0"])  # a network that predicts x0 has no skip path
+@pytest.mark.parametrize("family", FAMILIES)
 def test_the_contract_of_priors(folders, family):
     prior = load_folder(folders[family][0])
     check_prior(prior, shape=(3, 16, 18))

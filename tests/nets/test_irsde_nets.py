@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from zsir.errors import BadInput, BadSpec
-from zsir.priors import load
+from zsir.priors import Cast, load
 from zsir.priors.irsde import irsde
 from zsir.priors.irsde_nafnet import ConditionalNAFNet
-from zsir.priors.irsde_nets import ConditionalUNet, network_of
+from zsir.priors.irsde_nets import ChannelNorm, ConditionalUNet, LinearAttention, network_of
 from zsir.testing import check_prior
 
 
@@ -171,6 +171,44 @@ def test_nafnet_is_the_formula():
     assert isinstance(net, ConditionalNAFNet)
     x, mu, t = inputs()
     assert_close(net(x, mu, t), Formula(state).nafnet(x, mu, t, 8, ([1, 0, 2], 2, [2, 1, 1])))
+
+
+@pytest.mark.parametrize("size", [1e-3, 1.0, 5e3])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_norm_and_attention_do_not_follow_autocast(dtype, size):
+    """The floor of the norm is that of the weights; sums over 4096 pixels neither vanish nor overflow."""
+    norm, attention = ChannelNorm(16).requires_grad_(False), LinearAttention(16).requires_grad_(False)
+    attention.load_state_dict(drawn(attention))
+    attention.to_qkv.weight[256:] *= size  # the values; queries and keys of that size would be another attention
+    x = torch.randn(1, 16, 64, 64, generator=torch.Generator().manual_seed(3))
+    low = (size * x).to(dtype)
+    with torch.autocast("cpu", dtype):
+        normed, attended = norm(low), attention(x)
+    assert torch.equal(normed, norm(low.float()))
+    expected = attention(x)
+    error = (attended - expected).square().mean().sqrt() / expected.square().mean().sqrt()
+    assert float(error) < (0.02 if dtype == torch.bfloat16 else 0.0025)
+
+
+def test_weights_in_half_precision_have_the_wide_floor():
+    x = 0.01 * torch.randn(1, 16, 5, 7, generator=torch.Generator().manual_seed(3))
+    half = ChannelNorm(16).bfloat16().requires_grad_(False)(x)
+    variance = x.var(1, correction=0, keepdim=True)
+    expected = (x - x.mean(1, keepdim=True)) / (variance + 1e-3).sqrt()
+    assert half.dtype == torch.bfloat16 and float((half - expected).abs().max()) < 0.02 * float(expected.abs().max())
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("name", ["unet", "nafnet"])
+def test_half_precision_is_close(files, name, dtype):
+    prior = irsde(f"{files}/{name}.pth", 50 / 255)
+    x, mu, _ = inputs()
+    sigma = torch.tensor([0.1, 0.4])
+    exact = prior.conditioned_on(mu).denoise(x, sigma)
+    low = Cast(prior, dtype).conditioned_on(mu).denoise(x, sigma)
+    error = (low - exact).square().mean().sqrt() / (exact - x).square().mean().sqrt()
+    assert bool(torch.isfinite(low).all())
+    assert 1e-5 < float(error) < (0.06 if dtype == torch.bfloat16 else 0.008)
 
 
 @pytest.fixture

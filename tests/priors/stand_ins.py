@@ -9,7 +9,30 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from zsir.priors import NetworkPrior
+from zsir.priors import (
+    FlowEstimate,
+    NetworkPrior,
+    VPEstimate,
+    consistency_estimate,
+    edm_estimate,
+    score_estimate,
+)
+from zsir.priors.network import Parametrisation
+from zsir.priors.spandrel import SpandrelEstimate
+from zsir.priors.unit import unit_estimate
+
+#: all parametrisations of networks of pictures
+FAMILIES: dict[str, Parametrisation] = {
+    "eps": VPEstimate(),
+    "v": VPEstimate("v"),
+    "x0": VPEstimate("x0"),
+    "edm": edm_estimate,
+    "consistency": consistency_estimate,
+    "score": score_estimate,
+    "flow": FlowEstimate(),
+    "unit": unit_estimate,
+    "spandrel": SpandrelEstimate(leveled=True),
+}
 
 #: how far a pixel of `LocalNet` looks
 REACH = 3

@@ -62,8 +62,9 @@ def test_module_sets_the_dtype():
     prior = from_callable(Net(), channels=3, sigma_range=(0, 1), name="mine", fingerprint="a" * 64)
     assert prior.denoise(picture(4, 4), LEVELS[:1]).dtype == torch.float32
     assert seen == [(torch.float64, torch.float64)] and prior.fingerprint == "a" * 64
-    with pytest.raises(Incompatible, match="no network to compile"):  # it would be compiled in vain
-        Compiled(prior)
+    hidden = from_deepinv(Net(), channels=3)
+    with pytest.raises(Incompatible, match="no network to compile"):  # a function around it: compiled in vain
+        Compiled(hidden)
 
 
 def test_mistakes_are_sentences():

@@ -81,3 +81,19 @@ def test_in_a_solver_and_around_other_wrappers():
     solution = solve(Problem(op.forward(x0), op, 0.0), Grey(inner), samplers.make("hqs:nfe=2"), seed=0)
     assert solution.x.shape == x0.shape and bool(torch.isfinite(solution.x).all())
     assert max(solution.stats.residual) < 1e-2
+
+
+def test_a_prior_trained_on_pairs_is_given_a_grey_picture():
+    class Pair(Linear):
+        mu: Any = None
+
+        def conditioned_on(self, mu):
+            made = Pair(self.v, self.knows_grey)
+            made.mu = mu
+            return made
+
+    mu = noise(1, 1, 4, 6)
+    prior: Any = Grey(Pair()).conditioned_on(mu)
+    assert torch.equal(prior.mu, mu) and prior.channels == 1
+    assert torch.equal(prior.prior.mu, mu.expand(1, 3, 4, 6))
+    assert not hasattr(Grey(Linear()), "conditioned_on")

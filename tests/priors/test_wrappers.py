@@ -6,12 +6,24 @@ import math
 
 import pytest
 import torch
+from torch import nn
 
-from tests.priors.stand_ins import REACH, WindowMean, local_prior, picture
+from tests.priors.stand_ins import FAMILIES, REACH, LocalNet, WindowMean, local_prior, picture
 from zsir import operators, priors, samplers
-from zsir.errors import BadSpec, Incompatible
+from zsir.errors import BadSpec, Incompatible, ShapeError
 from zsir.loop import solve
-from zsir.priors import Cast, Compiled, Counted, SelfEnsemble, Tiled, Wrapping
+from zsir.priors import (
+    Cast,
+    Compiled,
+    Counted,
+    IRSDEPrior,
+    NetworkPrior,
+    SelfEnsemble,
+    Tiled,
+    Wrapping,
+    edm_estimate,
+    from_callable,
+)
 from zsir.problem import Problem
 from zsir.testing import check_prior
 
@@ -36,6 +48,91 @@ def test_sizes_off_the_grid_agree_in_the_interior(size, tile, overlap):
     assert a.shape == x.shape
     assert float((a - b)[inside].abs().max()) < 1e-6
     assert float((a - b).abs().max()) > 1e-4  # at the border reflection and zeros differ
+
+
+def conditional(size: tuple[int, int], batch: int) -> IRSDEPrior:
+    """A local network of x, mu and the time, conditioned on other pictures for each of a batch."""
+    net = LocalNet(6).requires_grad_(False)
+
+    class Noise(nn.Module):
+        def forward(self, x, mu, t):
+            return net(torch.cat([x, mu], 1), t / 100)[:, :3]
+
+    prior = IRSDEPrior(Noise())
+    return prior.conditioned_on(picture(*size, batch=batch, seed=7))
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize(("size", "tile", "overlap"), [((97, 131), 64, 32), ((70, 203), 32, 16), ((41, 67), 64, None)])
+def test_windows_of_a_conditional_prior_see_their_part_of_its_picture(size, tile, overlap, batch):
+    prior, mu = conditional(size, batch), picture(*size, batch=batch, seed=7)
+    x = picture(*size, batch=2)
+    straight = prior.denoise(x, LEVELS)
+    inside = (..., slice(0, size[0] - REACH), slice(0, size[1] - REACH))
+    for tiled in (Tiled(prior, tile, overlap), Tiled(IRSDEPrior(prior.net), tile, overlap).conditioned_on(mu)):
+        made = tiled.denoise(x, LEVELS)
+        assert made.shape == x.shape and float((made - straight)[inside].abs().max()) < 3e-6
+    other = Tiled(prior.conditioned_on(mu.flip(-1)), tile, overlap).denoise(x, LEVELS)
+    assert float((other - straight).abs().max()) > 1e-3  # mu matters
+    half = Cast(Tiled(prior, tile, overlap))
+    assert len(half._made) == 0
+    assert float((half.denoise(x, LEVELS) - straight)[inside].abs().max()) < 0.03
+    assert len(half._made) == 1  # one autocasting network for all windows
+
+
+def test_a_conditional_prior_without_its_picture_or_with_a_wrong_one():
+    x = picture(24, 40)
+    prior = conditional((24, 40), 1)
+    with pytest.raises(Incompatible, match="conditional on the degraded picture"):
+        Tiled(IRSDEPrior(prior.net), 16).denoise(x, LEVELS[:1])
+    with pytest.raises(ShapeError, match="enlarge mu"):
+        Tiled(prior.conditioned_on(picture(24, 48)), 16).denoise(x, LEVELS[:1])
+
+
+def test_a_conditional_prior_is_solved_in_windows():
+    size = (33, 46)
+    operator = operators.make("identity", in_shape=(3, *size))
+    problem = Problem(picture(*size, seed=2), operator, 0.05)
+    prior = IRSDEPrior(conditional(size, 1).net)
+    sampler = samplers.make("irsde", nfe=3)
+    whole, parts = (solve(problem, p, sampler, seed=0).x for p in (prior, Tiled(prior, 32, 16)))
+    far = (..., slice(0, size[0] - 4 * REACH), slice(0, size[1] - 4 * REACH))
+    assert float((whole - parts)[far].abs().max()) < 1e-5 * float(whole.abs().max())
+
+
+def test_gradients_keep_no_more_than_the_windows():
+    """What autograd keeps of the network's insides between forward and backward: nothing; untiled it keeps all."""
+    prior = local_prior()
+    x = picture(96, 96).requires_grad_()
+    kept: list[int] = []
+
+    def count(tensor: torch.Tensor) -> torch.Tensor:
+        kept.append(tensor.numel())
+        return tensor
+
+    sizes = {}
+    for name, wrapped in (("whole", prior), ("tiled", Tiled(prior, 32, 16))):
+        kept.clear()
+        with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+            made = wrapped.denoise(x, LEVELS[:1])
+        sizes[name] = sum(kept)
+        first, again = (torch.autograd.grad(made.square().sum(), x, retain_graph=True)[0] for _ in range(2))
+        assert torch.equal(first, again)  # a solver may ask more than once
+    pixels = x.numel()
+    assert sizes["whole"] > 10 * pixels and sizes["tiled"] < 6 * pixels
+
+
+def test_second_derivatives_flow_through():
+    prior = local_prior(dtype=torch.float64)
+    x, v = picture(24, 40).double().requires_grad_(), picture(24, 40, seed=5).double()
+
+    def slope(p):
+        (first,) = torch.autograd.grad(p.denoise(x, LEVELS[:1].double()).square().sum(), x, create_graph=True)
+        return torch.autograd.grad((first * v).sum(), x)[0]
+
+    whole, parts = slope(prior), slope(Tiled(prior, 32, 16))
+    reach = (..., slice(0, 24 - 2 * REACH), slice(0, 40 - 2 * REACH))
+    assert float(whole.abs().max()) > 0.1 and float((whole - parts)[reach].abs().max()) < 1e-10
 
 
 def test_too_little_overlap_can_be_seen():
@@ -157,6 +254,73 @@ def test_bfloat16():
     assert Cast(prior).denoise(x.double(), LEVELS.double()).dtype == torch.float64
 
 
+class Silent(nn.Module):
+    """Says 0 and remembers the dtypes that it saw and whether autocast was on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(()), requires_grad=False)
+        self.seen: list[tuple[torch.dtype, bool]] = []
+
+    def forward(self, x: torch.Tensor, *others: torch.Tensor) -> torch.Tensor:
+        self.seen.append((x.dtype, torch.is_autocast_enabled("cpu")))
+        return x[:, :3] * self.weight
+
+
+def heeding(net, x, s, told):
+    """An estimate whose own arithmetic autocast would spoil: a matrix product outside of the network."""
+    assert not torch.is_autocast_enabled("cpu")
+    return x - s.view(-1, 1, 1, 1) * net(x, told) + 0.1 * x @ x.mT @ x
+
+
+ALL = {"own": heeding, **FAMILIES}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("family", ALL)
+def test_half_precision_stays_inside_the_network(family, dtype):
+    """A network that says 0: what is left is the arithmetic around it, bit for bit that of float32 or of float64."""
+    net = Silent()
+    prior = NetworkPrior(net, ALL[family], family, 3, (0.001, 40.0))
+    x = picture(9, 14, batch=2).to(dtype)
+    for wrap in (Cast, lambda p: Cast(SelfEnsemble(p), torch.float16), lambda p: SelfEnsemble(Cast(Counted(p)))):
+        wrapped = wrap(prior)
+        plain = SelfEnsemble(prior) if "SelfEnsemble" in repr(wrapped) else prior
+        expected = plain.denoise(x, LEVELS.to(dtype))
+        net.seen.clear()
+        made = wrapped.denoise(x, LEVELS.to(dtype))
+        assert made.dtype == dtype and torch.equal(made, expected)
+        assert set(net.seen) == {(torch.float32, True)}  # the dtype of the weights comes in
+
+
+def test_the_arithmetic_around_a_network_follows_the_picture():
+    """In float64 the network's float32 is all that is rounded: where it says 0, nothing is."""
+    x = picture(9, 14).double()
+    level = torch.tensor([0.3], dtype=torch.float64)
+    made = NetworkPrior(Silent(), edm_estimate, "edm", 3, (0.001, 40.0)).denoise(x, level)
+    s = 2 * level
+    expected = ((0.25 / (s**2 + 0.25)) * (2 * x - 1) + 1) / 2
+    assert float((made - expected).abs().max()) < 1e-15
+    low = NetworkPrior(Silent(), edm_estimate, "edm", 3, (0.001, 40.0)).denoise(x.bfloat16(), level)
+    assert low.dtype == torch.bfloat16 and float((low - expected).abs().max()) < 0.01
+
+
+def test_half_precision_of_a_function_that_is_a_module():
+    net = Silent()
+    cast = Cast(from_callable(net, channels=0, sigma_range=(0, 1)))
+    assert torch.equal(cast.denoise(picture(5, 4), LEVELS[:1]), torch.zeros(1, 3, 5, 4))
+    assert net.seen == [(torch.float32, True)]
+
+
+@pytest.mark.parametrize("name", ["gaussian", "mixture", "wavelet", "tv", "nlm"])
+def test_half_precision_needs_a_network(name):
+    for prior in (priors.load(name), Tiled(priors.load(name), 64)):
+        with pytest.raises(Incompatible, match="has no network to run in half precision"):
+            Cast(prior)
+    with pytest.raises(Incompatible, match="no network"):
+        Cast(from_callable(lambda x, sigma: x, channels=0, sigma_range=(0, 1)))
+
+
 def test_self_ensemble_is_equivariant():
     prior = local_prior(dtype=torch.float64)
     x, level = picture(19, 26).double(), LEVELS[:1].double()
@@ -184,7 +348,7 @@ def test_compiled():
     compiled = Compiled(prior, backend="eager")
     x = picture(16, 24, batch=2)
     assert torch.allclose(compiled.denoise(x, LEVELS), prior.denoise(x, LEVELS), atol=1e-6)
-    assert type(getattr(compiled._compiled, "net", None)).__name__ == "OptimizedModule"
+    assert type(getattr(compiled._changed, "net", None)).__name__ == "OptimizedModule"
     assert type(prior.net).__name__ == "LocalNet"
 
 
@@ -233,7 +397,7 @@ def test_wrapping_order():
         (lambda: Tiled(WindowMean(), 64, 40), "8 to half a tile"),
         (lambda: Tiled(WindowMean(), 64, 12), "multiple of 8"),
         (lambda: Tiled(WindowMean(), 64, batch=0), "at least one"),
-        (lambda: Cast(WindowMean(), torch.float64), "bfloat16 and torch.float16"),
+        (lambda: Cast(local_prior(), torch.float64), "bfloat16 and torch.float16"),
         (lambda: Wrapping(precision="half")(WindowMean()), "float32, bf16 or fp16"),
     ],
 )
@@ -252,9 +416,10 @@ def test_refused_priors():
         def conditioned_on(self, mu):
             return WindowMean()
 
-    for wrapper in (Tiled, SelfEnsemble):
-        with pytest.raises(Incompatible, match="second picture"):
-            wrapper(Conditioned())
-    given = Cast(Conditioned()).conditioned_on
-    assert given is not None and repr(given(torch.zeros(1))).startswith("Cast(WindowMean(")
-    assert Cast(WindowMean()).conditioned_on is None
+    with pytest.raises(Incompatible, match="second picture"):
+        SelfEnsemble(Conditioned())
+    given = Counted(Conditioned())
+    assert repr(given.conditioned_on(torch.zeros(1))).startswith("Counted(WindowMean(")
+    given.conditioned_on(torch.zeros(1)).denoise(picture(4, 4), LEVELS[:1])
+    assert given.calls == 1  # the conditioned copy counts here, too
+    assert not hasattr(Counted(WindowMean()), "conditioned_on")

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from zsir.errors import BadInput, BadSpec, ShapeError
+from zsir.priors.network import faded
 from zsir.schedules import inverted
 
 Denoise = Callable[[Tensor, Tensor], Tensor]
@@ -36,7 +37,8 @@ class FunctionPrior:
     def denoise(self, x: Tensor, sigma: Tensor, *, net_sigma: Tensor | None = None) -> Tensor:
         """Clean estimate of x (batch, channels, height, width) at noise levels sigma (batch,), in [0, 1] units.
 
-        ``net_sigma`` takes the place of sigma; levels outside ``sigma_range`` are told as its nearest end. Raises
+        ``net_sigma`` takes the place of sigma; levels outside ``sigma_range`` are told as its nearest end, and below it
+        the estimate goes over to x (`faded`), whatever the function does there. Raises
         `BadInput` or `ShapeError` when the function returns something else than a picture like x.
         """
         parameter = next(self.module.parameters(), None) if self.module is not None else None
@@ -52,7 +54,8 @@ class FunctionPrior:
             raise BadInput(f"{self.name} returned {type(made).__name__}; a denoiser returns a tensor like x.")
         if made.shape != x.shape:
             raise ShapeError(f"{self.name} returned shape {tuple(made.shape)} for pictures of {tuple(x.shape)}.")
-        return ((made + 1) / 2 if self.symmetric else made).to(x.dtype)
+        x0 = ((made + 1) / 2 if self.symmetric else made).to(x.dtype)
+        return faded(x0, x, sigma, self.sigma_range[0])
 
 
 def from_callable(

@@ -16,6 +16,7 @@ from zsir.priors.checkpoint import fingerprint, load_into, read_tensors, underst
 from zsir.priors.consistency import SIGMA_MIN, consistency_estimate
 from zsir.priors.diffusers_unet import UNetAdapter
 from zsir.priors.edm import edm_estimate
+from zsir.priors.labels import chosen_class
 from zsir.priors.network import NetworkPrior, Parametrisation
 from zsir.priors.vp import VPEstimate
 from zsir.registry import Option
@@ -37,13 +38,9 @@ def adm(
     Source: Dhariwal and Nichol 2021 [adm]; Song et al. 2023 [consistency]
     """
     net, shape, settings = load_adm(path, config, kind)
-    if shape.classes and not -1 <= label < shape.classes:
-        raise BadSpec(f"adm:label={label}: the network knows the classes 0 ... {shape.classes - 1}.")
-    if label != -1 and not shape.classes:
-        raise BadSpec(f"adm: label={label} was given, but this network knows no classes; leave label out.")
+    asked = chosen_class("adm", label, shape.classes)
     parametrise, (low, high), factor = _reading(settings)
-    known = max(label, 0) if shape.classes else None
-    wrapped = UNetAdapter(net, 1 << (len(shape.widths) - 1), known, time_factor=factor).eval()
+    wrapped = UNetAdapter(net, 1 << (len(shape.widths) - 1), asked, time_factor=factor).eval()
     return NetworkPrior(
         wrapped,
         parametrise,

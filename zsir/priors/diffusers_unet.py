@@ -17,8 +17,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from zsir.errors import BadInput, BadSpec, Incompatible
+from zsir.errors import BadInput, Incompatible
 from zsir.priors.checkpoint import fingerprint, load_into, read_tensors
+from zsir.priors.labels import chosen_class
 from zsir.priors.network import NetworkPrior
 from zsir.priors.scheduler import read_scheduler
 from zsir.priors.unet import pad_to_multiple
@@ -84,19 +85,20 @@ def load_folder(path: str | Path, name: str = "folder", label: int = -1) -> Netw
     layout = find(Path(path))
     config, reading = read_json(layout.config), read_scheduler(read_json(layout.scheduler), str(layout.scheduler))
     net = _empty(config, layout.config)
-    classes = _classes(config, layout.config, name, label)
+    classes = _classes(config, layout.config)
+    asked = chosen_class(name, label, classes)
     fill(net, layout.weights)
     wrapped = UNetAdapter(
         net,
         1 << (len(config["down_block_types"]) - 1),
-        max(label, 0) if classes else None,
+        asked,
         config.get("time_embedding_type") == "learned",
     )
     width = reading.native_range[1] - reading.native_range[0]
     return NetworkPrior(
         wrapped.eval(),
         reading.parametrise,
-        f"{name}, class {max(label, 0)} of {classes}" if classes else name,
+        f"{name}, class {asked} of {classes}" if classes else name,
         config["in_channels"],
         (reading.levels[0] / width, reading.levels[1] / width),
         reading.kind,
@@ -234,16 +236,11 @@ def fill(net: nn.Module, weights: Path) -> None:
         raise BadInput(f"{weights}: this network has layers with constants that zsir cannot restore.")
 
 
-def _classes(config: dict[str, Any], path: Path, name: str, label: int) -> int:
-    """Number of classes that the network knows, 0 for an unconditional one; checks the label."""
-    classes = config.get("num_class_embeds") or 0
+def _classes(config: dict[str, Any], path: Path) -> int:
+    """Number of classes that the network knows, 0 for an unconditional one."""
     if config.get("class_embed_type") is not None:
         raise BadInput(f"{path}: class_embed_type {config['class_embed_type']!r} is not known to zsir.")
-    if classes and not -1 <= label < classes:
-        raise BadSpec(f"{name}:label={label}: the network knows the classes 0 ... {classes - 1}.")
-    if not classes and label != -1:
-        raise BadSpec(f"{name}:label={label}: this network knows no classes; leave label out.")
-    return int(classes)
+    return int(config.get("num_class_embeds") or 0)
 
 
 def _renamed(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

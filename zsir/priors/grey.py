@@ -41,10 +41,10 @@ class Grey(Wrapper):
         return None if inner is None else inner[:, :1]
 
     @property
-    def conditioned_on(self) -> Callable[[Tensor], Prior] | None:
+    def conditioned_on(self) -> Callable[[Tensor], Prior]:
         """For a prior that was trained on pairs: the same for a grey ``mu``."""
-        condition = getattr(self.prior, "conditioned_on", None)
-        return None if condition is None else lambda mu: Grey(condition(mu.expand(-1, 3, -1, -1)))
+        condition = super().conditioned_on
+        return lambda mu: condition(mu.expand(-1, 3, -1, -1))
 
     def denoise(self, x: Tensor, sigma: Tensor, *, net_sigma: Tensor | None = None) -> Tensor:
         """Clean estimate of x (batch, 1, height, width) at noise levels sigma (batch,)."""

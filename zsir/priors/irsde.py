@@ -23,8 +23,9 @@ from typing import Annotated, Literal, cast
 import torch
 from torch import Tensor, nn
 
-from zsir.errors import BadSpec, Incompatible, ShapeError
+from zsir.errors import BadSpec, Incompatible
 from zsir.priors.checkpoint import fingerprint, read_tensors, understood
+from zsir.priors.wrapper import fitted
 from zsir.registry import Option
 from zsir.schedules import IRSDESchedule
 
@@ -81,12 +82,7 @@ class IRSDEPrior:
                 f"The prior '{self.name}' is conditional on the degraded picture: use it with the sampler 'irsde', or "
                 "give that picture with prior.conditioned_on(mu)."
             )
-        if self.mu.shape[1:] != x.shape[1:] or self.mu.shape[0] not in (1, x.shape[0]):
-            raise ShapeError(
-                f"The degraded picture mu has shape {tuple(self.mu.shape)}, the picture to denoise {tuple(x.shape)}; "
-                "enlarge mu to the size of the result first."
-            )
-        return self.mu.to(x).expand_as(x)
+        return fitted(self.mu, x)
 
     def _estimate(self, u: Tensor, mu: Tensor, sigma: Tensor, net_sigma: Tensor | None) -> Tensor:
         dtype = _dtype_of(self.net, u)

@@ -41,7 +41,7 @@ class TimeWaves(nn.Module):
 
 
 class ChannelNorm(nn.Module):
-    """Every pixel's channels to mean 0 and variance 1, times a gain."""
+    """Every pixel's channels to mean 0 and variance 1, times a gain; in the dtype of the gain, also under autocast."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -49,9 +49,11 @@ class ChannelNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x (batch, width, h, w)."""
+        x = x.to(self.g.dtype)
         variance, mean = torch.var_mean(x, dim=1, correction=0, keepdim=True)
-        # the wider floor is that of the released code in reduced precision
-        floor = 1e-5 if x.dtype in (torch.float32, torch.float64) else 1e-3
+        # the wider floor is that of the released code in reduced precision; it must not depend on what autocast made
+        # of x, because that would be another network
+        floor = 1e-5 if self.g.dtype in (torch.float32, torch.float64) else 1e-3
         return (x - mean) * (variance + floor).rsqrt() * self.g
 
 
@@ -87,7 +89,10 @@ class Residual(nn.Module):
 
 
 class LinearAttention(nn.Module):
-    """Attention whose cost is linear in the number of pixels: out = (k^T v)^T q, k and q normalised by softmax."""
+    """Attention whose cost is linear in the number of pixels: out = (k^T v)^T q, k and q normalised by softmax.
+
+    The sums over all pixels are done in the dtype of the weights, also under autocast.
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -98,10 +103,13 @@ class LinearAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x (batch, width, h, w)."""
         height, width = x.shape[-2:]
-        q, k, v = self.to_qkv(x).reshape(-1, 3, HEADS, HEAD_WIDTH, height * width).unbind(1)
-        q = q.softmax(dim=-2) * HEAD_WIDTH**-0.5
-        context = k.softmax(dim=-1) @ (v / (height * width)).transpose(-1, -2)
-        mixed = context.transpose(-1, -2) @ q
+        qkv: Tensor = self.to_qkv(x)
+        with torch.autocast(x.device.type, enabled=False):
+            # numbers divided by the count of pixels, twice, are below what float16 can hold
+            q, k, v = qkv.to(self.to_qkv.weight.dtype).reshape(-1, 3, HEADS, HEAD_WIDTH, height * width).unbind(1)
+            q = q.softmax(dim=-2) * HEAD_WIDTH**-0.5
+            context = k.softmax(dim=-1) @ (v / (height * width)).transpose(-1, -2)
+            mixed = context.transpose(-1, -2) @ q
         out: Tensor = self.to_out(mixed.reshape(-1, HEADS * HEAD_WIDTH, height, width))
         return out
 

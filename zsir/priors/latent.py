@@ -10,8 +10,9 @@ A stochastic auto-encoder, not a denoiser in the strict sense. What is approxima
   away and in part encoded as structure, so samplers that add no noise of their own fit best (latino, hqs).
 - The latent level g s is that of equal signal-to-noise: pictures in [-1, 1] have a spread of about 1/2, latents of 1,
   so g = 2.
-- D(E(x)) is not x: fine detail is lost even at s = 0. A sampler has to end with its data step, as latino does, to get
-  back what y knows.
+- D(E(x)) is not x: fine detail is lost at every level that the network knows (below the smallest, `faded` goes over to
+  x). A sampler has to end with its data step, as latino does, to get back what y knows.
+- SDXL is told the size of the picture as original and as target size, without a crop.
 - n depends on the seed and the level only: fresh at every step of a run, the same for every picture of a batch.
 """
 
@@ -19,9 +20,10 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -37,15 +39,29 @@ from zsir.registry import Option
 from zsir.rng import generator
 
 
+@dataclass(frozen=True, eq=False)
+class Prompt:
+    """A text as the network is told it: ``text`` (1, tokens, width) and, for SDXL, a summary ``pooled`` (1, width)."""
+
+    text: Tensor
+    pooled: Tensor | None = None
+
+
 class LatentNet(nn.Module):
-    """A U-Net of latents with its prompt, and the auto-encoder around it; ``net(z, t)`` is the U-Net's raw output."""
+    """A U-Net of latents with its prompt, and the auto-encoder around it; ``net(z, t)`` is the U-Net's raw output.
+
+    The auto-encoder is not part of ``forward``: half precision of the network leaves it alone, whose decoder overflows
+    in float16 (SDXL's does).
+    """
 
     prompt: Tensor
+    pooled: Tensor | None
 
-    def __init__(self, vae: nn.Module, unet: nn.Module, prompt: Tensor, guidance: float) -> None:
+    def __init__(self, vae: nn.Module, unet: nn.Module, prompt: Prompt, guidance: float) -> None:
         super().__init__()
         self.vae, self.unet, self.guidance = vae, unet, guidance
-        self.register_buffer("prompt", prompt, persistent=False)
+        self.register_buffer("prompt", prompt.text, persistent=False)
+        self.register_buffer("pooled", prompt.pooled, persistent=False)
         settings: Any = vae.config
         self.scale, self.shift = float(settings.scaling_factor), float(settings.shift_factor or 0.0)
         self.reduction = 1 << (len(settings.block_out_channels) - 1)
@@ -56,20 +72,23 @@ class LatentNet(nn.Module):
     def encode(self, x: Tensor) -> Tensor:
         """Mean latents (batch, latent channels, height / reduction, ...) of pictures in [-1, 1], with unit spread."""
         vae: Any = self.vae
-        return (cast(Tensor, vae.encode(x).latent_dist.mode()) - self.shift) * self.scale
+        return (cast(Tensor, vae.encode(x.to(vae.dtype)).latent_dist.mode()).to(x.dtype) - self.shift) * self.scale
 
     def decode(self, z: Tensor) -> Tensor:
         """The pictures in [-1, 1] of latents."""
         vae: Any = self.vae
-        return cast(Tensor, vae.decode(z / self.scale + self.shift, return_dict=False)[0])
+        return cast(Tensor, vae.decode((z / self.scale + self.shift).to(vae.dtype), return_dict=False)[0]).to(z.dtype)
 
-    def forward(self, z: Tensor, t: Tensor) -> Tensor:
-        """Raw output of the U-Net at times t (batch,)."""
+    def forward(self, z: Tensor, t: Tensor, sizes: Tensor | None = None) -> Tensor:
+        """Raw output of the U-Net at times t (batch,); ``sizes`` (6,): (h, w, 0, 0, h, w) of the picture, for SDXL."""
         prompt = self.prompt.expand(z.shape[0], -1, -1)
-        told = None
+        told, added = None, None
         if self.guidance_width:
             told = guidance_embedding(self.guidance, self.guidance_width).to(z).expand(z.shape[0], -1)
-        raw: Tensor = self.unet(z, t, prompt, timestep_cond=told, return_dict=False)[0]
+        if self.pooled is not None and sizes is not None:
+            pooled = self.pooled.expand(z.shape[0], -1)
+            added = {"text_embeds": pooled, "time_ids": sizes.expand(z.shape[0], -1)}
+        raw: Tensor = self.unet(z, t, prompt, timestep_cond=told, added_cond_kwargs=added, return_dict=False)[0]
         return raw
 
 
@@ -106,6 +125,7 @@ class BoundaryEstimate:
 class LatentEstimate:
     """A parametrisation for `NetworkPrior` with a `LatentNet`: the stochastic auto-encoder D(f(E(x) + g s n, g s))."""
 
+    skip: ClassVar[bool] = False
     inner: Parametrisation
     gain: float
     seed: int
@@ -117,7 +137,9 @@ class LatentEstimate:
         z = latent.encode(pad_to_multiple(x, latent.multiple))
         level = self.gain * s
         noise = torch.stack([self.noise(z.shape[1:], float(value)) for value in s]).to(z)
-        x0 = self.inner(latent, z + level.view(-1, 1, 1, 1) * noise, level, self.gain * told)
+        sizes = torch.tensor([height, width, 0, 0, height, width]).to(z)
+        unet: Any = latent if latent.pooled is None else lambda z, t: latent(z, t, sizes)
+        x0 = self.inner(unet, z + level.view(-1, 1, 1, 1) * noise, level, self.gain * told)
         return latent.decode(x0)[..., :height, :width]
 
     def noise(self, shape: torch.Size, level: float) -> Tensor:
@@ -128,17 +150,19 @@ class LatentEstimate:
 
 def latent(
     path: Annotated[str, Option("folder with vae/, unet/, scheduler/ in the hub's layout")],
-    prompt: Annotated[str, Option("safetensors file with the text's embedding, tensor prompt_embeds")],
+    prompt: Annotated[
+        str, Option("safetensors file with the text's embedding: prompt_embeds; SDXL: pooled_prompt_embeds, too")
+    ],
     gain: Annotated[float, Option("latent noise level per level of pictures in [-1, 1]")] = 2.0,
     guidance: Annotated[float, Option("guidance scale told to a latent consistency model")] = 8.0,
     seed: Annotated[int, Option("of the noise that is added in latent space")] = 0,
 ) -> NetworkPrior:
-    """Latent diffusion or latent consistency model (Stable Diffusion 1.5, 2.1, LCM): encode, noise, denoise, decode.
+    """Latent diffusion or latent consistency model (Stable Diffusion 1.5, 2.1, SDXL, LCM).
 
-    denoise(x, s) = D(f(E(x) + g s n, g s)). Approximate: detail that the auto-encoder loses is lost at any level, x is
-    encoded with whatever noise it holds, and g matches signal-to-noise ratios on average only. The text's embedding
-    comes from a file: there is no text encoder and no unconditional branch (no classifier-free guidance). The sampler
-    for it is latino. Needs the extra ``hub``: pip install 'zsir[hub]'.
+    Encode, noise, denoise, decode: denoise(x, s) = D(f(E(x) + g s n, g s)). Approximate: detail that the auto-encoder
+    loses is lost at any level, x is encoded with whatever noise it holds, and g matches signal-to-noise ratios on
+    average only. The text's embedding comes from a file: there is no text encoder and no unconditional branch (no
+    classifier-free guidance). The sampler for it is latino. Needs the extra ``hub``: pip install 'zsir[hub]'.
     Source: Spagnoletti et al. 2025 [latino]; Luo et al. 2023 [lcm]
     """
     if not gain > 0:
@@ -149,9 +173,11 @@ def latent(
     layout, home = layout_of(folder), folder / "vae"
     reading = read_scheduler(read_json(layout.scheduler), str(layout.scheduler))
     config = read_json(layout.config)
-    if config.get("addition_embed_type") or config.get("class_embed_type") or config.get("num_class_embeds"):
-        raise Incompatible(f"{layout.config}: this network wants more than a prompt (SDXL does), which zsir lacks.")
-    vae = build("AutoencoderKL", read_json(home / "config.json"), home / "config.json")
+    _understood(config, layout.config)
+    vae_config = read_json(home / "config.json")
+    if vae_config.get("latents_mean") or vae_config.get("latents_std"):
+        raise Incompatible(f"{home / 'config.json'}: latents with a mean and spread per channel are not known to zsir.")
+    vae = build("AutoencoderKL", vae_config, home / "config.json")
     unet = build("UNet2DConditionModel", config, layout.config)
     text = _prompt(Path(prompt), unet)
     files = (layout.weights, weights_in(home), Path(prompt))
@@ -174,17 +200,40 @@ def latent(
     )
 
 
-def _prompt(file: Path, unet: nn.Module) -> Tensor:
-    """The embedding (1, tokens, width) of a text; raises `BadInput` where it does not fit the network."""
+def _understood(config: dict[str, Any], path: Path) -> None:
+    """Raises `Incompatible` for a U-Net that wants more than a prompt and, as SDXL does, its summary and sizes."""
+    added = config.get("addition_embed_type")
+    if added not in (None, "text_time") or config.get("class_embed_type") or config.get("num_class_embeds"):
+        what = "classes" if added in (None, "text_time") else f"addition_embed_type {added!r}"
+        raise Incompatible(f"{path}: this network wants more than a prompt ({what}), which zsir lacks.")
+
+
+def _prompt(file: Path, unet: nn.Module) -> Prompt:
+    """The embedding of a text; raises `BadInput` where it does not fit the network."""
     tensors = read_tensors(file)
     inside: Any = unet.config
-    if "prompt_embeds" not in tensors:
-        raise BadInput(f"{file} lacks the tensor 'prompt_embeds' (tokens, width); it holds {', '.join(tensors)}.")
-    text = tensors["prompt_embeds"].float()
+    text = _embedding(tensors, "prompt_embeds", file)
     text = text[None] if text.ndim == 2 else text
     if text.ndim != 3 or text.shape[0] != 1 or text.shape[2] != inside.cross_attention_dim:
         raise BadInput(
             f"{file}: prompt_embeds has shape {tuple(text.shape)}, the network expects (tokens, "
             f"{inside.cross_attention_dim}): the embedding is another text encoder's."
         )
-    return text
+    if inside.addition_embed_type is None:
+        return Prompt(text)
+    pooled = _embedding(tensors, "pooled_prompt_embeds", file)
+    pooled = pooled[None] if pooled.ndim == 1 else pooled
+    # the six numbers of the sizes take the rest
+    width = inside.projection_class_embeddings_input_dim - 6 * inside.addition_time_embed_dim
+    if pooled.shape != (1, width):
+        raise BadInput(
+            f"{file}: pooled_prompt_embeds has shape {tuple(pooled.shape)}, the network expects ({width},): the "
+            "embedding is another text encoder's, or the network is SDXL's refiner, which zsir does not know."
+        )
+    return Prompt(text, pooled)
+
+
+def _embedding(tensors: Mapping[str, Tensor], name: str, file: Path) -> Tensor:
+    if name not in tensors:
+        raise BadInput(f"{file} lacks the tensor '{name}', which the network is told; it holds {', '.join(tensors)}.")
+    return tensors[name].float()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -26,6 +26,7 @@ class SpandrelEstimate:
     """A parametrisation for `NetworkPrior`: pictures in [0, 1], extended to sides that are a multiple of ``multiple``
     and at least ``minimum``, with the level as one channel more if ``leveled``."""
 
+    skip: ClassVar[bool] = False
     multiple: int = 1
     minimum: int = 1
     leveled: bool = False

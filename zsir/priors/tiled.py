@@ -13,13 +13,20 @@ most m pixels far cannot tell the difference.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from zsir.errors import BadSpec
-from zsir.priors.wrapper import Wrapper, refuse_conditioned
+from zsir.priors.wrapper import Wrapper, fitted
+from zsir.protocols import Prior
+
+#: which picture of a batch, all channels, rows, columns
+Place = tuple[int, slice, slice, slice]
 
 #: windows begin at multiples of it
 GRID = 8
@@ -29,10 +36,11 @@ GRID = 8
 class Tiled(Wrapper):
     """Denoises windows of ``tile`` x ``tile`` pixels, at most ``batch`` at a time, and blends them.
 
-    Memory beyond that of the picture is that of ``batch`` windows, however large the picture is. ``overlap`` (pixels,
-    by default a quarter of the tile) is what neighbours share; a quarter of it on each side is context only. Pictures
-    are extended by reflection to a multiple of 8 and to at least one tile, and cropped. Raises `BadSpec`, and
-    `Incompatible` for a prior that is conditioned on another picture.
+    Memory beyond that of the picture is that of ``batch`` windows, however large the picture is, also under gradients:
+    what the network computed is not kept but computed again when the gradient is asked for, one more forward per
+    gradient. ``overlap`` (pixels, by default a quarter of the tile) is what neighbours share; a quarter of it on each
+    side is context only. Pictures are extended by reflection to a multiple of 8 and to at least one tile, and cropped;
+    so is the picture ``mu`` of a prior that is conditioned on one. Raises `BadSpec`.
     """
 
     tile: int = 256
@@ -40,7 +48,6 @@ class Tiled(Wrapper):
     batch: int = 4
 
     def __post_init__(self) -> None:
-        refuse_conditioned("Tiled", self.prior)
         if self.tile < 2 * GRID or self.tile % GRID:
             near = max(2 * GRID, round(self.tile / GRID) * GRID)
             raise BadSpec(f"tile={self.tile}: a multiple of {GRID} from {2 * GRID} on is needed, such as {near}.")
@@ -59,19 +66,25 @@ class Tiled(Wrapper):
     def denoise(self, x: Tensor, sigma: Tensor, *, net_sigma: Tensor | None = None) -> Tensor:
         """Clean estimate of x (batch, channels, height, width), any size, at noise levels sigma (batch,)."""
         height, width = x.shape[-2:]
-        extended = mirrored(mirrored(x, self._length(height), -2), self._length(width), -1)
+        extended = self._extended(x)
+        mu = None if self.mu is None else self._extended(fitted(self.mu, x))
         rows, columns = (self._windows(n, x) for n in extended.shape[-2:])
         jobs = [(k, row, column) for k in range(x.shape[0]) for row in rows for column in columns]
         out = torch.zeros_like(extended)
         for first in range(0, len(jobs), self.batch):
             group = jobs[first : first + self.batch]
-            windows = [(k, slice(None), r.part, c.part) for k, r, c in group]
+            places = [(k, slice(None), r.part, c.part) for k, r, c in group]
             who = torch.tensor([k for k, _, _ in group], device=x.device)
             told = None if net_sigma is None else net_sigma[who]
-            estimate = self.prior.denoise(torch.stack([extended[w] for w in windows]), sigma[who], net_sigma=told)
-            for window, (_, r, c), piece in zip(windows, group, estimate, strict=True):
-                out[window] += piece * (r.weight[:, None] * c.weight)
+            prior = self.prior if mu is None else cast(Any, self.prior).conditioned_on(cut(mu, places))
+            estimate = _economical(prior, cut(extended, places), sigma[who], told)
+            weights = torch.stack([r.weight[:, None] * c.weight for _, r, c in group])[:, None]
+            out = pasted(out, estimate * weights, places)
         return out[..., :height, :width]
+
+    def _extended(self, x: Tensor) -> Tensor:
+        height, width = x.shape[-2:]
+        return mirrored(mirrored(x, self._length(height), -2), self._length(width), -1)
 
     def _length(self, n: int) -> int:
         return max(self.tile, n + -n % GRID)
@@ -100,6 +113,60 @@ class _Window:
 
     part: slice
     weight: Tensor
+
+
+def cut(x: Tensor, places: Sequence[Place]) -> Tensor:
+    """The windows of x at ``places``, all of one size, stacked."""
+    made: Tensor = _Cut.apply(x, places)  # type: ignore[no-untyped-call]
+    return made
+
+
+def pasted(x: Tensor, pieces: Tensor, places: Sequence[Place]) -> Tensor:
+    """x with ``pieces`` added in place where they belong: the transpose of `cut`."""
+    made: Tensor = _Pasted.apply(x, pieces, places)  # type: ignore[no-untyped-call]
+    return made
+
+
+class _Cut(torch.autograd.Function):
+    """`cut`. Autograd's own slicing would make a gradient in the size of x for each window."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, places: Sequence[Place]) -> Tensor:
+        ctx.places, ctx.shape = places, x.shape
+        return torch.stack([x[place] for place in places])
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None]:
+        return pasted(g.new_zeros(ctx.shape), g, ctx.places), None
+
+
+class _Pasted(torch.autograd.Function):
+    """`pasted`."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, pieces: Tensor, places: Sequence[Place]) -> Tensor:
+        ctx.places = places
+        ctx.mark_dirty(x)
+        for place, piece in zip(places, pieces, strict=True):
+            x[place] += piece
+        return x
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, Tensor, None]:
+        return g, cut(g, ctx.places), None
+
+
+def _economical(prior: Prior, x: Tensor, sigma: Tensor, told: Tensor | None) -> Tensor:
+    """What the prior says of windows x; for gradients only x is kept, and the rest computed again when it is needed."""
+    if not (torch.is_grad_enabled() and x.requires_grad):
+        return prior.denoise(x, sigma, net_sigma=told)
+
+    def run(x: Tensor) -> Tensor:
+        return prior.denoise(x, sigma, net_sigma=told)
+
+    # priors draw nothing from global generators, so that there is no state to restore
+    made: Tensor = checkpoint(run, x, use_reentrant=False, preserve_rng_state=False)
+    return made
 
 
 def mirrored(x: Tensor, length: int, dim: int) -> Tensor:

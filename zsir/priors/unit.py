@@ -7,15 +7,27 @@ with the network's own function d of pictures in [0, 1] and levels on that scale
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-def unit_estimate(net: nn.Module, x: Tensor, s: Tensor, told: Tensor) -> Tensor:
-    """Clean estimate by ``net(picture in [0, 1], level)``; x (batch, c, h, w) and levels (batch,) in [-1, 1] units."""
-    raw: Tensor = net((x + 1) / 2, told / 2)
-    return 2 * raw - 1
+@dataclass(frozen=True)
+class UnitEstimate:
+    """A parametrisation for `NetworkPrior`: d above. At level 0 these networks only come near the picture."""
+
+    skip: ClassVar[bool] = False
+
+    def __call__(self, net: nn.Module, x: Tensor, s: Tensor, told: Tensor) -> Tensor:
+        """Clean estimate by ``net(picture in [0, 1], level)``; x (batch, c, h, w), levels (batch,) in [-1, 1] units."""
+        raw: Tensor = net((x + 1) / 2, told / 2)
+        return 2 * raw - 1
+
+
+unit_estimate = UnitEstimate()
 
 
 def with_level(x: Tensor, sigma: Tensor) -> Tensor:

@@ -29,6 +29,11 @@ class VPEstimate:
     predicts: Literal["eps", "v", "x0"] = "eps"
     table: TimeTable = field(default_factory=lambda: TimeTable.vp(ddpm_alphas_bar()), repr=False)
 
+    @property
+    def skip(self) -> bool:
+        """Whether the estimate goes over to x as the level goes to 0."""
+        return self.predicts != "x0"
+
     def __call__(self, net: nn.Module, x: Tensor, s: Tensor, told: Tensor) -> Tensor:
         """Clean estimate of x (batch, c, h, w) at level s (batch,), the network told the time of level ``told``."""
         level = s.view(-1, 1, 1, 1)

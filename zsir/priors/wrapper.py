@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
-from typing import Literal
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any, Literal, cast
 
-from torch import Tensor
+from torch import Tensor, nn
 
-from zsir.errors import Incompatible
+from zsir.errors import Incompatible, ShapeError
 from zsir.protocols import Prior
 from zsir.registry import spec_of
 
@@ -59,14 +59,43 @@ class Wrapper:
         return getattr(self.prior, "mu", None)
 
     @property
-    def conditioned_on(self) -> Callable[[Tensor], Prior] | None:
-        """For a prior that was trained on pairs: the same wrapper around the conditioned prior."""
-        condition = getattr(self.prior, "conditioned_on", None)
-        return None if condition is None else lambda mu: replace(self, prior=condition(mu))
+    def conditioned_on(self) -> Callable[[Tensor], Prior]:
+        """For a prior that was trained on pairs: the same wrapper around the conditioned prior.
+
+        There is no such attribute where the inner prior has none: samplers ask for it by ``hasattr``.
+        """
+        condition: Callable[[Tensor], Prior] = cast(Any, self.prior).conditioned_on
+        return lambda mu: replace(self, prior=condition(mu))
 
     def denoise(self, x: Tensor, sigma: Tensor, *, net_sigma: Tensor | None = None) -> Tensor:
         """Clean estimate of x (batch, channels, height, width) at noise levels sigma (batch,)."""
         raise NotImplementedError
+
+
+def with_network(prior: Prior, change: Callable[[nn.Module], nn.Module]) -> Prior | None:
+    """The prior with ``change(network)`` in the place of its network, wrappers around it kept; None if it has none.
+
+    The network of a prior is its field ``net``, or the function of a `FunctionPrior` where that is a module.
+    """
+    if isinstance(prior, Wrapper):
+        inner = with_network(prior.prior, change)
+        return None if inner is None else replace(prior, prior=inner)
+    subject: Any = prior
+    for name in ("net", "function"):
+        net = getattr(subject, name, None)
+        if isinstance(net, nn.Module) and is_dataclass(subject):
+            return cast(Prior, replace(subject, **{name: change(net)}))  # type: ignore[type-var]
+    return None
+
+
+def fitted(mu: Tensor, x: Tensor) -> Tensor:
+    """mu (batch or 1, c, h, w), what a prior is conditioned on, for each of x; raises `ShapeError` for another size."""
+    if mu.shape[1:] != x.shape[1:] or mu.shape[0] not in (1, x.shape[0]):
+        raise ShapeError(
+            f"The degraded picture mu has shape {tuple(mu.shape)}, the picture to denoise {tuple(x.shape)}; "
+            "enlarge mu to the size of the result first."
+        )
+    return mu.to(x).expand_as(x)
 
 
 def refuse_conditioned(wrapper: str, prior: Prior) -> None:

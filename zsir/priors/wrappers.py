@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, cast
 
@@ -15,36 +15,76 @@ import torch
 from torch import Tensor, nn
 
 from zsir.errors import BadSpec, Incompatible, SolveError
+from zsir.priors.network import inner_attribute
 from zsir.priors.tiled import Tiled
-from zsir.priors.wrapper import Wrapper, refuse_conditioned
+from zsir.priors.wrapper import Wrapper, refuse_conditioned, with_network
 from zsir.protocols import Prior
 
 PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class Autocast(nn.Module):
+    """A network whose forward runs under autocast to ``dtype``; its other methods are the network's own, uncast."""
+
+    def __init__(self, net: nn.Module, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.net, self.dtype = net, dtype
+
+    def __getattr__(self, name: str) -> Any:
+        return inner_attribute(self, name)
+
+    def forward(self, x: Tensor, *others: Tensor) -> Tensor:
+        """What the network makes of x and its other inputs, in the dtype of x."""
+        with torch.autocast(x.device.type, self.dtype):
+            out: Tensor = self.net(x, *others)
+        return out.to(x.dtype)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Cast(Wrapper):
     """Runs convolutions and matrix products of the network in ``dtype``, bfloat16 or float16, by autocast.
 
-    The weights stay as they are, pictures keep their dtype outside, and everything else is computed in it: relative
-    errors of the network's output near 2^-8 (bfloat16) or 2^-11 (float16). Raises `BadSpec` for another dtype.
+    Only the network's forward: the weights stay as they are, and the arithmetic of ranges, levels and parametrisation
+    around it (and the auto-encoder of a latent model, whose float16 overflows) keep their dtype. Relative errors of
+    the network's output are near 2^-8 (bfloat16) or 2^-11 (float16). Raises `BadSpec` for another dtype and
+    `Incompatible` for a prior without a network.
     """
 
     dtype: torch.dtype = torch.bfloat16
+    # shared by copies of this wrapper, such as the conditioned ones
+    _made: dict[nn.Module, nn.Module] = field(default_factory=dict, repr=False, kw_only=True)
 
     def __post_init__(self) -> None:
         if self.dtype not in PRECISIONS.values():
             raise BadSpec(f"dtype={self.dtype}: autocast knows torch.bfloat16 and torch.float16.")
+        if with_network(self.prior, lambda net: net) is None:
+            raise Incompatible(
+                f"{self.prior!r} has no network to run in half precision; use it without Cast (float32)."
+            )
+
+    @cached_property
+    def _changed(self) -> Prior:
+        return cast(Prior, with_network(self.prior, once(self._made, lambda net: Autocast(net, self.dtype))))
 
     def denoise(self, x: Tensor, sigma: Tensor, *, net_sigma: Tensor | None = None) -> Tensor:
         """Clean estimate of x (batch, channels, height, width) at noise levels sigma (batch,), in the dtype of x."""
-        with torch.autocast(x.device.type, self.dtype):
-            return self.prior.denoise(x, sigma, net_sigma=net_sigma).to(x.dtype)
+        return self._changed.denoise(x, sigma, net_sigma=net_sigma)
+
+
+def once(made: dict[nn.Module, nn.Module], change: Callable[[nn.Module], Any]) -> Callable[[nn.Module], nn.Module]:
+    """``change``, which makes the same of the same network: remembered in ``made``."""
+
+    def changed(net: nn.Module) -> nn.Module:
+        if net not in made:
+            made[net] = change(net)
+        return made[net]
+
+    return changed
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Compiled(Wrapper):
-    """The prior with its network ``net`` given to torch.compile, at the first call.
+    """The prior with its network given to torch.compile, at the first call.
 
     ``mode`` and ``backend`` are those of torch.compile; ``mode="reduce-overhead"`` replays CUDA graphs. A new size of
     picture may compile anew. Raises `Incompatible` for a prior without a network, `SolveError` where compiling fails.
@@ -52,17 +92,18 @@ class Compiled(Wrapper):
 
     mode: str = "default"
     backend: str = "inductor"
+    _made: dict[nn.Module, nn.Module] = field(default_factory=dict, repr=False, kw_only=True)
 
     def __post_init__(self) -> None:
-        if not isinstance(getattr(self.prior, "net", None), nn.Module):
+        if with_network(self.prior, lambda net: net) is None:
             raise Incompatible(f"{self.prior!r} has no network to compile; use it without Compiled (--compile).")
 
     @cached_property
-    def _compiled(self) -> Prior:
+    def _changed(self) -> Prior:
         # inductor takes a mode, other backends refuse one
         mode = self.mode if self.backend == "inductor" else None
-        prior = cast(Any, self.prior)
-        return cast(Prior, replace(prior, net=torch.compile(prior.net, mode=mode, backend=self.backend)))
+        change = once(self._made, lambda net: torch.compile(net, mode=mode, backend=self.backend))
+        return cast(Prior, with_network(self.prior, change))
 
     def denoise(self, x: Tensor, sigma: Tensor, *, net_sigma: Tensor | None = None) -> Tensor:
         """Clean estimate of x (batch, channels, height, width) at noise levels sigma (batch,)."""
@@ -70,7 +111,7 @@ class Compiled(Wrapper):
 
         torch.compiler.cudagraph_mark_step_begin()
         try:
-            return self._compiled.denoise(x, sigma, net_sigma=net_sigma)
+            return self._changed.denoise(x, sigma, net_sigma=net_sigma)
         except TorchDynamoException as error:
             reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
             raise SolveError(
@@ -104,7 +145,8 @@ class SelfEnsemble(Wrapper):
 class Counted(Wrapper):
     """Counts: ``calls`` of `denoise` and ``images`` that went through it, tiles and turned copies each as one."""
 
-    _seen: Counter[str] = field(default_factory=Counter, init=False, repr=False)
+    # shared by copies of this wrapper, such as the conditioned ones
+    _seen: Counter[str] = field(default_factory=Counter, repr=False, kw_only=True)
 
     @property
     def calls(self) -> int:
