@@ -40,6 +40,7 @@ PRIORS = Registry(
     group="zsir.priors",
     builtin={
         "photo": Entry("zsir.priors.photo:photo", "embedded denoiser for photographs, any size, colour or grey"),
+        "cm-photo": Entry("zsir.priors.photo:cm_photo", "embedded consistency model for photographs, made of photo"),
         "trained": Entry("zsir.priors.photo:trained", "a network that zsir train or zsir distill made, from its file"),
         "adm": Entry("zsir.priors.adm:adm", "guided-diffusion (ADM) network or consistency model from its .pt file"),
         **{name: Entry(f"zsir.priors.hub:{name}", card.summary) for name, card in cards().items()},

@@ -80,10 +80,11 @@ def norm(s: Scene) -> float:
     return norm2(s.operator, torch.zeros(1, dtype=torch.float64))
 
 
-def rule(s: Scene, nfe: int) -> list[float]:
-    """CM4IR's levels by rule: 1.5 times the expected error down to half the noise, at least 0.02."""
+def rule(s: Scene, nfe: int, least: float = 0.02) -> list[float]:
+    """CM4IR's levels by rule: 1.5 times the expected error down to half the noise, at least 0.02, and 0.05 for
+    consistency models."""
     error = expected_start(s.operator, s.task.noise, torch.zeros(1).double()).error
-    return list(np.geomspace(1.5 * error, max(0.5 * s.task.noise, 0.02), nfe))
+    return list(np.geomspace(1.5 * error, max(0.5 * s.task.noise, least), nfe))
 
 
 def published_levels(nfe: int, start: int, gamma: float) -> list[float]:
@@ -166,7 +167,9 @@ CASES: dict[str, Case] = {
     ),
     "cm4ir-rule": (
         CM4IR(4, eta=0.3),
-        lambda s, t: forms.cm4ir(t, rule(s, 4), (0,) * 4, [0.23 * (NOISE / v) ** 2 for v in rule(s, 4)], 0.3),
+        lambda s, t: forms.cm4ir(
+            t, rule(s, 4, 0.05), (0,) * 4, [0.23 * (NOISE / v) ** 2 for v in rule(s, 4, 0.05)], 0.3
+        ),
     ),
     "injected-ddnm": (Injected("ddnm", 4, 0.3, 0.1), lambda s, t: forms.injected(t, rule(s, 4), "ddnm", 0.3, 0.1)),
     "injected-diffpir": (Injected("diffpir", 4, 0.3), lambda s, t: forms.injected(t, rule(s, 4), "diffpir", 0.3, 0)),

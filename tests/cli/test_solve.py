@@ -53,19 +53,23 @@ def test_simulated_grey_noise_is_one_noise():
     """Three independent noises in place of one would make the task easier than it is."""
     x = torch.full((1, 1, 16, 16), 0.5)
     picture = images.Picture(x, None, 8, "L", Path("x.png"))
-    seen: list[torch.Tensor] = []
+    seen: list[tuple[torch.Tensor, torch.Tensor]] = []
 
     class Colour:
         channels, sigma_range, fingerprint = 3, (0.0, 9.0), ""
         kind: Literal["denoiser"] = "denoiser"
 
         def denoise(self, x, sigma, *, net_sigma=None):
+            seen.append((x, sigma))
             return x
 
     how = restore.method("identity", 0.1, "gaussian", None, nfe=1, device="cpu", dtype="float32")
     how = restore.Method(how.op, 0.1, Colour(), how.sampler, how.device, how.dtype)
-    result = restore.restore(picture, how, seed=0, simulate=True, callbacks=[lambda event: seen.append(event.x0)])
-    assert result.pixels.shape == (1, 1, 16, 16) and seen[0].shape[1] == 3
+    result = restore.restore(picture, how, seed=0, simulate=True)
+    assert result.pixels.shape == (1, 1, 16, 16)
+    # a network that knows colour only sees noises of their own in three channels, of the level that it is told
+    assert seen[0][0].shape == (1, 3, 16, 16)
+    assert float((seen[0][0] - x).std()) == pytest.approx(float(seen[0][1]), rel=0.2)
     assert float((result.observation - x).std()) == pytest.approx(0.1, rel=0.2)
 
 
