@@ -19,8 +19,8 @@ from torch import Tensor
 import zsir
 from zsir import images, operators, priors, samplers
 from zsir.errors import SolveError, ZsirError
+from zsir.experiments import measures
 from zsir.experiments.grid import Cell, slug
-from zsir.experiments.measures import METRICS
 from zsir.experiments.pictures import PictureFile, load
 from zsir.experiments.records import Manifest, Record, RunFolder, item_key
 from zsir.experiments.spec import Spec
@@ -98,6 +98,7 @@ class Engine:
         self.batch = auto if spec.run.batch == "auto" else int(spec.run.batch)
         self._operators: dict[tuple[str, tuple[int, ...]], Operator] = {}
         self._prior: tuple[str, Prior] | None = None
+        self._better = {name: measures.better(name) for name in spec.run.metrics}
 
     def run(self, items: Sequence[Item], manifest: Manifest) -> None:
         """Do all ``items``; a picture that fails is recorded so and does not stop the others."""
@@ -253,11 +254,10 @@ class Engine:
 
     def _measure(self, solved: Solved) -> dict[str, float | None]:
         assert solved.x is not None and solved.ready.truth is not None
-        found: dict[str, float | None] = {}
-        for name in self.spec.run.metrics:
-            (value,) = METRICS[name](solved.x, solved.ready.truth.clamp(0, 1))
-            found[name] = value if math.isfinite(value) else None  # JSON has no infinity
-        return found
+        run, truth = self.spec.run, solved.ready.truth.clamp(0, 1)
+        found = measures.measured(run.metrics, solved.x, truth, run.crop)
+        # JSON has no infinity
+        return {name: value if math.isfinite(value) else None for name, value in found.items()}
 
     def _pictures(self, solved: Solved) -> dict[str, str]:
         """Write estimate, observation and truth where the spec keeps them; name -> path in the folder."""
@@ -307,6 +307,7 @@ class Engine:
             "residual": solved.residual if math.isfinite(solved.residual) else None,
             "metric_names": list(self.spec.run.metrics),
             "metrics": metrics,
+            "better": self._better,
             "outputs": outputs,
         }
         assert item_key(record) == item.key

@@ -1,27 +1,75 @@
-"""The metrics that an experiment can ask for, by name. Imports no torch before one is computed."""
+"""The metrics that an experiment can ask for: those of `zsir.metrics`, which is imported when one is looked at."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+from zsir.errors import BadSpec, UnknownName, ZsirError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-
-def _psnr(x: Tensor, truth: Tensor) -> list[float]:
-    from zsir.metrics import psnr
-
-    return [psnr(a, b) for a, b in zip(x.split(1), truth.split(1), strict=True)]
+#: side of the grey picture that a metric is tried on
+TRIAL = 32
 
 
-def _ssim(x: Tensor, truth: Tensor) -> list[float]:
-    from zsir.metrics import ssim
+def check(names: Sequence[str]) -> None:
+    """Raise `BadSpec` for a name that no metric can have; whether it can be computed here, `lacking` says."""
+    from zsir.metrics import find
 
-    return [ssim(a, b) for a, b in zip(x.split(1), truth.split(1), strict=True)]
+    for name in names:
+        if name.startswith("pyiqa:") and name != "pyiqa:":
+            continue  # its networks are loaded to be found: not for reading a spec
+        try:
+            find(name)
+        except (UnknownName, BadSpec) as error:
+            raise BadSpec(f"[run] metrics: {error}") from None
+    if len(set(names)) < len(names):
+        raise BadSpec("[run] metrics names one metric twice; take one of them out.")
 
 
-#: name -> function of estimates and truths (batch, channels, height, width) in [0, 1] -> one value per picture
-METRICS: dict[str, Callable[[Tensor, Tensor], list[float]]] = {"psnr": _psnr, "ssim": _ssim}
-#: digits behind the point in tables
-DIGITS = {"psnr": 2}
+def lacking(names: Sequence[str], download: bool) -> list[ZsirError]:
+    """Why metrics cannot be computed on this machine; those of pyiqa are set up only with ``download``."""
+    import torch
+
+    from zsir.metrics import find
+
+    found: list[ZsirError] = []
+    grey = torch.full((1, 3, TRIAL, TRIAL), 0.5)
+    for name in names:
+        try:
+            if not name.startswith("pyiqa:"):
+                find(name).compute(grey, grey)
+            elif download or not _installed("pyiqa"):
+                find(name)
+        except ZsirError as error:
+            found.append(error)
+    return found
+
+
+def _installed(package: str) -> bool:
+    from importlib.util import find_spec
+
+    return find_spec(package) is not None
+
+
+def measured(names: Sequence[str], x: Tensor, truth: Tensor, crop: int) -> dict[str, float]:
+    """Metrics of one estimate (1, c, h, w) in [0, 1], ``crop`` pixels taken off every side first."""
+    from zsir.metrics import measure
+
+    return {name: value for name, (value,) in measure(names, x, truth, crop=crop).items()}
+
+
+def better(name: str) -> Literal["higher", "lower"]:
+    """Which values of a metric are better; sets up pyiqa's networks."""
+    from zsir.metrics import find
+
+    return find(name).better
+
+
+def digits(name: str) -> int:
+    """Digits behind the point in tables: 2 for decibels, 3 for all else."""
+    from zsir.metrics import METRICS
+
+    return 2 if name in METRICS and METRICS[name].unit == "dB" else 3

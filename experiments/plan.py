@@ -11,7 +11,7 @@ from typing import Any
 from zsir.cards import Card, cards, on_this_machine
 from zsir.catalogue import OPERATORS, PRIORS, SAMPLERS
 from zsir.errors import BadInput, BadSpec
-from zsir.experiments import grid
+from zsir.experiments import grid, measures
 from zsir.experiments.grid import Cell
 from zsir.experiments.pictures import PictureFile, digest, pictures
 from zsir.experiments.spec import Spec, read_spec
@@ -96,6 +96,7 @@ def missing(plan: Plan) -> list[str]:
         path = OPERATORS.parse(name).options.get("path")
         if path and not Path(path).expanduser().is_file():
             found.append(f"operator {name}: there is no file {path}.")
+    found += [f"metric {error}" for error in measures.lacking(plan.spec.run.metrics, download=False)]
     return found
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -17,7 +17,7 @@ from zsir.files import make_folder, reason, write_bytes
 
 Record: TypeAlias = dict[str, Any]
 
-SPEC, LOCK = "spec.toml", ".lock"
+SPEC, LOCK, SESSIONS = "spec.toml", ".lock", "sessions.jsonl"
 
 
 def item_key(record: Record) -> tuple[str, str, int]:
@@ -80,6 +80,27 @@ class RunFolder:
     def done(self) -> set[tuple[str, str, int]]:
         """What need not be done again: all that did not fail."""
         return {item_key(record) for record in self.records() if record["status"] == "ok"}
+
+    def begun(self, session: Mapping[str, Any]) -> None:
+        """Add a line to the list of commands that worked in this folder."""
+        line = json.dumps(session, sort_keys=True).encode() + b"\n"
+        with self.locked(), _opened(self.path / SESSIONS, os.O_WRONLY | os.O_CREAT | os.O_APPEND) as file:
+            try:
+                os.write(file, line)
+            except OSError as error:
+                raise OutputError(f"{self.path / SESSIONS} cannot be written: {reason(error)}.") from None
+
+    def sessions(self) -> list[Record]:
+        """The commands that worked in this folder, in order; lines that are damaged are left out."""
+        found: list[Record] = []
+        try:
+            lines = (self.path / SESSIONS).read_bytes().splitlines()
+        except FileNotFoundError:
+            return found
+        for line in lines:
+            with suppress(ValueError):
+                found.append(json.loads(line))
+        return found
 
     def write(self, name: str, data: bytes) -> None:
         """Write a file of the folder, and the folders above it, in one stroke."""

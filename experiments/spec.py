@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from zsir.errors import BadSpec, UnknownName
-from zsir.experiments import toml
-from zsir.experiments.measures import METRICS
+from zsir.experiments import measures, toml
 from zsir.registry import number, suggest
 
 Scalar: TypeAlias = str | int | float | bool
@@ -49,6 +48,7 @@ class Run:
     seeds: tuple[int, ...] = (0,)
     samples: int = 1
     metrics: tuple[str, ...] = ("psnr", "ssim")
+    crop: int = 0
     noise_told: tuple[Scalar, ...] = ()
     save: str = "all"
     batch: int | str = "auto"
@@ -119,6 +119,7 @@ RUN_KEYS = {
     "seeds": Kind(_list_of(lambda held: _whole(held, 0)), "a list of whole numbers, such as [0, 1]"),
     "samples": COUNT,
     "metrics": TEXTS,
+    "crop": Kind(lambda held: _whole(held, 0), "a whole number of pixels, such as 4"),
     "noise_told": Kind(
         lambda held: isinstance(held, list) and all(map(_scalar, held)),
         'a list of noise levels, such as [0.02, "5/255"]',
@@ -191,7 +192,10 @@ def parse(tables: Mapping[str, Any], base: Path = Path()) -> Spec:
     if ("folder" in data) == ("files" in data):
         raise BadSpec('[data] needs either folder = "..." or files = ["...", ...].')
     run = _table(tables.get("run", {}), "[run]", RUN_KEYS)
-    _check_metrics(run.get("metrics", ()))
+    measures.check(run.get("metrics", ()))
+    crop, size = run.get("crop", 0), data.get("size")
+    if size is not None and 2 * crop >= size:
+        raise BadSpec(f"[run] crop = {crop} leaves nothing of pictures of [data] size = {size}; take a smaller one.")
     name = tables.get("name", "experiment")
     if not TEXT.accepts(name):
         raise BadSpec(f"name = {name!r} must be {TEXT.words}.")
@@ -204,14 +208,6 @@ def parse(tables: Mapping[str, Any], base: Path = Path()) -> Spec:
         if key not in block.values:
             raise BadSpec(f"{block.where} needs {key} = ...; 'zsir list' shows what there is.")
     return Spec(name, Data(**data), tasks, methods, Run(**run), dict(provenance), base)
-
-
-def _check_metrics(names: Sequence[str]) -> None:
-    for name in names:
-        if name not in METRICS:
-            raise BadSpec(f"[run] metrics: there is no metric '{name}'{suggest(name, METRICS)}")
-    if len(set(names)) < len(names):
-        raise BadSpec("[run] metrics names one metric twice; take one of them out.")
 
 
 def _known(table: Mapping[str, Any], keys: Sequence[str], where: str) -> None:
@@ -274,7 +270,7 @@ def noise_level(held: Scalar, where: str) -> float:
 
 def identity(resolved: Mapping[str, Any]) -> dict[str, Any]:
     """What decides the results, as flat ``table.key -> value``: not the place of the pictures but their digest, not the
-    batch, not the provenance."""
+    batch, not the provenance. A crop of 0 counts as no crop."""
     flat: dict[str, Any] = {"name": resolved["name"]}
     for key, held in resolved["data"].items():
         if key not in ("folder", "files", "observed"):
@@ -283,6 +279,8 @@ def identity(resolved: Mapping[str, Any]) -> dict[str, Any]:
         for place, block in enumerate(resolved[table]):
             flat.update({f"{table}.{place}.{key}": held for key, held in block.items()})
     flat.update({f"run.{key}": held for key, held in resolved["run"].items() if key != "batch"})
+    if not flat.get("run.crop"):
+        flat.pop("run.crop", None)
     return flat
 
 

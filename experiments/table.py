@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from zsir.experiments.measures import DIGITS
+from zsir.experiments import measures
 from zsir.experiments.records import Record, RunFolder, item_key
 
 INTERVAL = "means over pictures; ± half the 95 % confidence interval (Student's t)"
@@ -152,12 +152,14 @@ def markdown(found: Sequence[Row]) -> str:
     for row in found:
         cells = [row.task, row.noise, *[row.told] * told, row.method, _number(row.nfe, 0), str(row.pictures)]
         cells += [str(row.failed)] * failed
-        cells += [_with_error(row.metrics[name], DIGITS.get(name, 3)) if name in row.metrics else "" for name in names]
+        cells += [with_error(row.metrics[name], name) if name in row.metrics else "" for name in names]
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join([*lines, "", INTERVAL[:1].upper() + INTERVAL[1:] + ".", ""])
 
 
-def _with_error(value: Mean, digits: int) -> str:
+def with_error(value: Mean, metric: str) -> str:
+    """``23.41 ± 0.52``, in as many digits as the metric deserves."""
+    digits = measures.digits(metric)
     half = "" if value.half is None else f" ± {value.half:.{digits}f}"
     return f"{value.mean:.{digits}f}{half}"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from tests.experiments.conftest import TINY, content
 from tests.experiments.conftest import tiny as tiny
 from zsir import images, metrics, operators, priors, samplers
 from zsir.errors import SolveError
-from zsir.experiments import engine
+from zsir.experiments import engine, measures
 from zsir.experiments.pictures import SETS, PictureFile, digest
 from zsir.experiments.records import Record, RunFolder
 from zsir.experiments.spec import shipped
@@ -40,6 +41,9 @@ def test_a_run(run: Run, tiny: Path):
     assert len(list((tiny / "r").glob("observed/*/*.png"))) == 15 and len(list((tiny / "r").glob("truth/*.png"))) == 5
     assert (tiny / "r" / "spec.toml").read_text().startswith(f"# spec hash {found[0]['spec']}\n")
     assert not list((tiny / "r").rglob("*.part"))
+    (session,) = RunFolder(tiny / "r").sessions()
+    assert session["command"] == "zsir run tiny.toml --out r --device cpu"
+    assert (session["items"], session["rank"], session["device"]) == (45, 0, "cpu") and session["began"].endswith("UTC")
     before = content(tiny / "r")
     again = run("run", "tiny.toml", "--out", "r", "-q")
     assert (again.code, again.out, again.err) == (0, "", "")
@@ -64,6 +68,40 @@ def test_records_hold_what_the_library_computes(run: Run, tiny: Path):
     assert (tiny / "r" / record["outputs"]["estimate"]).read_bytes() == Path("expected.png").read_bytes()
     assert (tiny / "r" / record["outputs"]["observed"]).read_bytes() == Path("y.png").read_bytes()
     assert torch.equal(images.read(tiny / "r" / record["outputs"]["truth"]).pixels, x)
+
+
+def test_metrics_of_the_catalogue(run: Run, tiny: Path):
+    names = ["ssim-y", "psnr", "stlpips", "psnr-y"]
+    changes = ("--set", f"run.metrics={json.dumps(names)}", "--set", "data.pictures=1", "--set", "data.size=27")
+    (tiny / "photos" / "p0.png").write_bytes((ROOT / "zsir" / "assets" / "demo.png").read_bytes())
+    task = ("--set", "task=[{op='blur:sigma=1', noise=0.1}]")
+    assert run("run", "tiny.toml", "-o", "r", *changes, *task, "--set", "run.crop=2").code == 0
+    record = records(tiny / "r")[0]
+    folder = tiny / "r"
+    estimate, truth = (images.read(folder / record["outputs"][key]).pixels for key in ("estimate", "truth"))
+    expected = metrics.measure(names, estimate, truth, crop=2)
+    assert record["metric_names"] == names == list(expected)
+    for name in names:  # of the 8-bit picture, hence not to the last digit
+        assert record["metrics"][name] == pytest.approx(expected[name][0], rel=5e-3), name
+    assert record["better"] == {"ssim-y": "higher", "psnr": "higher", "stlpips": "lower", "psnr-y": "higher"}
+    head, _, row, *_ = (folder / "table.md").read_text().splitlines()
+    assert head.endswith("| ssim-y | psnr | stlpips | psnr-y |")
+    assert [len(cell.strip().partition(".")[2]) for cell in row.split("|")[-5:-1]] == [3, 2, 3, 2]
+    assert "run.crop is missing here and 2 there" in run("run", "tiny.toml", "-o", "r", *changes, *task).message
+
+
+@pytest.mark.parametrize(
+    ("metric", "words"),
+    [("stlpips:path=gone.pth", "gone.pth cannot be read"), ("pyiqa:lpips", "needs the package pyiqa")],
+)
+def test_metrics_that_are_missing(run: Run, tiny: Path, monkeypatch: pytest.MonkeyPatch, metric: str, words: str):
+    monkeypatch.setitem(sys.modules, "pyiqa", None)
+    monkeypatch.setattr(measures, "_installed", lambda package: False)
+    changes = ("--set", f"run.metrics=['psnr', '{metric}']")
+    survey = run("run", "tiny.toml", "--dry-run", *changes)
+    assert survey.code == 0 and words in survey.out.partition("\nmissing\n")[2]
+    assert words in run("run", "tiny.toml", "-o", "r", *changes).message
+    assert not (tiny / "r").exists()
 
 
 def test_told_noise_and_samples(run: Run, tiny: Path):

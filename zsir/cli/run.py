@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
@@ -126,13 +127,15 @@ class _Show:
 
 
 def _run(plan: Plan, out: Path, s: Settings) -> None:
-    from zsir.experiments import workers
+    from zsir.experiments import machine, measures, workers
     from zsir.experiments.engine import Engine, all_items, remaining
     from zsir.experiments.plan import calls
     from zsir.experiments.records import Manifest, RunFolder
     from zsir.experiments.table import write_tables
 
     calls(plan)  # options that a sampler refuses come to light now
+    for error in measures.lacking(plan.spec.run.metrics, download=True):
+        raise error
     me = workers.worker(os.environ)
     device = _device(s.device, me)
     folder = RunFolder(out)
@@ -141,6 +144,8 @@ def _run(plan: Plan, out: Path, s: Settings) -> None:
     quiet = s.quiet or me.rank > 0
     with closing(workers.Meeting(me, device.type == "cuda")) as meeting, closing(Manifest(folder, me.rank)) as manifest:
         todo = remaining(items, me.mine, folder.done())
+        if todo:
+            folder.begun(machine.session(_command(s), len(items), me.rank, device))
         display = Display(quiet, len(todo))
         display.line(_headline(plan, me, device, len(todo), len(items)))
         show = _Show(display, todo)
@@ -158,6 +163,12 @@ def _run(plan: Plan, out: Path, s: Settings) -> None:
         if len(records) == len(items):
             folder.sweep()
     _end(records, len(items), folder, quiet)
+
+
+def _command(s: Settings) -> str:
+    """The command line, out of what was understood of it."""
+    changes = [part for change in s.changes for part in ("--set", change)]
+    return shlex.join(["zsir", "run", s.spec, "--out", str(s.out), *changes, "--device", s.device])
 
 
 def _headline(plan: Plan, me: Worker, device: torch.device, todo: int, total: int) -> str:
