@@ -34,9 +34,10 @@ FIRST_OVER_ERROR = 1.5
 #: ... the last one this share of the noise of y, and never below LAST_LEAST.
 LAST_OVER_NOISE = 0.5
 LAST_LEAST = 0.02
-#: A consistency model draws texture out of fresh noise only. These cost it half a decibel of PSNR at x4 and give back
-#: two to three times the fine detail (measured with `cm-photo`); 0.1 is what the paper recommends, for all priors.
-LAST_LEAST_CONSISTENCY = 0.05
+#: A consistency model draws texture out of fresh noise only, and takes the data's own noise for texture unless the
+#: back-projection lets less of it through. At x4 this costs `cm-photo` 0.3 dB and gives 1.7 times the fine detail;
+#: eta = 0.1 is what the paper recommends, for all priors.
+LAST_OVER_NOISE_CONSISTENCY, LAST_LEAST_CONSISTENCY, RIDGE_CONSISTENCY = 1.0, 0.05, 1.0
 ETA, ETA_CONSISTENCY = 0.1, 0.95
 #: The ridge of a back-projection is RIDGE (noise / sigma_k)^2, DPIR's balance of data and prior.
 RIDGE = 0.23
@@ -72,7 +73,7 @@ class CM4IR:
     Without ``start`` the levels follow a rule: the first is 1.5 times the error to be expected of the initial estimate
     (noise let through by the inverse plus detail lost, asked of the operator itself), the last half the noise of y and
     at least 0.02, in equal ratios; the ridge of step k is 0.23 (noise_std/sigma_k)^2. For a consistency model the last
-    is at least 0.05, and eta is 0.95 instead of 0.1.
+    is the noise of y and at least 0.05, the ridge (noise_std/sigma_k)^2, and eta 0.95 instead of 0.1.
     With ``start`` and ``gamma`` they are the published ones, sigma_k = sqrt(1 - a_k)/2, a_1 = abar[start + 1] of the
     DDPM table, a_{k+1} = (1 + gamma) a_k.
     Source: Garber and Tirer 2025 [cm4ir], and the code released with it
@@ -123,27 +124,29 @@ class CM4IR:
             return self.eta
         return ETA_CONSISTENCY if prior.kind == "consistency" and self.start is None else ETA
 
-    def plan(self, problem: Observation, reach: float = math.inf, least: float = LAST_LEAST) -> Plan:
-        """Levels, inflations and ridges for this task: the published ones, or by rule, and then none above
-        ``reach``, the prior's largest level, and the last not below ``least``."""
+    def plan(self, problem: Observation, reach: float = math.inf, kind: str = "denoiser") -> Plan:
+        """Levels, inflations and ridges for this task: the published ones, or by the rule for the prior's ``kind``, and
+        then none above ``reach``, the prior's largest level."""
         noise = problem.noise_std
+        share, least, ridge = LAST_OVER_NOISE, LAST_LEAST, RIDGE
+        if kind == "consistency":
+            share, least, ridge = LAST_OVER_NOISE_CONSISTENCY, LAST_LEAST_CONSISTENCY, RIDGE_CONSISTENCY
         if self.start is not None:
             sigmas = cm4ir_levels(self.nfe, self.start, self.gamma)
         else:
             error = expected_start(problem.operator, noise, problem.y).error
-            last = min(max(LAST_OVER_NOISE * noise, least), reach)
+            last = min(max(share * noise, least), reach)
             sigmas = geometric(self.nfe, min(FIRST_OVER_ERROR * error, reach), last)
         if self.zeta is not None:
             ridges: tuple[float, ...] = (self.zeta * noise**2,) * (self.nfe + 1)
         else:
             first = expected_start(problem.operator, noise, problem.y).ridge
-            ridges = (first, *(RIDGE * (max(noise, ROUNDING) / s) ** 2 for s in sigmas))
+            ridges = (first, *(ridge * (max(noise, ROUNDING) / s) ** 2 for s in sigmas))
         return Plan(sigmas, self.deltas or (0.0,) * self.nfe, ridges)
 
     def init(self, problem: Observation, prior: Prior, rng: NoiseSource) -> CM4IRState:
         """x_1 = x_init + sigma_1 n."""
-        least = LAST_LEAST_CONSISTENCY if prior.kind == "consistency" else LAST_LEAST
-        plan = self.plan(problem, prior.sigma_range[1], least)
+        plan = self.plan(problem, prior.sigma_range[1], prior.kind)
         check_reach(prior, plan.sigmas[0])
         x_init = initial_estimate(problem, plan.ridges[0])
         x = x_init + plan.sigmas[0] * rng.randn_like(x_init)

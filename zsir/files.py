@@ -23,6 +23,8 @@ def write_bytes(path: str | Path, data: bytes) -> None:
         try:
             with temporary.open("xb") as file:
                 file.write(data)
+                file.flush()
+                os.fsync(file.fileno())  # else a power cut could leave the new name with nothing in it
             temporary.replace(target)
         finally:
             # gone already after success; after a failure or Ctrl-C this is what keeps the folder clean

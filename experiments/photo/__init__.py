@@ -1,1 +1,1 @@
-"""The embedded prior: fetch the photographs, train, export, evaluate."""
+"""The embedded priors: fetch the photographs, fill the model cards, measure what one had before."""

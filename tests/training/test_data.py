@@ -37,6 +37,8 @@ def test_recipes_are_specs_and_files(tmp_path):
         ("tiny:channels=4", "channels=4"),
         ("tiny:sigma_min=2", "sigma_min"),
         ("tiny:lr=0", "lr"),
+        ("tiny:focus_high=5", "focus_high <= sigma_max"),
+        ("tiny:widths=8.5+16", "whole numbers"),
         ("nowhere.json", "not a readable JSON file"),
     ],
 )
@@ -97,6 +99,29 @@ def test_a_resumed_run_sees_the_same_pictures_whatever_became_of_the_folder(tmp_
     assert pack([source], tmp_path, 3, 16) == before
 
 
+def test_every_file_is_learned_once_and_none_that_is_measured(tmp_path):
+    a, b = folder(tmp_path / "2023/in", 3), folder(tmp_path / "2024/in", 3)
+    packed = pack([a, b, tmp_path / "2023"], tmp_path, 3, 16, validation=b)
+    assert len(packed.training) == 3 and len(packed.validation()) == 3
+    assert not {item.name for item in packed.training} & {item.name for item in packed.stored if item.held_out}
+
+
+def test_earlier_runs_are_no_pictures(tmp_path):
+    source = folder(tmp_path / "in", 2)
+    run = folder(source / "run", 2)
+    for name in ("recipe.json", "settings.json"):
+        (run / name).write_text("{}")
+    assert len(pack([source], tmp_path, 3, 16).stored) == 2
+
+
+def test_a_folder_to_measure_on_that_is_of_no_use(tmp_path):
+    thin = tmp_path / "val"
+    thin.mkdir()
+    Image.fromarray(picture(0)[:4]).save(thin / "thin.png")
+    with pytest.raises(BadInput, match=r"--val .* holds no usable picture"):
+        pack([folder(tmp_path / "in", 2)], tmp_path, 3, 16, validation=thin)
+
+
 def test_folders_without_pictures(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(BadInput, match="no pictures found"):
@@ -152,3 +177,24 @@ def test_the_index_is_plain_json(tmp_path):
     pack([folder(tmp_path / "in", 4)], tmp_path, 1, 16)
     content = json.loads((tmp_path / "pictures.json").read_text())
     assert {item["shape"][2] for item in content["stored"]} == {1}
+
+
+def test_documents_are_not_mirrored(tmp_path):
+    source = tmp_path / "in"
+    source.mkdir()
+    ramp = np.tile(np.arange(40, dtype=np.uint8) * 6, (40, 1))
+    Image.fromarray(ramp).save(source / "ramp.png")
+    packed = pack([source], tmp_path, 3, 16)
+    for mirror in (True, False):
+        x0 = Batches(packed, Recipe(widths=(8, 16), batch=32, patch=16, mirror=mirror))[0].x0
+        falling = x0[:, 0, 0, 0] > x0[:, 0, 0, -1]
+        assert bool(falling.any()) is mirror
+
+
+def test_a_grey_file_is_shown_with_both_kinds_of_noise(tmp_path):
+    source = tmp_path / "in"
+    source.mkdir()
+    Image.fromarray(picture(0)[..., 0]).save(source / "grey.png")
+    batch = Batches(pack([source], tmp_path, 3, 16), Recipe(widths=(8, 16), batch=32, patch=16, grey=0))[0]
+    equal = (batch.noise == batch.noise[:, :1]).flatten(1).all(1)
+    assert torch.equal(batch.x0, batch.x0[:, :1].expand_as(batch.x0)) and 6 <= int(equal.sum()) <= 26

@@ -103,6 +103,14 @@ def test_the_target_gives_no_gradient():
     assert net.weight.grad.item() == pytest.approx(other.weight.grad.item(), rel=1e-9)
 
 
+def test_the_teacher_follows_the_batch_to_its_device():
+    teacher = exact_teacher()
+    b = batch()
+    there = Batch(*(t.to("meta") for t in (b.x0, b.noise, b.sigma)))
+    Distillation(teacher, 0.002, 1.25).loss(Zero().to("meta"), there)
+    assert {p.device.type for p in teacher.net.parameters()} == {"meta"}
+
+
 def test_only_our_denoisers_are_teachers(tmp_path):
     with pytest.raises(Incompatible, match="no denoiser of zsir train"):
         distill(Run(tmp_path, [tmp_path]), Recipe(), ffdnet())

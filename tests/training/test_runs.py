@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 from tests.training.pictures import folder
 from zsir import files, priors
 from zsir.cli import main
-from zsir.errors import BadInput, BadSpec, Incompatible, OutputError
+from zsir.errors import BadInput, BadSpec, Incompatible, OutputError, SolveError
 from zsir.images import read
 from zsir.metrics import psnr
 from zsir.training import Run, distill, recipe, train_denoiser
@@ -111,8 +111,17 @@ def test_a_full_disk_leaves_the_last_checkpoint(tmp_path, one_thread, monkeypatc
     stored = torch.load(tmp_path / "full/checkpoint.pt", weights_only=True)
     assert stored["step"] == 12
     assert not list((tmp_path / "full").glob("*.part"))
-    train_denoiser(run_of(tmp_path, "full"), recipe(SPEC))
+    seen: list[Any] = []
+    train_denoiser(run_of(tmp_path, "full", report=seen.append), recipe(SPEC))
+    assert seen[0].step == 16, "the run began anew instead of at step 12"
     assert (tmp_path / "full/prior.safetensors").read_bytes() == (tmp_path / "whole/prior.safetensors").read_bytes()
+
+
+def test_a_run_that_diverges_keeps_its_last_checkpoint(tmp_path):
+    with pytest.raises(SolveError, match=r"no longer finite at step \d+; the last checkpoint is intact. Lower lr"):
+        train_denoiser(run_of(tmp_path, "run"), recipe(SPEC + ",lr=1e12,warmup=0"))
+    prior = tmp_path / "run/prior.safetensors"
+    assert not prior.exists() or all(bool(t.isfinite().all()) for t in load_file(prior).values())
 
 
 def test_a_disk_that_is_really_full(tmp_path):
@@ -148,8 +157,16 @@ def test_a_folder_holds_one_run(tmp_path):
     train_denoiser(run_of(tmp_path, "run"), recipe(SPEC))
     with pytest.raises(Incompatible, match=r"holds a run with steps 24, not 30"):
         train_denoiser(run_of(tmp_path, "run"), recipe(SPEC + ",steps=30"))
+    (tmp_path / "run/.zsir-1-0.part").write_text("left by a run that was killed")
     with pytest.raises(Incompatible, match=r"holds a run with validation one picture in 16, not"):
         train_denoiser(run_of(tmp_path, "run", validation=tmp_path / "in"), recipe(SPEC))
+    assert not list((tmp_path / "run").glob(".*"))
+    for name, words in (("settings.json", "damaged; begin in another"), ("pictures.json", "damaged; remove it")):
+        whole = (tmp_path / "run" / name).read_bytes()
+        (tmp_path / "run" / name).write_bytes(b"")
+        with pytest.raises(BadInput, match=words):
+            train_denoiser(run_of(tmp_path, "run"), recipe(SPEC))
+        (tmp_path / "run" / name).write_bytes(whole)
     (tmp_path / "run/checkpoint.pt").write_bytes(b"nonsense")
     with pytest.raises(BadInput, match="remove it to begin again"):
         train_denoiser(run_of(tmp_path, "run"), recipe(SPEC))

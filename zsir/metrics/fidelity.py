@@ -50,7 +50,7 @@ def psnr_per_image(a: Tensor, b: Tensor, data_range: float = 1.0) -> list[float]
     """As `psnr`, one number for each picture of the batch."""
     check_pair(a, b)
     errors = (a.double() - b.double()).square().flatten(1).mean(dim=1).tolist()
-    return [10 * math.log10(data_range**2 / e) if e > 0 else math.inf for e in errors]
+    return [10 * math.log10(data_range**2 / e) if e != 0 else math.inf for e in errors]
 
 
 def ssim_per_image(a: Tensor, b: Tensor, data_range: float = 1.0) -> list[float]:

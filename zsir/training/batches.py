@@ -51,8 +51,8 @@ class Batches(Dataset[Batch]):
             item = self._training[int(rng.choice(len(self._training), p=self._weights))]
             pixels = as_floats(crop(self.pictures.array(item), r, rng)).expand(r.channels, -1, -1)
             white = torch.from_numpy(rng.standard_normal((r.channels, r.patch, r.patch), dtype=np.float32))
-            # a grey picture has grey noise: that is what a grey observation brings, and three equal channels show it
-            if rng.random() < r.grey or bool((pixels == pixels[:1]).all()):
+            # a grey observation has grey noise; but grey may also be seen in three channels, with three noises
+            if rng.random() < (0.5 if item.shape[2] < r.channels else r.grey):
                 pixels, white = pixels.mean(0, keepdim=True).expand_as(pixels), white[:1].expand_as(white)
             x0.append(pixels)
             noise.append(white)
@@ -80,4 +80,4 @@ def crop(picture: Array, r: Recipe, rng: np.random.Generator) -> NDArray[np.gene
     chosen = max(a, b, key=lambda p: float(p.std(axis=(0, 1)).sum())) if rng.random() < r.texture else a
     if r.turns:
         chosen = np.rot90(chosen, int(rng.integers(4)))
-    return chosen[:, ::-1] if rng.random() < 0.5 else chosen
+    return chosen[:, ::-1] if r.mirror and rng.random() < 0.5 else chosen

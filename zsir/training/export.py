@@ -79,7 +79,7 @@ def write_card(path: Path, task: Task, state: State, title: str, digest: str) ->
         skipped="\n".join(["\nLeft out:\n", *(f"- {line}" for line in pictures.skipped)]) if pictures.skipped else "",
         steps=state.step,
         hours=state.seconds / 3600,
-        where=where(),
+        where=where(net),
         version=zsir.__version__,
         recipe=as_json(r).strip(),
         curve=_table(state.rows),
@@ -87,9 +87,9 @@ def write_card(path: Path, task: Task, state: State, title: str, digest: str) ->
     write_bytes(path, text.encode())
 
 
-def where() -> str:
-    """The processor in words."""
-    if torch.cuda.is_available():
+def where(net: nn.Module) -> str:
+    """The processor that a network is on, in words."""
+    if next(net.parameters()).is_cuda:
         return torch.cuda.get_device_name()
     return f"a CPU with {torch.get_num_threads()} threads"
 

@@ -54,10 +54,10 @@ class Distillation:
 
     With x_s = x0 + s n and one Heun step of the teacher's ODE ``dx/ds = (x - D(x, s))/s`` from s down to r = q s:
 
-        loss = w rho(f(x_s, s) - stop[f(x_r, r)])        rho(e) = sqrt(|e|^2 + c^2) - c        w = 1/(s - r)
+        loss = w rho(f(x_s, s) - stop[f(x_r, r)]) / sqrt(n)        rho(e) = sqrt(|e|^2 + c^2) - c        w = 1/(s - r)
 
     q is the ratio of ``jumps`` equal ones from ``sigma_max`` to ``sigma_min`` (in [0, 1] units); rho (pseudo-Huber,
-    |e| over a whole crop, c = 0.00054 sqrt(numbers in a crop)), w and a target without averaged weights are those of
+    |e| over the n numbers of a crop, c = 0.00054 sqrt(n)), w and a target without averaged weights are those of
     Song and Dhariwal 2024. ``teacher`` is a denoiser with EDM preconditioning; the network starts as its copy.
     """
 
@@ -81,6 +81,7 @@ class Distillation:
     def loss(self, net: nn.Module, batch: Batch) -> Tensor:
         """The formula above."""
         shape = (-1, 1, 1, 1)
+        self.teacher.net.to(batch.x0.device)
         lowest = 2 * self.sigma_min
         s = 2 * batch.sigma
         r = (s * (self.sigma_min / self.sigma_max) ** (1 / self.jumps)).clamp_min(lowest)

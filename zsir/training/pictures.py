@@ -24,8 +24,8 @@ from zsir.images import READABLE, read
 
 #: largest side of what is shown and measured during training
 VALIDATION_SIDE = 256
-#: one picture in so many is kept for validation, and at most so many
-HELD_OUT, MOST_HELD_OUT = 16, 16
+#: one picture in so many is kept for validation, and at most so many; of a folder named for it at most so many
+HELD_OUT, MOST_HELD_OUT, MOST_MEASURED = 16, 16, 64
 
 Array = NDArray[Any]
 
@@ -86,19 +86,22 @@ def as_floats(array: Array) -> Tensor:
 
 
 def find(folders: Sequence[Path]) -> list[tuple[str, Path]]:
-    """(name, path) of every picture in ``folders`` and the folders inside them, in the order of their names.
+    """(name, path) of every picture in ``folders`` and the folders inside them, each file once, in the order of their
+    names; what earlier runs of training left there is no picture.
 
     Raises `BadInput` for a folder that does not exist or where none holds a picture.
     """
-    found = []
+    found: dict[Path, str] = {}
     for folder in folders:
         if not folder.is_dir():
             raise BadInput(f"{folder} is not a folder; give folders with pictures.")
-        paths = (p for p in folder.rglob("*") if p.suffix.lower() in READABLE and p.is_file())
-        found += sorted((f"{folder.name}/{p.relative_to(folder).as_posix()}", p) for p in paths)
+        runs = {f.parent for f in folder.rglob("settings.json") if (f.parent / "recipe.json").is_file()}
+        for path in sorted(folder.rglob("*")):
+            if path.suffix.lower() in READABLE and path.is_file() and not runs.intersection(path.parents):
+                found.setdefault(path.resolve(), path.as_posix())
     if not found:
         raise BadInput(f"{', '.join(map(str, folders))}: no pictures found ({', '.join(READABLE)}).")
-    return found
+    return [(name, path) for path, name in found.items()]
 
 
 def pack(
@@ -119,8 +122,11 @@ def pack(
     index, target = out / "pictures.json", out / "pictures.bin"
     if index.is_file() and target.is_file():
         return _opened(index, target)
-    sources = [(name, path, False) for name, path in find(folders)]
-    sources += [(name, path, True) for name, path in (find([validation]) if validation else [])]
+    measured = find([validation]) if validation else []
+    measured = measured[:: max(1, -(-len(measured) // MOST_MEASURED))]
+    apart = {path for _, path in measured}
+    sources = [(name, path, False) for name, path in find(folders) if path not in apart]
+    sources += [(name, path, True) for name, path in measured]
     stored, skipped = list[Stored](), list[str]()
     temporary = target.with_suffix(".part")
     try:
@@ -138,6 +144,8 @@ def pack(
             file.flush()
             os.fsync(file.fileno())
         stored = stored if validation else _held_out(stored)
+        if validation and not any(item.held_out for item in stored):
+            raise BadInput(f"--val {validation} holds no usable picture{': ' + skipped[-1] if skipped else '.'}")
         if not any(not item.held_out for item in stored):
             why = f": {skipped[0]}" if skipped else "."
             raise BadInput(f"There is no usable picture of {smallest}x{smallest} pixels or more to learn from{why}")
@@ -152,9 +160,15 @@ def pack(
 
 
 def _opened(index: Path, target: Path) -> Pictures:
-    content = json.loads(index.read_text("utf-8"))
-    stored = tuple(Stored(**{**item, "shape": tuple(item["shape"])}) for item in content["stored"])
-    return Pictures(target, stored, tuple(content["skipped"]))
+    try:
+        content = json.loads(index.read_text("utf-8"))
+        stored = tuple(Stored(**{**item, "shape": tuple(item["shape"])}) for item in content["stored"])
+        skipped, last = tuple(content["skipped"]), max(stored, key=lambda item: item.offset)
+    except (OSError, ValueError, KeyError, TypeError):
+        raise BadInput(f"{index} is damaged; remove it, and the pictures are read again.") from None
+    if target.stat().st_size < last.offset + int(np.prod(last.shape)) * np.dtype(last.dtype).itemsize:
+        raise BadInput(f"{target} is cut short; remove it, and the pictures are read again.")
+    return Pictures(target, stored, skipped)
 
 
 def _copies(path: Path, channels: int, smallest: int, held_out: bool) -> list[Array]:
@@ -168,7 +182,7 @@ def _copies(path: Path, channels: int, smallest: int, held_out: bool) -> list[Ar
     if min(height, width) >= 4 * smallest and not held_out:
         copies.append(torch.nn.functional.avg_pool2d(pixels, 2))
     kind, white = (np.uint16, 65535) if picture.bits == 16 else (np.uint8, 255)
-    return [np.rint(p[0].permute(1, 2, 0).clamp(0, 1).double().numpy() * white).astype(kind) for p in copies]
+    return [p[0].permute(1, 2, 0).clamp(0, 1).mul(white).round_().numpy().astype(kind) for p in copies]
 
 
 def _held_out(stored: list[Stored]) -> list[Stored]:

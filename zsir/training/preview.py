@@ -50,7 +50,8 @@ def _denoised(network: NetworkPrior, x: Tensor, sigma: float, source: ImageNoise
 def sample(prior: NetworkPrior, side: int, seed: int) -> Tensor:
     """A picture (1, channels, side, side) out of noise: Euler steps of the ODE ``dx/ds = (x - D(x, s))/s`` in equal
     ratios, or, from a consistency model, one call."""
-    highest, lowest = prior.sigma_range[1], 0.01
+    highest = prior.sigma_range[1]
+    lowest = min(0.01, highest / 2)
     x = torch.zeros(1, prior.channels, side, side)
     x = (0.5 + highest * ImageNoise(seed, [0], "preview").randn_like(x)).to(_device(prior))
     steps = SAMPLE_STEPS if prior.kind == "denoiser" else 1

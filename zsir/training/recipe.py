@@ -37,12 +37,15 @@ class Recipe:
     focus_low: Annotated[float, Option("lower end of the focus", "[0, 1]")] = 0.01
     focus_high: Annotated[float, Option("upper end of the focus", "[0, 1]")] = 0.3
     grey: Annotated[float, Option("share of colour crops that are made grey, their noise too", "0..1")] = 0.125
+    mirror: Annotated[bool, Option("every other crop mirrored left to right; not for documents")] = True
     turns: Annotated[bool, Option("quarter turns besides mirroring: for textures and microscopy")] = False
     texture: Annotated[float, Option("how often the richer of two crops is taken", "0..1")] = 0.75
     every: Annotated[int, Option("steps between checkpoints")] = 250
     seed: Annotated[int, Option("of weights, crops and noise")] = 0
 
     def __post_init__(self) -> None:
+        if any(w != int(w) for w in self.widths):
+            raise BadSpec("recipe: widths are whole numbers of channels, as in widths=48+96+192.")
         object.__setattr__(self, "widths", tuple(int(w) for w in self.widths))
         for name in ("blocks", "steps", "batch", "every"):
             if getattr(self, name) < 1:
@@ -58,10 +61,8 @@ class Recipe:
             raise BadSpec(f"recipe: patch={self.patch} is too small for {len(self.widths)} levels; write patch=64.")
         if not self.lr > 0 or self.warmup < 0 or self.seed < 0:
             raise BadSpec("recipe: lr must be positive, warmup and seed not negative.")
-        if not 0 < self.sigma_min < self.sigma_max or not 0 < self.focus_low < self.focus_high:
-            raise BadSpec(
-                "recipe: noise levels must be positive, sigma_min below sigma_max, focus_low below focus_high."
-            )
+        if not 0 < self.sigma_min <= self.focus_low < self.focus_high <= self.sigma_max:
+            raise BadSpec("recipe: noise levels must satisfy 0 < sigma_min <= focus_low < focus_high <= sigma_max.")
 
     def learning_rate(self, step: int) -> float:
         """Step size at ``step`` = 0, 1, ..., steps - 1."""

@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from zsir.errors import Incompatible
+from zsir.files import write_bytes
 from zsir.priors.edm import edm_estimate
 from zsir.priors.network import NetworkPrior
 from zsir.priors.unet import UNet, UNetConfig
 from zsir.rng import generator
-from zsir.training.export import write_card, write_prior
+from zsir.training.export import curve, write_card, write_prior
 from zsir.training.objectives import Denoising, Distillation, Objective
 from zsir.training.pictures import Pictures, pack
 from zsir.training.recipe import Recipe
@@ -51,6 +52,9 @@ def distill(run: Run, r: Recipe, teacher: NetworkPrior) -> State:
         raise Incompatible(f"The prior '{teacher.name}' is no denoiser of zsir train; photo and trained:path=... are.")
     config = teacher.net.config
     low, high = teacher.sigma_range
+    # what the teacher has not learned it cannot teach
+    grey = r.grey if teacher.knows_grey else 0.0
+    r = replace(r, grey=grey, focus_low=max(low, r.focus_low), focus_high=min(high, r.focus_high))
     r = replace(r, widths=config.widths, blocks=config.blocks, channels=config.channels, sigma_min=low, sigma_max=high)
     objective = Distillation(teacher, low, high)
     about = f"a consistency model of {teacher.fingerprint}"
@@ -73,6 +77,7 @@ def _train(run: Run, r: Recipe, objective: Objective, net: UNet, about: str, tit
     state = train(task, run.device, run.workers, run.report)
     if accelerator.is_main_process:
         digest = write_prior(run.out / "prior.safetensors", state.averaged, objective, r, state.step)
+        write_bytes(run.out / "curve.tsv", curve(state.rows).encode())
         write_card(run.out / "card.md", task, state, title, digest)
     return state
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from zsir.errors import BadInput, BadSpec, Incompatible, OutputError
+from zsir.errors import BadInput, BadSpec, Incompatible, OutputError, SolveError
 from zsir.files import make_folder, write_bytes
 from zsir.priors.unet import UNet
 from zsir.training.batches import Batch, Batches
@@ -117,12 +118,17 @@ MODULES, NUMBERS = ("net", "averaged", "optimiser"), ("loss", "step", "seconds",
 def claim(folder: Path, r: Recipe, settings: dict[str, str]) -> None:
     """Note what a run is made with, or raise `Incompatible` where the folder holds a run made with something else."""
     make_folder(folder)
+    for left in folder.glob(".zsir-*.part"):  # of a run that was killed while it wrote
+        left.unlink(missing_ok=True)
     noted, described = folder / "recipe.json", folder / "settings.json"
-    if not noted.is_file():
+    if not noted.is_file() or not (folder / "pictures.json").is_file():
         write_bytes(described, (json.dumps(settings, indent=1) + "\n").encode())
         write_bytes(noted, as_json(r).encode())
         return
-    before = {**asdict(recipe(str(noted))), **json.loads(described.read_text("utf-8"))}
+    try:
+        before = {**asdict(recipe(str(noted))), **json.loads(described.read_text("utf-8"))}
+    except (OSError, ValueError, TypeError):
+        raise BadInput(f"{noted} or {described} is missing or damaged; begin in another --out.") from None
     for key, value in {**asdict(r), **settings}.items():
         if value != before.get(key):
             raise Incompatible(
@@ -137,8 +143,8 @@ def train(
     """Run or resume training to the recipe's last step; ``averaged`` of the returned state is the result.
 
     ``device`` is ``auto``, ``cpu`` or ``cuda``; several processes come by ``accelerate launch``. On CUDA the network
-    runs in bf16. ``workers`` prepare examples in processes of their own. Raises `OutputError` when the disk is full;
-    the last checkpoint is then as it was.
+    runs in bf16 where the GPU has it. ``workers`` prepare examples in processes of their own. Raises `OutputError` when
+    the disk is full and `SolveError` when training diverges; the last checkpoint is then as it was.
     """
     r, accelerator = task.recipe, accelerator_on(device)
     if r.batch % accelerator.num_processes:
@@ -157,12 +163,11 @@ def train(
         _advance(accelerator, wrapped, stepper, state, task, batch)
         if not accelerator.is_main_process:
             continue
-        if task.measured_at(state.step):
-            measured = _measure(task, state)
-        if state.step % r.every == 0 or task.measured_at(state.step):
+        due = task.measured_at(state.step)
+        if due or state.step % r.every == 0:
             clock.stop(state)
-            _save(task, state)
-        if state.step % REPORTED == 0 or state.step == r.steps:
+            measured = _keep(task, state) or measured
+        if due or state.step % REPORTED == 0:
             report(Progress(state.step, r.steps, state.loss.item(), clock.per_step(state), measured))
     accelerator.wait_for_everyone()
     return state
@@ -189,14 +194,16 @@ def _advance(
 def accelerator_on(device: str) -> Any:
     """accelerate's view of this process among others; raises `BadInput` where the package or the GPU is missing."""
     try:
-        from accelerate import Accelerator
+        from accelerate import Accelerator, InitProcessGroupKwargs
     except ImportError:
         raise BadInput("Training needs the package accelerate: pip install 'zsir[train]'.") from None
     if device == "cuda" and not torch.cuda.is_available():
         raise BadInput("--device cuda: there is no usable CUDA device; write --device cpu.")
     on_cpu = device == "cpu" or not torch.cuda.is_available()
-    bf16 = not on_cpu and torch.cuda.is_bf16_supported()
-    return Accelerator(cpu=on_cpu, mixed_precision="bf16" if bf16 else "no")
+    bf16 = not on_cpu and torch.cuda.is_bf16_supported(including_emulation=False)
+    # the others wait while the first process reads the pictures
+    patience = InitProcessGroupKwargs(timeout=timedelta(days=1))
+    return Accelerator(cpu=on_cpu, mixed_precision="bf16" if bf16 else "no", kwargs_handlers=[patience])
 
 
 def _loader(examples: Batches, steps: range, workers: int, pinned: bool) -> DataLoader[Batch]:
@@ -222,9 +229,19 @@ def _measure(task: Task, state: State) -> Measured | None:
     return measured
 
 
-def _save(task: Task, state: State) -> None:
-    """Checkpoint, learning curve, now and then the prior; of a full disk the error says what is safe."""
+def _keep(task: Task, state: State) -> Measured | None:
+    """Measure where it is due, then write checkpoint, learning curve and now and then the prior.
+
+    Raises `SolveError` for weights that are not finite, before anything is replaced; of a full disk the error says what
+    is safe.
+    """
+    if not all(bool(torch.isfinite(p).all()) for p in [state.loss, *state.averaged.parameters()]):
+        raise SolveError(
+            f"The loss is no longer finite at step {state.step}; the last checkpoint is intact. Lower lr in the recipe "
+            "and begin in another folder."
+        )
     try:
+        measured = _measure(task, state) if task.measured_at(state.step) else None
         state.save(task.folder / "checkpoint.pt")
         write_bytes(task.folder / "curve.tsv", curve(state.rows).encode())
         if task.measured_at(state.step):
@@ -234,6 +251,7 @@ def _save(task: Task, state: State) -> None:
             f"{error} Training stopped at step {state.step}; the last checkpoint is intact: free some space and run "
             "the same command again."
         ) from None
+    return measured
 
 
 class _Clock:

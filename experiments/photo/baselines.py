@@ -1,0 +1,81 @@
+"""What one had before priors, on the tasks of the spec ``evidence``: the observation itself, and CBM3D.
+
+    python -m zsir.experiments.photo.baselines [--pictures 6] [--size 160]
+
+Prints mean PSNR (dB), SSIM and ST-LPIPS of the observation, enlarged by Pillow's bicubic where it is smaller, for each
+task of the spec, and of CBM3D for denoising, if the package ``bm3d`` is installed (its licence is for non-commercial
+use: it is no dependency). Observations are those of ``zsir run evidence``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+from importlib.resources import files
+
+import torch
+from torch import Tensor
+
+from zsir import operators
+from zsir.experiments import toml
+from zsir.images import enlarge, read
+from zsir.metrics import measure
+from zsir.registry import number
+from zsir.rng import ImageNoise
+
+METRICS = ("psnr", "ssim", "stlpips")
+
+
+def pictures(count: int, size: int) -> list[Tensor]:
+    """Centre crops (1, 3, size, size) of the first held-out pictures."""
+    folder = files("zsir.experiments") / "data" / "eval34"
+    names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".png"))[:count]
+    whole = [read(str(folder / name)).pixels for name in names]
+    return [x[..., (n := (x.shape[-1] - size) // 2) : n + size, n : n + size] for x in whole]
+
+
+def observed(x: Tensor, op: str, noise_std: float, index: int) -> Tensor:
+    """The observation of picture ``index``, at the size of the picture."""
+    operator = operators.make(op, in_shape=(x.shape[1], x.shape[2], x.shape[3]))
+    y = operator.forward(x)
+    noise = noise_std * ImageNoise(0, [index], "observation").randn_like(y)
+    known = getattr(operator, "known", None)
+    y = y + (noise if known is None else noise * known)
+    return enlarge(y, (x.shape[2], x.shape[3]))
+
+
+def cbm3d(y: Tensor, noise_std: float) -> Tensor:
+    """Colour BM3D at its own settings."""
+    import numpy as np
+    from bm3d import bm3d_rgb
+
+    estimate = np.asarray(bm3d_rgb(y[0].permute(1, 2, 0).double().numpy(), noise_std))
+    return torch.from_numpy(estimate).permute(2, 0, 1)[None].float()
+
+
+def row(estimates: list[Tensor], truths: list[Tensor]) -> str:
+    """Means of the metrics, as a cell of a table."""
+    values = [measure(METRICS, e.clamp(0, 1), x) for e, x in zip(estimates, truths, strict=True)]
+    means = [sum(v[name][0] for v in values) / len(values) for name in METRICS]
+    return f"{means[0]:.2f} / {means[1]:.3f} / {means[2]:.3f}"
+
+
+def main() -> None:
+    """Command line of the module."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pictures", type=int, default=6)
+    parser.add_argument("--size", type=int, default=160)
+    args = parser.parse_args()
+    truths = pictures(args.pictures, args.size)
+    spec = toml.loads((files("zsir.experiments") / "specs" / "evidence.toml").read_text("utf-8"))
+    print("| task | noise | observed | CBM3D |\n|---|---|---|---|")
+    for task in spec["task"]:
+        for noise in (number(str(level)) for level in task["noise"]):
+            seen = [observed(x, task["op"], noise, k) for k, x in enumerate(truths)]
+            fits = task["op"] == "denoise" and importlib.util.find_spec("bm3d") is not None
+            best = row([cbm3d(y, noise) for y in seen], truths) if fits else "-"
+            print(f"| {task['label']} | {noise:g} | {row(seen, truths)} | {best} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
