@@ -183,9 +183,9 @@ def _scene(scene: Scene, number: int) -> str:
     shape = f"aspect-ratio:{scene.width}/{scene.height}"
     stage = (
         f'<div class="stage" hidden><div class="frame{small}" style="{shape}"><img class="after" alt="">'
-        f'<img class="before" alt=""><div class="bar"></div></div><input type="range" min="0" max="100" step="1" value="50" '
-        f'aria-label="{escape(title)}: share of the left picture, in per cent"><div class="pick">{select("before", 0)}'
-        f"{select('after', min(2, len(choices) - 1))}</div></div>"
+        f'<img class="before" alt=""><div class="bar"></div></div><input type="range" min="0" max="100" '
+        f'value="50" aria-label="{escape(title)}: share of the left picture, in per cent"><div class="pick">'
+        f"{select('before', 0)}{select('after', min(2, len(choices) - 1))}</div></div>"
     )
     scales = "; ".join(f"{KINDS[kind]}: brightest at {value:.3f}" for kind, value in scene.scales.items())
     note = f'<p class="soft">Maps, on the [0, 1] scale: {escape(scales)} and more.</p>' if scales else ""
