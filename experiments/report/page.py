@@ -38,14 +38,13 @@ def build(facts: Facts, gallery: Gallery) -> str:
     digest = base64.b64encode(hashlib.sha256(files["js"].encode()).digest()).decode()
     pictures = len({record["picture"] for record in facts.records})
     cells = len(facts.done)
-    notes = [*facts.gaps, *gallery.notes]
     return Template(files["html"]).substitute(
         name=escape(facts.name),
         script_hash=f"sha256-{digest}",
         css=files["css"],
         js=files["js"],
         summary=escape(f"Results: {len(facts.records)}; cells: {cells}; pictures: {pictures}. {_dates(facts)}"),
-        gaps=_list(notes, "gaps") if notes else "",
+        gaps=_list(facts.gaps, "gaps") if facts.gaps else "",
         table=_table(facts),
         plots=_plots(facts),
         gallery=_gallery(gallery),
@@ -89,8 +88,9 @@ def _table(facts: Facts) -> str:
     body = "\n".join(_row(row, texts, names, failed, best) for row in rows)
     caption = f"{table.INTERVAL[:1].upper()}{table.INTERVAL[1:]}. Bold: the best mean of a task."
     return (
-        f'<div class="wide" role="region" aria-label="Results" tabindex="0"><table id="table">'
-        f"<caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table></div>"
+        f'<p class="soft" id="intervals">{escape(caption)}</p><div class="wide" role="region" aria-label="Results" '
+        'tabindex="0"><table id="table" aria-describedby="intervals">'
+        f"<thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table></div>"
     )
 
 
@@ -164,7 +164,8 @@ def _gallery(gallery: Gallery) -> str:
     lead = "A detail is the part of a picture that varies most, pixel by pixel. Maps are made from the 8-bit pictures: "
     maps = ", then ".join(KINDS[kind] for kind in kinds)
     text = f'<p class="soft">{escape(lead + maps)}.</p>' if kinds else ""
-    return head + text + "\n".join(_scene(scene, k) for k, scene in enumerate(gallery.scenes))
+    notes = _list(gallery.notes) if gallery.notes else ""
+    return notes + head + text + "\n".join(_scene(scene, k) for k, scene in enumerate(gallery.scenes))
 
 
 def _scene(scene: Scene, number: int) -> str:

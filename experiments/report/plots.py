@@ -17,6 +17,8 @@ COLOURS = ("#1f77b4", "#e6700a", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e
 MARKERS, SIGNS = "os^vDP*", "●■▲▼◆✚★"
 #: tasks that get a panel of their own; the table has all
 PANELS = 12
+#: pictures from which on intervals are drawn: those of fewer cover everything, and the table has them
+BARS = 5
 FIDELITY = ("psnr", "psnr-y", "ssim", "ssim-y")
 #: a colour that nothing else has, which becomes the colour of the page's text
 TEXT = "#010203"
@@ -92,7 +94,7 @@ def perception(facts: Facts) -> tuple[list[Panel], str]:
         panels.append(Panel(title, f"{_axis(up)} over {_axis(across)}, {title}", svg))
     told = {"higher": "Better is above", "lower": "Better is below"}.get(facts.better(up) or "", "")
     sentence = f"{told} and to the right." if told else ""
-    sentence += " Bars are 95 % confidence intervals, cut off at the frame."
+    sentence += f" Bars are 95 % confidence intervals, drawn for {BARS} pictures and more, cut off at the frame."
     if perceptual is None:
         sentence += " The run measured no perceptual metric, so SSIM stands in its place."
     return panels, " ".join(filter(None, (sentence.strip(), _left_out(len(tasks)))))
@@ -140,8 +142,8 @@ def _svg(points: Sequence[Point], facts: Facts, axes: tuple[str, str], prefix: s
             plot.errorbar(
                 point.x.mean,
                 point.y.mean,
-                xerr=point.x.half,
-                yerr=point.y.half,
+                xerr=_bar(point.x),
+                yerr=_bar(point.y),
                 color=COLOURS[k % len(COLOURS)],
                 marker=MARKERS[k % len(MARKERS)],
                 markersize=7,
@@ -156,8 +158,12 @@ def _svg(points: Sequence[Point], facts: Facts, axes: tuple[str, str], prefix: s
     return _inline(buffer.getvalue(), prefix)
 
 
+def _bar(value: Mean) -> float | None:
+    return value.half if value.n >= BARS else None
+
+
 def _frame(plot: Any, points: Sequence[Point], calls: bool) -> None:
-    """Axes that fit the means: intervals of few pictures are far wider, and are cut off. Calls are ticks."""
+    """Axes that fit the means: intervals can be far wider, and are cut off. Calls are ticks."""
     if not points:
         return
     for values, limit in (([p.x.mean for p in points], plot.set_xlim), ([p.y.mean for p in points], plot.set_ylim)):
