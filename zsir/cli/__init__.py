@@ -10,6 +10,7 @@ from zsir.cli.degrade import degrade
 from zsir.cli.demo import demo
 from zsir.cli.group import Commands
 from zsir.cli.info import cite, describe, list_names
+from zsir.cli.report import report
 from zsir.cli.run import run
 from zsir.cli.solve import solve
 from zsir.cli.train import distill, train
@@ -20,6 +21,7 @@ Examples:
   zsir solve --op blur:sigma=3 --noise 5/255 photos/ -o restored/
   zsir degrade --op mask:keep=0.3 photo.png -o holes.png
   zsir run smoke --out smoke/
+  zsir report smoke/
   zsir describe downsample
 
 \b
@@ -45,7 +47,7 @@ def main(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (solve, degrade, run, train, distill, convert, demo, list_names, describe, cite):
+for command in (solve, degrade, run, report, train, distill, convert, demo, list_names, describe, cite):
     main.add_command(command)
 
 __all__ = ["main"]

@@ -1,0 +1,40 @@
+"""``zsir report``: a run as one web page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from zsir.cli import options
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The options of ``zsir report``."""
+
+    folder: Path
+    out: Path | None
+    quiet: bool
+
+
+@click.command()
+@click.argument("folder", metavar="RUN", type=click.Path(path_type=Path))
+@click.option(
+    "-o", "--out", metavar="FILE.html", type=click.Path(path_type=Path), help="The page; RUN/report.html by default."
+)
+@options.quiet
+@options.into(Settings)
+def report(settings: Settings) -> None:
+    """Write the run in the folder RUN as one web page: tables, plots, pictures to compare, where all came from.
+
+    The page holds everything that it shows and loads nothing. A run that is not finished gets a page too.
+    """
+    from zsir.experiments.report import write_report
+
+    written = write_report(settings.folder, settings.out)
+    if not settings.quiet:
+        for note in written.notes:
+            click.echo(note)
+        click.echo(f"{written.path} ({written.size / 1e6:.1f} MB)")
