@@ -262,8 +262,18 @@ def enlarge(pixels: Tensor, size: tuple[int, int]) -> Tensor:
     return torch.from_numpy(np.stack(resized))[None]
 
 
-def contact_sheet(pictures: Sequence[tuple[str, Tensor]]) -> Tensor:
-    """Pictures (1, 1 or 3, height, width) side by side under their titles, on white: (1, 3, height, width)."""
+def contact_sheet(pictures: Sequence[tuple[str, Tensor]], columns: int | None = None) -> Tensor:
+    """Pictures (1, 1 or 3, height, width) side by side under their titles, on white: (1, 3, height, width).
+
+    ``columns`` pictures in a row at most; all in one row if not given.
+    """
+    if columns is not None and len(pictures) > columns:
+        rows = [contact_sheet(pictures[k : k + columns]) for k in range(0, len(pictures), columns)]
+        width = max(row.shape[-1] for row in rows)
+        white = [row.new_ones(1, 3, row.shape[-2], width) for row in rows]
+        for page, row in zip(white, rows, strict=True):
+            page[..., : row.shape[-1]] = row
+        return torch.cat(white, dim=2)
     font = ImageFont.load_default(14)
     gap, band = 8, 26
     cells = [max(p.shape[-1], int(font.getlength(title)) + 1) for title, p in pictures]

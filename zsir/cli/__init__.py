@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 import zsir
+from zsir.cli.compare import compare
 from zsir.cli.convert import convert
 from zsir.cli.degrade import degrade
 from zsir.cli.demo import demo
@@ -43,7 +44,7 @@ def main(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (solve, degrade, train, distill, convert, demo, list_names, describe, cite):
+for command in (solve, compare, degrade, train, distill, convert, demo, list_names, describe, cite):
     main.add_command(command)
 
 __all__ = ["main"]

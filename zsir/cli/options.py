@@ -120,5 +120,7 @@ ensemble = click.option(
 compiled = click.option(
     "--compile", "compiled", is_flag=True, help="Compile the network first; pays off for many pictures of one size."
 )
+device = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+dtype = click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True)
 overwrite = click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 quiet = click.option("-q", "--quiet", is_flag=True, help="Say nothing but what went wrong.")

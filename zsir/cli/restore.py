@@ -39,6 +39,20 @@ class Method:
 
 
 @dataclass(frozen=True)
+class Posed:
+    """A problem on the device of its method, with the prior that fits its channels.
+
+    ``observation`` (1, C, height, width) on the CPU is what the problem holds, ``truth`` the clean picture where that
+    was degraded here.
+    """
+
+    problem: Problem
+    prior: Prior
+    observation: Tensor = field(repr=False)
+    truth: Tensor | None = field(repr=False)
+
+
+@dataclass(frozen=True)
 class Restored:
     """A restored picture (1, C, height, width) in [0, 1], and what is known about it.
 
@@ -112,16 +126,10 @@ def observe(operator: Operator, x: Tensor, noise_std: float, seed: int) -> Tenso
     return y
 
 
-def restore(
-    picture: Picture,
-    how: Method,
-    *,
-    seed: int,
-    size: tuple[int, int] | None = None,
-    simulate: bool = False,
-    callbacks: Sequence[Callable[[Event], None]] = (),
-) -> Restored:
-    """Restore a picture; with ``simulate`` it is clean, and degraded first.
+def pose(
+    picture: Picture, how: Method, *, seed: int, size: tuple[int, int] | None = None, simulate: bool = False
+) -> Posed:
+    """The problem that a picture is, or with ``simulate`` the one that it becomes when it is degraded first.
 
     A grey picture goes through a prior for three channels by way of `zsir.priors.Grey`.
     """
@@ -134,9 +142,26 @@ def restore(
         _remind_of_noise(picture, how)
     prior = Grey(how.prior) if y.shape[1] == 1 and how.prior.channels == 3 else how.prior
     problem = Problem(y.to(how.device, how.dtype), operator, how.noise_std)
-    solution = solve(problem, prior, how.sampler, seed=seed, indices=[0], callbacks=callbacks)
-    x = solution.x.clamp(0, 1)
-    return Restored(x.cpu().float(), y, picture.pixels if simulate else None, solution)
+    return Posed(problem, prior, y, picture.pixels if simulate else None)
+
+
+def restore(
+    picture: Picture,
+    how: Method,
+    *,
+    seed: int,
+    size: tuple[int, int] | None = None,
+    simulate: bool = False,
+    callbacks: Sequence[Callable[[Event], None]] = (),
+) -> Restored:
+    """Restore a picture; with ``simulate`` it is clean, and degraded first."""
+    return restore_posed(pose(picture, how, seed=seed, size=size, simulate=simulate), how, seed, callbacks)
+
+
+def restore_posed(posed: Posed, how: Method, seed: int, callbacks: Sequence[Callable[[Event], None]] = ()) -> Restored:
+    """Solve a problem that `pose` made."""
+    solution = solve(posed.problem, posed.prior, how.sampler, seed=seed, indices=[0], callbacks=callbacks)
+    return Restored(solution.x.clamp(0, 1).cpu().float(), posed.observation, posed.truth, solution)
 
 
 def operator_for(picture: Picture, op: str, size: tuple[int, int] | None) -> Operator:
@@ -222,13 +247,14 @@ def record_of(source: Path, target: Path, result: Restored, how: Method) -> dict
     quality = result.quality(result.pixels)
     if quality is not None:
         plain = result.quality(images.enlarge(result.observation, (h, w))) or (math.nan, math.nan)
-        entry["psnr"], entry["ssim"] = map(_json, quality)
-        entry["observation_psnr"], entry["observation_ssim"] = map(_json, plain)
+        entry["psnr"], entry["ssim"] = map(finite, quality)
+        entry["observation_psnr"], entry["observation_ssim"] = map(finite, plain)
     return {**entry, "stats": asdict(result.solution.stats), "provenance": result.solution.provenance}
 
 
-def _json(value: float) -> float | None:
-    return value if math.isfinite(value) else None  # JSON has no infinity
+def finite(value: float) -> float | None:
+    """The value, or None where it is infinite or NaN, which JSON does not have."""
+    return value if math.isfinite(value) else None
 
 
 def write_record(path: Path, command: str, results: Sequence[dict[str, Any]]) -> None:

@@ -56,8 +56,8 @@ class Settings:
 )
 @options.noise
 @options.seeds
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True)
+@options.device
+@options.dtype
 @options.tile
 @options.precision
 @options.ensemble
