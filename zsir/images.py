@@ -230,6 +230,30 @@ def write(
     files.write_bytes(path, data)
 
 
+def write_animation(path: str | Path, frames: Sequence[Tensor], duration: int) -> None:
+    """Write ``frames`` (1, 1 or 3, height, width) in [0, 1] as a GIF or WebP that repeats, ``duration`` ms each.
+
+    The last frame stays four times as long. A GIF has 256 colours per frame; WebP is lossless. Raises `OutputError`.
+    """
+    path = Path(path)
+    kind = {".gif": "GIF", ".webp": "WEBP"}.get(path.suffix.lower())
+    if kind is None:
+        raise OutputError(f"{path} cannot be written: use a name that ends in .gif or .webp.")
+    pictures = []
+    for frame in frames:
+        values = frame[0].detach().cpu().double().clamp(0, 1).permute(1, 2, 0).numpy()
+        samples = np.rint(values * 255).astype(np.uint8)
+        pictures.append(Image.fromarray(samples[:, :, 0] if samples.shape[2] == 1 else samples).convert("RGB"))
+    durations = [duration] * (len(pictures) - 1) + [4 * duration]
+    more = {"lossless": True} if kind == "WEBP" else {}
+    buffer = io.BytesIO()
+    try:
+        pictures[0].save(buffer, kind, save_all=True, append_images=pictures[1:], duration=durations, loop=0, **more)
+    except (OSError, ValueError) as error:
+        raise OutputError(f"{path} cannot be written ({error}); choose the other kind of animation.") from None
+    files.write_bytes(path, buffer.getvalue())
+
+
 def _encode(
     samples: NDArray[np.unsignedinteger], suffix: str, text: Mapping[str, str] | None, icc: bytes | None
 ) -> bytes:

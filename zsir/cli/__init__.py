@@ -12,6 +12,7 @@ from zsir.cli.demo import demo
 from zsir.cli.group import Commands
 from zsir.cli.info import cite, describe, list_names
 from zsir.cli.solve import solve
+from zsir.cli.trace import trace
 from zsir.cli.train import distill, train
 
 EPILOG = """\b
@@ -44,7 +45,7 @@ def main(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (solve, compare, degrade, train, distill, convert, demo, list_names, describe, cite):
+for command in (solve, compare, trace, degrade, train, distill, convert, demo, list_names, describe, cite):
     main.add_command(command)
 
 __all__ = ["main"]

@@ -120,6 +120,11 @@ ensemble = click.option(
 compiled = click.option(
     "--compile", "compiled", is_flag=True, help="Compile the network first; pays off for many pictures of one size."
 )
+prior = click.option("--prior", default="photo", show_default=True, metavar="SPEC", help="What pictures look like.")
+sampler = click.option("--sampler", metavar="SPEC", help="The algorithm; cm4ir up to 8 calls, hqs above.")
+nfe = click.option(
+    "--nfe", type=click.IntRange(min=1), metavar="N", help="Calls of the prior's network.  [default: 4 for cm4ir]"
+)
 device = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 dtype = click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True)
 overwrite = click.option("--overwrite", is_flag=True, help="Replace files that exist.")

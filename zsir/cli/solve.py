@@ -17,7 +17,6 @@ from zsir.cli.tasks import Task, check_free, plan, sheet_path
 if TYPE_CHECKING:
     from zsir.cli.restore import Method
     from zsir.images import Picture
-    from zsir.loop import Event
 
 
 @dataclass(frozen=True)
@@ -49,11 +48,9 @@ class Settings:
 @click.command()
 @options.inputs
 @options.op
-@click.option("--prior", default="photo", show_default=True, metavar="SPEC", help="What pictures look like.")
-@click.option("--sampler", metavar="SPEC", help="The algorithm; cm4ir up to 8 calls, hqs above.")
-@click.option(
-    "--nfe", type=click.IntRange(min=1), metavar="N", help="Calls of the prior's network.  [default: 4 for cm4ir]"
-)
+@options.prior
+@options.sampler
+@options.nfe
 @options.noise
 @options.seeds
 @options.device
@@ -121,13 +118,8 @@ def _restore_seed(picture: Picture, seed: int, target: Path, s: Settings, how: M
     from zsir import images
     from zsir.cli.restore import record_of, restore, save, sheet, summary
 
-    done = batch.position
-
-    def show(event: Event) -> None:
-        batch.display.step(picture.path.name, done + event.step / event.steps, f"step {event.step} of {event.steps}")
-
-    batch.display.step(picture.path.name, done, "")
-    result = restore(picture, how, seed=seed, size=s.size, simulate=s.simulate, callbacks=[show])
+    follow = batch.follow(picture.path.name)
+    result = restore(picture, how, seed=seed, size=s.size, simulate=s.simulate, callbacks=[follow])
     save(picture, result.pixels, target)
     if s.sheet:
         images.write(sheet_path(target), sheet(result))
