@@ -13,6 +13,7 @@ from PIL import Image
 from zsir import images, operators, priors, samplers, solve
 from zsir.cli.trace import kept_steps
 from zsir.errors import OutputError
+from zsir.loop import Event
 from zsir.plots import log_curves
 from zsir.problem import Problem
 
@@ -29,7 +30,7 @@ def test_every_step_is_the_loop_s(run, folder):
         "trace", "--op", "blur:sigma=1", "--noise", "0.03", *FAST, "--nfe", 3, "--seed", 4, "colour.png", "-o", "t"
     )
     assert done.code == 0, done.err
-    events = []
+    events: list[Event] = []
     y = images.read("colour.png").pixels
     problem = Problem(y, operators.make("blur:sigma=1", out_shape=(3, 22, 31)), 0.03)
     solution = solve(problem, priors.load("gaussian"), samplers.make(nfe=3), seed=4, callbacks=[events.append])
@@ -92,7 +93,7 @@ def test_curves_are_drawn_to_scale():
     text = log_curves({"a & b": [1.0, 0.1, 0.0, 0.01]}, "step")
     root = ET.fromstring(text)
     (line,) = root.iter("{http://www.w3.org/2000/svg}polyline")
-    points = [tuple(map(float, p.split(","))) for p in line.get("points").split()]
+    points = [tuple(map(float, p.split(","))) for p in (line.get("points") or "").split()]
     assert len(points) == 3  # zero has no logarithm
     (x0, y0), (x1, y1), (x3, y3) = points
     assert (
