@@ -105,7 +105,7 @@ def test_a_perfect_result_is_recorded(run, folder):
 
 
 def test_a_method_that_fails_is_named_and_the_others_go_on(run, folder):
-    done = run("compare", "--op", "sr2x", *FAST, "-m", "tds", "-m", "hqs:nfe=1", "other.png", "-o", "out")
+    done = run("compare", "--op", "sr2x", *FAST, "-m", "tds", "-m", "cm4ir:nfe=1", "other.png", "-o", "out")
     assert done.code == 1 and done.message.startswith("other.png: tds: TDS divides by the noise")
     bad, good = record(folder)
     assert "divides by the noise" in bad["error"] and good["nfe"] == 1
@@ -142,3 +142,12 @@ def test_sheets_break_into_rows():
     assert torch.equal(images.contact_sheet(cells, 5), wide)
     assert torch.equal(tall[..., : wide.shape[-2], :], images.contact_sheet(cells[:2]))
     assert float(tall[..., -1, -1].min()) == 1.0  # the empty place is white
+
+
+def test_a_misfit_is_named_with_its_method(run, folder):
+    images.write("rough.png", torch.rand(1, 3, 24, 30, generator=torch.Generator().manual_seed(0)))
+    task = ("--op", "blur:sigma=3", "--prior", "gaussian", "-q", "-m", "hqs:nfe=2", "rough.png", "-o", "o")
+    done = run("compare", *task, "--noise", "0.01")
+    assert done.code == 0 and done.message.startswith("note: rough.png: hqs:nfe=2: The result misses")
+    (entry,) = record(folder, "o")
+    assert done.message.endswith(entry["misfit"])

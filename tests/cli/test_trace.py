@@ -76,6 +76,12 @@ def test_overwriting_is_asked_for(run, folder):
     assert again.code == 1 and "would be overwritten" in again.message
 
 
+def test_a_misfit_is_told(run, folder):
+    images.write("rough.png", torch.rand(1, 3, 24, 30, generator=torch.Generator().manual_seed(0)))
+    done = run("trace", "--op", "blur:sigma=3", *FAST, "--noise", "0.01", "rough.png", "-o", "t")
+    assert done.code == 0 and done.message.startswith("note: The result misses")
+
+
 def test_mistakes(run, folder):
     assert "one picture" in run("trace", "--op", "sr2x", *FAST, ".", "-o", "t").message
     assert (

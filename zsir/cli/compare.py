@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 from collections.abc import Sequence
@@ -39,7 +38,7 @@ class Settings:
     op: str
     methods: tuple[str, ...]
     prior: str
-    noise: float
+    noise: float | None
     metrics: str | None
     seed: int
     device: str
@@ -66,7 +65,7 @@ class Settings:
     help="What to compare, once for each: hqs:nfe=8 or cm4ir:nfe=4@wavelet.",
 )
 @click.option("--prior", default="photo", show_default=True, metavar="SPEC", help="The prior of methods without @.")
-@options.noise
+@options.noise_or_auto
 @click.option(
     "--metrics",
     metavar="NAMES",
@@ -94,8 +93,7 @@ def compare(settings: Settings) -> None:
     from zsir.files import make_folder, write_bytes
 
     s = settings
-    if s.simulate and s.size is not None:
-        raise click.UsageError("--size is for real observations; with --simulate the picture has its size.")
+    options.check_simulation(s.simulate, s.size, s.noise)
     names = _metrics(s)
     methods = _methods(s)
     folder = Path(s.output)
@@ -179,6 +177,8 @@ def _compare_file(
         except ZsirError as error:
             say(f"{picture.path}: {label}: {error}")
             entry, pixels = {"error": str(error)}, None
+        if "misfit" in entry:
+            say(f"note: {picture.path}: {label}: {entry['misfit']}")
         results.append({"input": str(picture.path), "method": label, **entry})
         if pixels is not None:
             cells.append((_caption(label, entry, names), pixels))
@@ -200,7 +200,9 @@ def _attempt(posed: Posed, how: Method, seed: int, names: Sequence[str]) -> tupl
     stats = result.solution.stats
     truth = None if posed.truth is None else posed.truth.clamp(0, 1)
     values = {name: numbers[0] for name, numbers in measure(names, result.pixels, truth).items()}
-    costs = dict(zip(COSTS, (stats.residual[0], stats.nfe, stats.seconds), strict=True))
+    costs: dict[str, Any] = dict(zip(COSTS, (stats.residual[0], stats.nfe, stats.seconds), strict=True))
+    if result.misfit:
+        costs["misfit"] = result.misfit
     return {**values, **costs, "provenance": result.solution.provenance}, result.pixels
 
 
@@ -235,4 +237,5 @@ def _shown(column: str, value: float) -> str:
 
 def _title(s: Settings, count: int) -> str:
     what = f"mean over {count} pictures" if count > 1 else "one picture"
-    return f"`{s.op}`, noise {json.dumps(s.noise)}, seed {s.seed}, {what}; residual, calls and seconds per picture."
+    noise = "estimated" if s.noise is None else f"{s.noise:g}"
+    return f"`{s.op}`, noise {noise}, seed {s.seed}, {what}; residual, calls and seconds per picture."

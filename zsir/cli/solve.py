@@ -28,7 +28,7 @@ class Settings:
     prior: str
     sampler: str | None
     nfe: int | None
-    noise: float
+    noise: float | None
     seeds: tuple[int, ...]
     device: str
     dtype: str
@@ -51,7 +51,7 @@ class Settings:
 @options.prior
 @options.sampler
 @options.nfe
-@options.noise
+@options.noise_or_auto
 @options.seeds
 @options.device
 @options.dtype
@@ -78,8 +78,7 @@ def solve(settings: Settings) -> None:
     from zsir.priors import Wrapping
 
     s = settings
-    if s.simulate and s.size is not None:
-        raise click.UsageError("--size is for real observations; with --simulate the picture has its size.")
+    options.check_simulation(s.simulate, s.size, s.noise)
     wrap = Wrapping(s.tile, s.precision, s.ensemble, s.compiled)
     how = method(s.op, s.noise, s.prior, s.sampler, nfe=s.nfe, device=s.device, dtype=s.dtype, wrap=wrap)
     tasks = plan(s.inputs, s.output, seeds=s.seeds, ending="restored", suffixes=WRITABLE)

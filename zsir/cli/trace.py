@@ -6,6 +6,7 @@ import csv
 import io
 import shlex
 import sys
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,7 +37,7 @@ class Settings:
     prior: str
     sampler: str | None
     nfe: int | None
-    noise: float
+    noise: float | None
     seed: int
     device: str
     dtype: str
@@ -56,7 +57,7 @@ class Settings:
 @options.prior
 @options.sampler
 @options.nfe
-@options.noise
+@options.noise_or_auto
 @click.option("--seed", callback=options.one_seed, default="0", show_default=True, help="Seed of the run.")
 @options.device
 @options.dtype
@@ -88,8 +89,7 @@ def trace(settings: Settings) -> None:
     from zsir.files import make_folder
 
     s = settings
-    if s.simulate and s.size is not None:
-        raise click.UsageError("--size is for real observations; with --simulate the picture has its size.")
+    options.check_simulation(s.simulate, s.size, s.noise)
     how = method(s.op, s.noise, s.prior, s.sampler, nfe=s.nfe, device=s.device, dtype=s.dtype)
     folder = Path(s.output)
     make_folder(folder)
@@ -154,6 +154,8 @@ def _trace_file(task: Task, s: Settings, how: Method, batch: Batch) -> None:
     posed = pose(picture, how, seed=seed, size=s.size, simulate=s.simulate)
     recorder = Recorder(posed, kept_steps(how.sampler.steps, s.frames))
     result = restore_posed(posed, how, seed, [recorder.see, batch.follow(picture.path.name)])
+    if result.misfit:
+        warnings.warn(result.misfit, images.PictureWarning, stacklevel=1)
     images.write(paths[0], images.contact_sheet(recorder.frames, COLUMNS))
     images.write_animation(animation, [frame for _, frame in recorder.frames], s.duration)
     files.write_bytes(paths[1], _csv(recorder.rows).encode())
