@@ -18,7 +18,7 @@ from zsir.protocols import LinearOperator, Observation
 #: a residual (rms) above this many times the noise, plus what a file and a sampler for noise-free data may miss, is a
 #: contradiction; samplers at their settings for photographs stay below (zsir/metrics/README.md)
 MOST_RELATIVE = 3.0
-UNSTATED = 6 / 255
+UNSTATED = 8 / 255
 
 
 @dataclass(frozen=True)
