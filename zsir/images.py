@@ -230,6 +230,30 @@ def write(
     files.write_bytes(path, data)
 
 
+def write_animation(path: str | Path, frames: Sequence[Tensor], duration: int) -> None:
+    """Write ``frames`` (1, 1 or 3, height, width) in [0, 1] as a GIF or WebP that repeats, ``duration`` ms each.
+
+    The last frame stays four times as long. A GIF has 256 colours per frame; WebP is lossless. Raises `OutputError`.
+    """
+    path = Path(path)
+    kind = {".gif": "GIF", ".webp": "WEBP"}.get(path.suffix.lower())
+    if kind is None:
+        raise OutputError(f"{path} cannot be written: use a name that ends in .gif or .webp.")
+    pictures = []
+    for frame in frames:
+        values = frame[0].detach().cpu().double().clamp(0, 1).permute(1, 2, 0).numpy()
+        samples = np.rint(values * 255).astype(np.uint8)
+        pictures.append(Image.fromarray(samples[:, :, 0] if samples.shape[2] == 1 else samples).convert("RGB"))
+    durations = [duration] * (len(pictures) - 1) + [4 * duration]
+    more = {"lossless": True} if kind == "WEBP" else {}
+    buffer = io.BytesIO()
+    try:
+        pictures[0].save(buffer, kind, save_all=True, append_images=pictures[1:], duration=durations, loop=0, **more)
+    except (OSError, ValueError) as error:
+        raise OutputError(f"{path} cannot be written ({error}); choose the other kind of animation.") from None
+    files.write_bytes(path, buffer.getvalue())
+
+
 def _encode(
     samples: NDArray[np.unsignedinteger], suffix: str, text: Mapping[str, str] | None, icc: bytes | None
 ) -> bytes:
@@ -262,8 +286,18 @@ def enlarge(pixels: Tensor, size: tuple[int, int]) -> Tensor:
     return torch.from_numpy(np.stack(resized))[None]
 
 
-def contact_sheet(pictures: Sequence[tuple[str, Tensor]]) -> Tensor:
-    """Pictures (1, 1 or 3, height, width) side by side under their titles, on white: (1, 3, height, width)."""
+def contact_sheet(pictures: Sequence[tuple[str, Tensor]], columns: int | None = None) -> Tensor:
+    """Pictures (1, 1 or 3, height, width) side by side under their titles, on white: (1, 3, height, width).
+
+    ``columns`` pictures in a row at most; all in one row if not given.
+    """
+    if columns is not None and len(pictures) > columns:
+        rows = [contact_sheet(pictures[k : k + columns]) for k in range(0, len(pictures), columns)]
+        width = max(row.shape[-1] for row in rows)
+        white = [row.new_ones(1, 3, row.shape[-2], width) for row in rows]
+        for page, row in zip(white, rows, strict=True):
+            page[..., : row.shape[-1]] = row
+        return torch.cat(white, dim=2)
     font = ImageFont.load_default(14)
     gap, band = 8, 26
     cells = [max(p.shape[-1], int(font.getlength(title)) + 1) for title, p in pictures]

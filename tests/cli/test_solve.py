@@ -198,3 +198,28 @@ def test_demo(run, folder):
     }
     (entry,) = json.loads((folder / "demo" / "record.json").read_text())["results"]
     assert entry["stats"]["nfe"] == 4 and entry["psnr"] > entry["observation_psnr"]
+
+
+def test_noise_is_estimated_and_recorded(run, folder):
+    x = torch.from_numpy(pattern(60, 70) / 255).permute(2, 0, 1)[None] * 0.6 + 0.2
+    noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(1))
+    images.write("noisy.png", x + 10 / 255 * noise)
+    for sampler in ("cm4ir:nfe=1", "hqs:nfe=2"):
+        task = ("--op", "identity", "--sampler", sampler, *FAST, "noisy.png", "--overwrite")
+        assert run("solve", *task, "--noise", "auto", "--record", "r.json").code == 0
+        (entry,) = json.loads((folder / "r.json").read_text())["results"]
+        assert entry["provenance"]["noise_std"] == entry["noise_estimated"] == pytest.approx(10 / 255, rel=0.1)
+        assert "misfit" not in entry
+    done = run("compare", "--op", "identity", *FAST, "--noise", "auto", "-m", "hqs:nfe=2", "noisy.png", "-o", "o")
+    assert done.code == 0 and "noise estimated" in (folder / "o" / "table.md").read_text()
+    assert "--noise 5/255" in run("solve", "--op", "mask:keep=0.2", *FAST, "--noise", "auto", "grey.png").message
+    assert "with --simulate state" in run("solve", "--op", "sr2x", "--simulate", "--noise", "auto", "noisy.png").message
+
+
+def test_a_misfit_is_one_sentence_and_recorded(run, folder):
+    images.write("rough.png", torch.rand(1, 3, 24, 30, generator=torch.Generator().manual_seed(0)))
+    task = ("--op", "blur:sigma=3", *FAST, "--noise", "0.01", "rough.png", "--overwrite")
+    done = run("solve", *task, "--record", "r.json")
+    assert done.code == 0 and done.message.startswith("note: The result misses the observation by 0.")
+    (entry,) = json.loads((folder / "r.json").read_text())["results"]
+    assert done.message == f"note: {entry['misfit']}"

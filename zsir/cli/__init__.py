@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 import zsir
+from zsir.cli.compare import compare
 from zsir.cli.convert import convert
 from zsir.cli.degrade import degrade
 from zsir.cli.demo import demo
@@ -13,6 +14,7 @@ from zsir.cli.info import cite, describe, list_names
 from zsir.cli.report import report
 from zsir.cli.run import run
 from zsir.cli.solve import solve
+from zsir.cli.trace import trace
 from zsir.cli.train import distill, train
 
 EPILOG = """\b
@@ -47,7 +49,14 @@ def main(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (solve, degrade, run, report, train, distill, convert, demo, list_names, describe, cite):
+COMMANDS = (
+    *(solve, compare, trace, degrade),
+    *(run, report),
+    *(train, distill, convert),
+    *(demo, list_names, describe, cite),
+)
+
+for command in COMMANDS:
     main.add_command(command)
 
 __all__ = ["main"]

@@ -18,6 +18,8 @@ from zsir.errors import SolveError, ZsirError
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+    from zsir.loop import Event
+
 
 class Display:
     """What the user sees while a batch runs: a bar on a terminal, plain lines otherwise, nothing when quiet."""
@@ -106,6 +108,16 @@ class Batch:
         self._failed.append((task.source, code))
         named = str(task.source) in message or any(str(target) in message for _, target in task.targets)
         say(message if named else f"{task.source}: {message}")
+
+    def follow(self, name: str) -> Callable[[Event], None]:
+        """A callback of `zsir.solve` that moves the bar through the result that is being computed."""
+        done = self.position
+        self.display.step(name, done, "")
+
+        def show(event: Event) -> None:
+            self.display.step(name, done + event.step / event.steps, f"step {event.step} of {event.steps}")
+
+        return show
 
     def done(self, line: str) -> None:
         """Count a result that was written and say so."""

@@ -28,6 +28,19 @@ def noise_std(context: click.Context, option: click.Parameter, value: str) -> fl
     return std
 
 
+def noise_std_or_auto(context: click.Context, option: click.Parameter, value: str) -> float | None:
+    """As `noise_std`; None for ``auto``."""
+    return None if value.strip().lower() == "auto" else noise_std(context, option, value)
+
+
+def check_simulation(simulate: bool, size: tuple[int, int] | None, noise: float | None) -> None:
+    """Raise a usage error for options that speak of a real observation where one is to be simulated."""
+    if simulate and size is not None:
+        raise click.UsageError("--size is for real observations; with --simulate the picture has its size.")
+    if simulate and noise is None:
+        raise click.UsageError("--noise auto is for real observations; with --simulate state the noise to add.")
+
+
 def seed_numbers(context: click.Context, option: click.Parameter, value: str) -> tuple[int, ...]:
     """Seeds in the order given, each once: ``0``, ``0-3``, ``0,2,7``; raises `BadSpec`."""
     found: list[int] = []
@@ -86,6 +99,14 @@ noise = click.option(
     metavar="STD",
     help="Standard deviation of the noise on the [0, 1] scale: 0.02 or 5/255.",
 )
+noise_or_auto = click.option(
+    "--noise",
+    default="0",
+    callback=noise_std_or_auto,
+    show_default=True,
+    metavar="STD",
+    help="Standard deviation of the noise on the [0, 1] scale: 0.02 or 5/255; auto estimates it from each picture.",
+)
 seeds = click.option(
     "--seed",
     "seeds",
@@ -120,5 +141,12 @@ ensemble = click.option(
 compiled = click.option(
     "--compile", "compiled", is_flag=True, help="Compile the network first; pays off for many pictures of one size."
 )
+prior = click.option("--prior", default="photo", show_default=True, metavar="SPEC", help="What pictures look like.")
+sampler = click.option("--sampler", metavar="SPEC", help="The algorithm; cm4ir up to 8 calls, hqs above.")
+nfe = click.option(
+    "--nfe", type=click.IntRange(min=1), metavar="N", help="Calls of the prior's network.  [default: 4 for cm4ir]"
+)
+device = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+dtype = click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True)
 overwrite = click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 quiet = click.option("-q", "--quiet", is_flag=True, help="Say nothing but what went wrong.")

@@ -19,6 +19,7 @@ from zsir.catalogue import OPERATORS
 from zsir.errors import BadSpec, ShapeError, UnknownName
 from zsir.images import Picture
 from zsir.loop import Event, Solution, solve
+from zsir.noise import estimate_noise_of
 from zsir.operators import Operator
 from zsir.priors import Grey
 from zsir.problem import Problem
@@ -28,10 +29,11 @@ from zsir.rng import ImageNoise
 
 @dataclass(frozen=True)
 class Method:
-    """How to restore: the degradation's spec and noise level, and what undoes it on which device."""
+    """How to restore: the degradation's spec and noise level (None: estimated from each observation), and what undoes
+    it on which device."""
 
     op: str
-    noise_std: float
+    noise_std: float | None
     prior: Prior
     sampler: Sampler
     device: torch.device
@@ -39,16 +41,32 @@ class Method:
 
 
 @dataclass(frozen=True)
+class Posed:
+    """A problem on the device of its method, with the prior that fits its channels.
+
+    ``observation`` (1, C, height, width) on the CPU is what the problem holds, ``truth`` the clean picture where that
+    was degraded here.
+    """
+
+    problem: Problem
+    prior: Prior
+    observation: Tensor = field(repr=False)
+    truth: Tensor | None = field(repr=False)
+
+
+@dataclass(frozen=True)
 class Restored:
     """A restored picture (1, C, height, width) in [0, 1], and what is known about it.
 
-    ``observation`` is what it was restored from, ``truth`` the clean picture where that was simulated.
+    ``observation`` is what it was restored from, ``truth`` the clean picture where that was simulated, ``misfit`` a
+    sentence where the picture contradicts the noise that was given.
     """
 
     pixels: Tensor = field(repr=False)
     observation: Tensor = field(repr=False)
     truth: Tensor | None = field(repr=False)
     solution: Solution
+    misfit: str = ""
 
     def quality(self, pixels: Tensor) -> tuple[float, float] | None:
         """PSNR in dB and SSIM (NaN below 11 pixels) of ``pixels`` against the truth, if that is known."""
@@ -61,7 +79,7 @@ class Restored:
 
 def method(
     op: str,
-    noise_std: float,
+    noise_std: float | None,
     prior: str,
     sampler: str | None,
     *,
@@ -112,6 +130,28 @@ def observe(operator: Operator, x: Tensor, noise_std: float, seed: int) -> Tenso
     return y
 
 
+def pose(
+    picture: Picture, how: Method, *, seed: int, size: tuple[int, int] | None = None, simulate: bool = False
+) -> Posed:
+    """The problem that a picture is, or with ``simulate`` the one that it becomes when it is degraded first.
+
+    A grey picture goes through a prior for three channels by way of `zsir.priors.Grey`.
+    """
+    if simulate:
+        operator = operators.make(how.op, in_shape=shape_of(picture.pixels))
+        if how.noise_std is None:
+            raise BadSpec("The noise of a simulated observation must be stated, as in --noise 5/255.")
+        y = observe(operator, picture.pixels, how.noise_std, seed)
+    else:
+        y = picture.pixels
+        operator = operator_for(picture, how.op, size)
+        _remind_of_noise(picture, how)
+    prior = Grey(how.prior) if y.shape[1] == 1 and how.prior.channels == 3 else how.prior
+    noise = min(1.0, estimate_noise_of(operator, y)) if how.noise_std is None else how.noise_std
+    problem = Problem(y.to(how.device, how.dtype), operator, noise)
+    return Posed(problem, prior, y, picture.pixels if simulate else None)
+
+
 def restore(
     picture: Picture,
     how: Method,
@@ -121,22 +161,18 @@ def restore(
     simulate: bool = False,
     callbacks: Sequence[Callable[[Event], None]] = (),
 ) -> Restored:
-    """Restore a picture; with ``simulate`` it is clean, and degraded first.
+    """Restore a picture; with ``simulate`` it is clean, and degraded first. Warns of a `Restored.misfit`."""
+    result = restore_posed(pose(picture, how, seed=seed, size=size, simulate=simulate), how, seed, callbacks)
+    if result.misfit:
+        warnings.warn(result.misfit, images.PictureWarning, stacklevel=2)
+    return result
 
-    A grey picture goes through a prior for three channels by way of `zsir.priors.Grey`.
-    """
-    if simulate:
-        operator = operators.make(how.op, in_shape=shape_of(picture.pixels))
-        y = observe(operator, picture.pixels, how.noise_std, seed)
-    else:
-        y = picture.pixels
-        operator = operator_for(picture, how.op, size)
-        _remind_of_noise(picture, how)
-    prior = Grey(how.prior) if y.shape[1] == 1 and how.prior.channels == 3 else how.prior
-    problem = Problem(y.to(how.device, how.dtype), operator, how.noise_std)
-    solution = solve(problem, prior, how.sampler, seed=seed, indices=[0], callbacks=callbacks)
-    x = solution.x.clamp(0, 1)
-    return Restored(x.cpu().float(), y, picture.pixels if simulate else None, solution)
+
+def restore_posed(posed: Posed, how: Method, seed: int, callbacks: Sequence[Callable[[Event], None]] = ()) -> Restored:
+    """Solve a problem that `pose` made."""
+    solution = solve(posed.problem, posed.prior, how.sampler, seed=seed, indices=[0], callbacks=callbacks)
+    misfit = metrics.contradiction(posed.problem, solution.x)[0]
+    return Restored(solution.x.clamp(0, 1).cpu().float(), posed.observation, posed.truth, solution, misfit)
 
 
 def operator_for(picture: Picture, op: str, size: tuple[int, int] | None) -> Operator:
@@ -222,13 +258,18 @@ def record_of(source: Path, target: Path, result: Restored, how: Method) -> dict
     quality = result.quality(result.pixels)
     if quality is not None:
         plain = result.quality(images.enlarge(result.observation, (h, w))) or (math.nan, math.nan)
-        entry["psnr"], entry["ssim"] = map(_json, quality)
-        entry["observation_psnr"], entry["observation_ssim"] = map(_json, plain)
+        entry["psnr"], entry["ssim"] = map(finite, quality)
+        entry["observation_psnr"], entry["observation_ssim"] = map(finite, plain)
+    if how.noise_std is None:
+        entry["noise_estimated"] = result.solution.provenance["noise_std"]
+    if result.misfit:
+        entry["misfit"] = result.misfit
     return {**entry, "stats": asdict(result.solution.stats), "provenance": result.solution.provenance}
 
 
-def _json(value: float) -> float | None:
-    return value if math.isfinite(value) else None  # JSON has no infinity
+def finite(value: float) -> float | None:
+    """The value, or None where it is infinite or NaN, which JSON does not have."""
+    return value if math.isfinite(value) else None
 
 
 def write_record(path: Path, command: str, results: Sequence[dict[str, Any]]) -> None:

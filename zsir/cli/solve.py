@@ -17,7 +17,6 @@ from zsir.cli.tasks import Task, check_free, plan, sheet_path
 if TYPE_CHECKING:
     from zsir.cli.restore import Method
     from zsir.images import Picture
-    from zsir.loop import Event
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ class Settings:
     prior: str
     sampler: str | None
     nfe: int | None
-    noise: float
+    noise: float | None
     seeds: tuple[int, ...]
     device: str
     dtype: str
@@ -49,15 +48,13 @@ class Settings:
 @click.command()
 @options.inputs
 @options.op
-@click.option("--prior", default="photo", show_default=True, metavar="SPEC", help="What pictures look like.")
-@click.option("--sampler", metavar="SPEC", help="The algorithm; cm4ir up to 8 calls, hqs above.")
-@click.option(
-    "--nfe", type=click.IntRange(min=1), metavar="N", help="Calls of the prior's network.  [default: 4 for cm4ir]"
-)
-@options.noise
+@options.prior
+@options.sampler
+@options.nfe
+@options.noise_or_auto
 @options.seeds
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True)
+@options.device
+@options.dtype
 @options.tile
 @options.precision
 @options.ensemble
@@ -81,8 +78,7 @@ def solve(settings: Settings) -> None:
     from zsir.priors import Wrapping
 
     s = settings
-    if s.simulate and s.size is not None:
-        raise click.UsageError("--size is for real observations; with --simulate the picture has its size.")
+    options.check_simulation(s.simulate, s.size, s.noise)
     wrap = Wrapping(s.tile, s.precision, s.ensemble, s.compiled)
     how = method(s.op, s.noise, s.prior, s.sampler, nfe=s.nfe, device=s.device, dtype=s.dtype, wrap=wrap)
     tasks = plan(s.inputs, s.output, seeds=s.seeds, ending="restored", suffixes=WRITABLE)
@@ -121,13 +117,8 @@ def _restore_seed(picture: Picture, seed: int, target: Path, s: Settings, how: M
     from zsir import images
     from zsir.cli.restore import record_of, restore, save, sheet, summary
 
-    done = batch.position
-
-    def show(event: Event) -> None:
-        batch.display.step(picture.path.name, done + event.step / event.steps, f"step {event.step} of {event.steps}")
-
-    batch.display.step(picture.path.name, done, "")
-    result = restore(picture, how, seed=seed, size=s.size, simulate=s.simulate, callbacks=[show])
+    follow = batch.follow(picture.path.name)
+    result = restore(picture, how, seed=seed, size=s.size, simulate=s.simulate, callbacks=[follow])
     save(picture, result.pixels, target)
     if s.sheet:
         images.write(sheet_path(target), sheet(result))

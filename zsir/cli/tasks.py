@@ -55,7 +55,7 @@ def plan(
                 target = Path(output) if file else Path(output) / f"{source.stem}{number}.png"
             names.append((seed, target))
         tasks.append(Task(source, tuple(names)))
-    _check_clashes(tasks)
+    check_clashes(tasks)
     if output is not None and not file:
         from zsir.files import make_folder
 
@@ -75,7 +75,8 @@ def _is_file_name(output: str, suffixes: Sequence[str], single: bool) -> bool:
     return False
 
 
-def _check_clashes(tasks: Sequence[Task]) -> None:
+def check_clashes(tasks: Sequence[Task]) -> None:
+    """Raise `BadSpec` where one name would be written twice, or an input overwritten."""
     sources = {task.source.resolve() for task in tasks}
     seen: dict[Path, Path] = {}
     for task in tasks:

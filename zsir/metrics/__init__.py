@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from zsir.metrics.catalogue import METRICS, Metric, find, measure
-from zsir.metrics.consistency import Energies, Residual, energies, residual, split
+from zsir.metrics.consistency import Energies, Residual, contradiction, energies, residual, split
 from zsir.metrics.fidelity import WINDOW_RADIUS, WINDOW_STD, psnr, ssim
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "Energies",
     "Metric",
     "Residual",
+    "contradiction",
     "energies",
     "find",
     "measure",

@@ -15,6 +15,11 @@ from torch import Tensor
 from zsir.errors import ShapeError
 from zsir.protocols import LinearOperator, Observation
 
+#: a residual (rms) above this many times the noise, plus what a file and a sampler for noise-free data may miss, is a
+#: contradiction; samplers at their settings for photographs stay below (zsir/metrics/README.md)
+MOST_RELATIVE = 3.0
+UNSTATED = 8 / 255
+
 
 @dataclass(frozen=True)
 class Residual:
@@ -76,3 +81,21 @@ def energies(operator: LinearOperator, x: Tensor) -> Energies:
     minus truth) how much of it the data could not have prevented."""
     determined, free = (part.square().flatten(1).mean(dim=1).tolist() for part in split(operator, x))
     return Energies(determined, free)
+
+
+def contradiction(problem: Observation, x: Tensor) -> list[str]:
+    """For each picture a sentence where it cannot have led to its observation by noise as stated, else "".
+
+    The residual of the true picture is the noise, so that one far above it means that the noise is larger, that the
+    operator is another one, or that the sampler was given too few calls to fit the data. Only this direction is
+    reliable: many samplers fit the noise too, and end far below it whatever was stated.
+    """
+    limit = MOST_RELATIVE * problem.noise_std + UNSTATED
+    return ["" if rms <= limit else _misfit(rms, problem.noise_std) for rms in residual(problem, x).rms]
+
+
+def _misfit(rms: float, noise_std: float) -> str:
+    return (
+        f"The result misses the observation by {rms:.3g} (root mean square), but the noise was given as "
+        f"{noise_std:.3g}: state more noise (or --noise auto), check the operator, or give the sampler more calls."
+    )

@@ -1,0 +1,153 @@
+"""``zsir compare``: every method sees the same observation, and each is what ``zsir solve`` gives."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from zsir import images
+from zsir.cli.table import aligned, markdown
+
+FAST = ("--prior", "gaussian", "--simulate", "-q")
+
+
+def record(folder, name="out"):
+    return json.loads((folder / name / "record.json").read_text())["results"]
+
+
+def test_table_sheet_and_record(run, folder):
+    done = run(
+        *("compare", "--op", "sr2x", "--noise", "0.02", "--simulate", "--prior", "gaussian", "--seed", 3),
+        *("-m", "cm4ir:nfe=2", "--method", "hqs:nfe=3@wavelet", "colour.png", "other.png", "-o", "out"),
+    )
+    assert done.code == 0 and done.err == ""
+    first, second, heading, *rows = done.out.splitlines()
+    assert (first, second) == ("out/colour_sheet.png", "out/other_sheet.png")
+    assert heading.split() == ["method", "psnr", "ssim", "residual", "nfe", "seconds"]
+    assert [row.split()[0] for row in rows] == ["cm4ir:nfe=2@gaussian", "hqs:nfe=3@wavelet"]
+    entries = record(folder)
+    assert [(e["input"], e["nfe"]) for e in entries] == [
+        *(("colour.png", 2), ("colour.png", 3)),
+        *(("other.png", 2), ("other.png", 3)),
+    ]
+    assert {e["provenance"]["seed"] for e in entries} == {3}
+    mean = (entries[0]["psnr"] + entries[2]["psnr"]) / 2
+    assert rows[0].split()[1] == f"{mean:.2f}" and f"| {mean:.2f} |" in (folder / "out" / "table.md").read_text()
+    # observation, two results and the truth in one row
+    assert images.read(folder / "out" / "colour_sheet.png").pixels.shape[-1] > 4 * 31
+
+
+def test_numbers_are_those_of_solve(run, folder):
+    task = ("--op", "mask:keep=0.4", "--noise", "0.05", *FAST, "--seed", 5, "other.png")
+    assert run("compare", *task, "-m", "cm4ir:nfe=2", "-m", "hqs:nfe=3", "-o", "out").code == 0
+    for entry, sampler in zip(record(folder), ("cm4ir:nfe=2", "hqs:nfe=3"), strict=True):
+        assert run("solve", *task, "--sampler", sampler, "--record", f"{entry['nfe']}.json", "--overwrite").code == 0
+        (alone,) = json.loads((folder / f"{entry['nfe']}.json").read_text())["results"]
+        assert entry["method"] == sampler
+        assert (entry["psnr"], entry["ssim"]) == (alone["psnr"], alone["ssim"])
+        assert [entry["residual"]] == alone["stats"]["residual"]
+
+
+def test_the_same_seed_gives_the_same_sheet(run, folder):
+    for out, seed in (("a", 1), ("b", 1), ("c", 2)):
+        done = run(
+            "compare", "--op", "sr2x", "--noise", "0.1", *FAST, "--seed", seed, "-m", "cm4ir", "grey.png", "-o", out
+        )
+        assert done.code == 0, done.err
+    a, b, c = (images.read(folder / out / "grey_sheet.png").pixels for out in "abc")
+    assert torch.equal(a, b) and not torch.equal(a, c)
+
+
+def test_real_observations_have_no_truth(run, folder):
+    done = run(
+        "compare", "--op", "sr2x", "--prior", "gaussian", "--size", "60x32", "-m", "hqs:nfe=1", "other.png", "-o", "o"
+    )
+    assert done.code == 1 and "60x32" in done.message  # that would be 30x16
+    done = run(
+        "compare", "--op", "sr2x", "--prior", "gaussian", "--size", "48x32", "-m", "hqs:nfe=1", "other.png", "-o", "o"
+    )
+    assert done.code == 0
+    assert done.out.splitlines()[1].split() == ["method", "residual", "nfe", "seconds"]
+
+
+def test_metrics_and_other_options(run, folder):
+    more = ("--device", "cpu", "--dtype", "float64", "--tile", 64, "--precision", "float32")
+    done = run(
+        "compare",
+        "--op",
+        "identity",
+        "--noise",
+        "0.1",
+        *FAST,
+        *more,
+        "--metrics",
+        "psnr-y, psnr",
+        "-m",
+        "hqs",
+        "other.png",
+        "-o",
+        "o",
+    )
+    assert done.code == 0, done.err
+    (entry,) = record(folder, "o")
+    assert list(entry)[2:4] == ["psnr-y", "psnr"] and entry["provenance"]["dtype"] == "float64"
+    again = ("compare", "--op", "identity", *FAST, "-m", "hqs:nfe=1", "other.png", "-o", "o")
+    assert "--overwrite" in run(*again).message
+    assert run(*again, "--overwrite").code == 0
+
+
+def test_a_perfect_result_is_recorded(run, folder):
+    assert run("compare", "--op", "identity", *FAST, "-m", "ddnm:nfe=2", "other.png", "-o", "o").code == 0
+    (entry,) = record(folder, "o")
+    assert entry["psnr"] is None or entry["psnr"] > 60  # infinite PSNR is no JSON
+
+
+def test_a_method_that_fails_is_named_and_the_others_go_on(run, folder):
+    done = run("compare", "--op", "sr2x", *FAST, "-m", "tds", "-m", "cm4ir:nfe=1", "other.png", "-o", "out")
+    assert done.code == 1 and done.message.startswith("other.png: tds: TDS divides by the noise")
+    bad, good = record(folder)
+    assert "divides by the noise" in bad["error"] and good["nfe"] == 1
+    assert "| tds | failed | failed |" in (folder / "out" / "table.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("-m", "hqs", "-m", "hqs@photo"), "hqs is given twice"),
+        (("-m", "hqss"), "did you mean 'hqs'"),
+        (("-m", "hqs@gausian"), "did you mean 'gaussian'"),
+        (("-m", "hqs", "--metrics", "psnr"), "--simulate"),
+        (("-m", "hqs", "--metrics", "psnrr"), "did you mean psnr"),
+        (("-m", "hqs", "--simulate", "--size", "8x8"), "--size is for real observations"),
+        ((), "--method"),
+    ],
+)
+def test_mistakes(run, folder, arguments, words):
+    done = run("compare", "--op", "sr2x", *arguments, "other.png", "-o", "out")
+    assert done.code == 2 and words in done.message
+
+
+def test_tables():
+    rows = [["a", "b"], ["x|y", "1.50"]]
+    assert aligned(rows) == ["a       b", "x|y  1.50"]
+    assert markdown(rows) == "| a | b |\n|---|---:|\n| x\\|y | 1.50 |\n"
+
+
+def test_sheets_break_into_rows():
+    cells = [(f"picture {k}", torch.full((1, 1, 40, 90), k / 4)) for k in range(5)]
+    wide, tall = images.contact_sheet(cells), images.contact_sheet(cells, 2)
+    assert tall.shape[-2] == 3 * wide.shape[-2] and tall.shape[-1] < wide.shape[-1] / 2
+    assert torch.equal(images.contact_sheet(cells, 5), wide)
+    assert torch.equal(tall[..., : wide.shape[-2], :], images.contact_sheet(cells[:2]))
+    assert float(tall[..., -1, -1].min()) == 1.0  # the empty place is white
+
+
+def test_a_misfit_is_named_with_its_method(run, folder):
+    images.write("rough.png", torch.rand(1, 3, 24, 30, generator=torch.Generator().manual_seed(0)))
+    task = ("--op", "blur:sigma=3", "--prior", "gaussian", "-q", "-m", "hqs:nfe=2", "rough.png", "-o", "o")
+    done = run("compare", *task, "--noise", "0.01")
+    assert done.code == 0 and done.message.startswith("note: rough.png: hqs:nfe=2: The result misses")
+    (entry,) = record(folder, "o")
+    assert done.message.endswith(entry["misfit"])
