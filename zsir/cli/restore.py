@@ -171,8 +171,14 @@ def restore(
 def restore_posed(posed: Posed, how: Method, seed: int, callbacks: Sequence[Callable[[Event], None]] = ()) -> Restored:
     """Solve a problem that `pose` made."""
     solution = solve(posed.problem, posed.prior, how.sampler, seed=seed, indices=[0], callbacks=callbacks)
-    misfit = metrics.contradiction(posed.problem, solution.x)[0]
-    return Restored(solution.x.clamp(0, 1).cpu().float(), posed.observation, posed.truth, solution, misfit)
+    return result_of(posed, solution)
+
+
+def result_of(posed: Posed, solution: Solution) -> Restored:
+    """The first picture of a solution as a result."""
+    x = solution.x[:1]
+    misfit = metrics.contradiction(posed.problem, x)[0]
+    return Restored(x.clamp(0, 1).cpu().float(), posed.observation, posed.truth, solution, misfit)
 
 
 def operator_for(picture: Picture, op: str, size: tuple[int, int] | None) -> Operator:

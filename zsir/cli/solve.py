@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from zsir.images import Picture
 
 
+MOST_SAMPLES = 1000
+
+
 @dataclass(frozen=True)
 class Settings:
     """The options of ``zsir solve``."""
@@ -40,6 +43,7 @@ class Settings:
     simulate: bool
     size: tuple[int, int] | None
     sheet: bool
+    samples: int
     record: Path | None
     overwrite: bool
     quiet: bool
@@ -63,6 +67,14 @@ class Settings:
 @click.option("--simulate", is_flag=True, help="Take the input as clean: degrade it, restore it, report PSNR and SSIM.")
 @options.size
 @click.option("--sheet", is_flag=True, help="Also write a contact sheet, NAME_sheet.png.")
+@click.option(
+    "--samples",
+    type=click.IntRange(1, MOST_SAMPLES),
+    default=1,
+    show_default=True,
+    metavar="K",
+    help="Draw K results and write their mean, with maps of their spread: NAME_std.png, NAME_q05.png, ...",
+)
 @click.option("--record", type=click.Path(path_type=Path), metavar="FILE", help="Also write a JSON record of the run.")
 @options.overwrite
 @options.quiet
@@ -95,7 +107,7 @@ def solve(settings: Settings) -> None:
 def _check_extras(s: Settings, tasks: list[Task]) -> None:
     """Contact sheets and record must not hit an input or a result."""
     taken = {path.resolve() for task in tasks for path in (task.source, *(target for _, target in task.targets))}
-    extras = [sheet_path(target) for task in tasks for _, target in task.targets] if s.sheet else []
+    extras = [path for task in tasks for _, target in task.targets for path in _beside(s, target)]
     for path in [*extras, *([s.record] if s.record else [])]:
         if path.resolve() in taken:
             raise click.UsageError(f"{path} is an input or a result already; choose another name.")
@@ -103,11 +115,18 @@ def _check_extras(s: Settings, tasks: list[Task]) -> None:
         check_free([s.record], s.overwrite)
 
 
+def _beside(s: Settings, target: Path) -> list[Path]:
+    """The files that are written with a result."""
+    from zsir.cli.samples import maps
+
+    return ([sheet_path(target)] if s.sheet else []) + (maps(target) if s.samples > 1 else [])
+
+
 def _restore_file(task: Task, s: Settings, how: Method, batch: Batch, records: list[dict[str, Any]]) -> None:
     from zsir import images
 
-    sheets = [sheet_path(target) for _, target in task.targets] if s.sheet else []
-    check_free([target for _, target in task.targets] + sheets, s.overwrite)
+    beside = [path for _, target in task.targets for path in _beside(s, target)]
+    check_free([target for _, target in task.targets] + beside, s.overwrite)
     picture = images.read(task.source)
     for seed, target in task.targets:
         records.append(_restore_seed(picture, seed, target, s, how, batch))
@@ -117,6 +136,8 @@ def _restore_seed(picture: Picture, seed: int, target: Path, s: Settings, how: M
     from zsir import images
     from zsir.cli.restore import record_of, restore, save, sheet, summary
 
+    if s.samples > 1:
+        return _draw_samples(picture, seed, target, s, how, batch)
     follow = batch.follow(picture.path.name)
     result = restore(picture, how, seed=seed, size=s.size, simulate=s.simulate, callbacks=[follow])
     save(picture, result.pixels, target)
@@ -124,3 +145,26 @@ def _restore_seed(picture: Picture, seed: int, target: Path, s: Settings, how: M
         images.write(sheet_path(target), sheet(result))
     batch.done(summary(target, result))
     return record_of(picture.path, target, result, how)
+
+
+def _draw_samples(picture: Picture, seed: int, target: Path, s: Settings, how: Method, batch: Batch) -> dict[str, Any]:
+    """As `_restore_seed`, with the mean of several samples as the result, and the maps of their spread."""
+    from dataclasses import replace
+
+    from zsir import images
+    from zsir.cli.group import say
+    from zsir.cli.restore import pose, record_of, result_of, save, sheet, summary
+    from zsir.cli.samples import about, draw, remark, write_maps
+
+    posed = pose(picture, how, seed=seed, size=s.size, simulate=s.simulate)
+    spread = draw(posed, how, seed, s.samples)
+    result = replace(result_of(posed, spread.solution), pixels=spread.mean)
+    save(picture, spread.mean, target)
+    write_maps(spread, target)
+    if s.sheet:
+        images.write(sheet_path(target), sheet(result))
+    said = remark(spread, type(how.sampler).__name__)
+    if said:
+        say(f"{picture.path}: {said}")
+    batch.done(summary(target, result))
+    return {**record_of(picture.path, target, result, how), "spread": about(spread)}
