@@ -1,8 +1,8 @@
 # %% [markdown]
 # # Quick start
 #
-# An observation is $y = A x + \sigma_y n$ with $n \sim \mathcal N(0, I)$. $A$ is known and linear. A *prior*
-# is a denoiser $D(x, \sigma) \approx \mathrm E[x_0 \mid x_0 + \sigma n = x]$. A *sampler* combines both in a few calls of
+# An observation is $y = A x + \sigma_y n$ with $n \sim \mathcal N(0, I)$. $A$ is known and linear. A *prior* is a
+# denoiser $D(x, \sigma) \approx \mathrm E[x_0 \mid x_0 + \sigma n = x]$. A *sampler* combines both in a few calls of
 # $D$.
 #
 # Pictures are float tensors (batch, channels, height, width) in [0, 1]; noise levels are standard deviations on that
@@ -40,9 +40,9 @@ print(prior)
 # %% [markdown]
 # ## Four times larger
 #
-# `sr4x` is a bicubic reduction by four, with Pillow's antialiasing. The pseudo-inverse $A^+ y$ is the picture of least
-# norm that explains the data: its residual is 0, and it rings, most at the borders. Four calls of the prior give smooth
-# edges without ringing. The feathers are not in the data, and this small prior does not invent them.
+# `sr4x` is a bicubic reduction by four, with Pillow's antialiasing. The pseudo-inverse $A^+ y$ is the picture of
+# least norm that explains the data: its residual is 0, and it rings, most at the borders. Four calls of the prior
+# give smooth edges without ringing. The feathers are not in the data, and this small prior does not invent them.
 
 # %%
 op = operators.make("sr4x", in_shape=truth.shape[1:])

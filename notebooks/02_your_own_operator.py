@@ -39,8 +39,8 @@ def show(**pictures):
 # ## Forward and adjoint
 #
 # The adjoint is defined by $\langle A x, y\rangle = \langle x, A^\top y\rangle$ for all $x, y$. Here it puts every
-# value back into its channel and zeros elsewhere. These two methods and the shapes are all that is required: `pinv` and
-# `prox` then work by conjugate gradients.
+# value back into its channel and zeros elsewhere. These two methods and the shapes are all that is required: `pinv`
+# and `prox` then work by conjugate gradients.
 
 
 # %%
@@ -84,8 +84,8 @@ print(f"<Ax, y> = {left:.12f}   <x, A'y> = {right:.12f}   difference {abs(left -
 assert abs(left - right) < 1e-12 * x.norm() * y.norm()
 
 # %% [markdown]
-# `check_operator` does this and more: linearity, batches, dtypes, the four Penrose conditions of `pinv`, and optimality
-# of `prox`. It raises at the first contradiction.
+# `check_operator` does this and more: linearity, batches, dtypes, the four Penrose conditions of `pinv`, and
+# optimality of `prox`. It raises at the first contradiction.
 
 # %%
 check_operator(bayer)
@@ -167,8 +167,8 @@ assert psnr(restored.clamp(0, 1), truth) > psnr(start, truth) + 1
 # %% [markdown]
 # ## Algebra
 #
-# A lens blurs before the filters see the light: the product `bayer @ blur` is an operator too. No closed form is known
-# for it, so its inverse runs by conjugate gradients, and the run says with how many iterations.
+# A lens blurs before the filters see the light: the product `bayer @ blur` is an operator too. No closed form is
+# known for it, so its inverse runs by conjugate gradients, and the run says with how many iterations.
 
 # %%
 blur = operators.make("blur:sigma=1", in_shape=op.in_shape)
@@ -183,5 +183,5 @@ print(f"{solution.stats.cg_iterations} iterations, residual {solution.stats.resi
 assert psnr(solution.x.clamp(0, 1), truth) > psnr(bilinear(y).clamp(0, 1), truth) + 1
 
 # %% [markdown]
-# To give it a name that `--op` understands, a package declares it as an entry point of the group `zsir.operators`; see
-# `operators/README.md`.
+# To give it a name that `--op` understands, a package declares it as an entry point of the group `zsir.operators`;
+# see `operators/README.md`.

@@ -68,6 +68,7 @@ def execute(notebook: NotebookNode, folder: Path) -> NotebookNode:
         timeout=LIMIT,
         kernel_name="python3",
         record_timing=False,
+        coalesce_streams=True,
         resources={"metadata": {"path": str(folder)}},
         extra_arguments=["--log-level=40"],  # it warns that local traffic is not encrypted
     )
