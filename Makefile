@@ -4,6 +4,7 @@
 #   make test     set up, then lint, types and tests
 #   make mutation set up, then inject faults and show that the tests notice every one (some minutes)
 #   make bench    set up, then the benchmarks
+#   make notebooks set up, then run the notebooks and write them with their outputs
 #   make clean    remove all that the above have made
 #
 # Variables (a change of one of them makes the environment anew):
@@ -27,7 +28,7 @@ BASE_READY := $(VENV)/.base
 DEV_READY := $(VENV)/.dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types pytest mutation bench clean
+.PHONY: help demo test lint types pytest mutation bench notebooks clean
 .NOTPARALLEL:
 
 help:
@@ -53,6 +54,9 @@ mutation: $(DEV_READY)
 
 bench: $(DEV_READY)
 	@set -e; for script in tests/benchmarks/*.py; do echo "== $$script"; $(PY) "$$script"; done
+
+notebooks: $(DEV_READY)
+	$(PY) notebooks/build.py
 
 clean:
 	rm -rf $(VENV) demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -138,7 +138,9 @@ def test_refusals():
 
 def test_the_readme_lists_the_catalogue():
     page = (ROOT / "zsir" / "metrics" / "README.md").read_text(encoding="utf-8")
-    rows = [[cell.strip() for cell in row.split("|")[1:-1]] for row in re.findall(r"^\| `.*$", page, re.MULTILINE)]
+    table = re.search(r"^\| `psnr`.*?(?=\n\n)", page, re.MULTILINE | re.DOTALL)
+    assert table, "metrics/README.md has no table that begins with psnr"
+    rows = [[cell.strip() for cell in row.split("|")[1:-1]] for row in table[0].splitlines()]
     expected = [[f"`{name}`", m.unit, m.better, m.convention, m.needs] for name, m in METRICS.items()]
     assert rows[:-1] == expected
     assert rows[-1][0] == "`pyiqa:NAME`"

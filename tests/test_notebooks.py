@@ -1,0 +1,99 @@
+"""The notebooks: each is executed from its source, and the committed file is what its source makes."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import nbformat
+import pytest
+from nbclient.exceptions import CellExecutionError
+
+from tests.sources import ROOT
+
+FOLDER = ROOT / "notebooks"
+SOURCES = sorted(path.stem for path in FOLDER.glob("[0-9][0-9]_*.py"))
+#: what a code host shows without asking, and what a clone can bear
+LARGEST = 2**20
+
+# the kernel's libraries announce their own future changes
+pytestmark = pytest.mark.filterwarnings("default")
+
+
+@pytest.fixture(scope="module")
+def build() -> ModuleType:
+    """notebooks/build.py, which belongs to no package."""
+    spec = importlib.util.spec_from_file_location("zsir_notebooks_build", FOLDER / "build.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_notebook_has_a_source(build: ModuleType) -> None:
+    assert SOURCES
+    assert [path.stem for path in build.sources()] == SOURCES
+    assert sorted(path.stem for path in FOLDER.glob("*.ipynb")) == SOURCES
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SOURCES)
+def test_notebook_runs(name: str, build: ModuleType, tmp_path: Path) -> None:
+    """Its assertions hold; where one does not, the failure shows the cell."""
+    build.execute(build.converted(FOLDER / f"{name}.py"), tmp_path)
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_committed_notebook_is_what_its_source_makes(name: str, build: ModuleType) -> None:
+    kept = nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
+    nbformat.validate(kept)
+    made = build.converted(FOLDER / f"{name}.py")
+    same = [(c.id, c.cell_type, c.source) for c in kept.cells] == [(c.id, c.cell_type, c.source) for c in made.cells]
+    assert same, f"run: python notebooks/build.py {name}"
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_committed_notebook_has_outputs_and_is_small(name: str) -> None:
+    file = FOLDER / f"{name}.ipynb"
+    assert file.stat().st_size < LARGEST
+    cells = [cell for cell in nbformat.read(file, as_version=4).cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    outputs = [output for cell in cells for output in cell.outputs]
+    assert not any(output.output_type == "error" or output.get("name") == "stderr" for output in outputs)
+    assert any("image/png" in output.get("data", {}) for output in outputs)
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_only_embedded_priors_are_used(name: str) -> None:
+    text = (FOLDER / f"{name}.py").read_text(encoding="utf-8")
+    assert not any(word in text for word in ("download", "http", "path=", "hub:"))
+
+
+def test_conversion(build: ModuleType, tmp_path: Path) -> None:
+    source = tmp_path / "00_x.py"
+    source.write_text("# %% [markdown]\n# # Title\n#\n# text\n\n# %%\nx = 1\n\n\ny = 2\n\n\n# %%\nz = x + y\n")
+    cells = build.converted(source).cells
+    assert [cell.cell_type for cell in cells] == ["markdown", "code", "code"]
+    assert [cell.source for cell in cells] == ["# Title\n\ntext", "x = 1\n\n\ny = 2", "z = x + y"]
+    source.write_text("# %% [markdown]\nnot text\n")
+    with pytest.raises(ValueError, match="must begin with '# '"):
+        build.converted(source)
+    source.write_text("x = 1\n")
+    with pytest.raises(ValueError, match="the first line"):
+        build.converted(source)
+
+
+def test_a_failing_cell_is_noticed(build: ModuleType, tmp_path: Path) -> None:
+    source = tmp_path / "00_x.py"
+    source.write_text("# %%\nimport zsir\n\n# %%\nassert zsir.__version__ == 'another'\n")
+    with pytest.raises(CellExecutionError, match="another"):
+        build.execute(build.converted(source), tmp_path)
+
+
+def test_the_repository_is_what_runs(build: ModuleType, tmp_path: Path) -> None:
+    source = tmp_path / "00_x.py"
+    source.write_text("# %%\nimport zsir\n\nprint(zsir.__file__)\n")
+    done = build.execute(build.converted(source), tmp_path)
+    assert Path(done.cells[0].outputs[0].text.strip()) == ROOT / "zsir" / "__init__.py"
