@@ -54,11 +54,17 @@ __all__ = [
     "PiGDM",
     "PnPCM",
     "REDDiff",
+    "default",
     "make",
 ]
 
 #: up to this many network calls CM4IR is the default, above it HQS
 FEW_CALLS = 8
+
+
+def default(nfe: int | None = None) -> str:
+    """The name of the sampler for a number of network calls, where the user names none."""
+    return "cm4ir" if nfe is None or nfe <= FEW_CALLS else "hqs"
 
 
 def make(spec: str | None = None, *, nfe: int | None = None) -> Sampler:
@@ -70,9 +76,7 @@ def make(spec: str | None = None, *, nfe: int | None = None) -> Sampler:
     >>> make(nfe=4).nfe, make(nfe=20)
     (4, HQS(nfe=20, first=0.19215686274509805, last=None, lam=0.23, turns=True))
     """
-    if spec is None:
-        spec = "cm4ir" if nfe is None or nfe <= FEW_CALLS else "hqs"
-    parsed = SAMPLERS.parse(spec)
+    parsed = SAMPLERS.parse(default(nfe) if spec is None else spec)
     options = dict(parsed.options)
     if nfe is not None:
         if options.get("nfe", nfe) != nfe:

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from zsir.errors import BadSpec
 from zsir.protocols import NoiseSource, Observation, Prior
-from zsir.registry import Option
+from zsir.registry import Option, Range
 from zsir.samplers.chain import check_reach
 from zsir.samplers.presets import CM4IR_PRESETS
 from zsir.samplers.schedule import cm4ir_levels, geometric
@@ -82,12 +82,20 @@ class CM4IR:
     needs: ClassVar[tuple[str, ...]] = ("pinv",)
 
     nfe: Annotated[int, Option("network calls")] = 4
-    start: Annotated[int | None, Option("first level, as an index into the DDPM table of 1000", "0..998")] = None
-    gamma: Annotated[float, Option("growth of 1 - (2 sigma)^2 per step; with start")] = 0.2
-    eta: Annotated[
-        float | None, Option("share of fresh noise; 0 is closest to the data, 1 has most texture", "0..1")
+    start: Annotated[
+        int | None,
+        Option("first level, as an index into the DDPM table of 1000", "0..998", tune=Range(20, 700, log=True)),
     ] = None
-    zeta: Annotated[float | None, Option("ridge of the back-projection over noise_std^2")] = None
+    gamma: Annotated[float, Option("growth of 1 - (2 sigma)^2 per step; with start", tune=Range(0.01, 1, log=True))] = (
+        0.2
+    )
+    eta: Annotated[
+        float | None,
+        Option("share of fresh noise; 0 is closest to the data, 1 has most texture", "0..1", tune=Range(0, 1)),
+    ] = None
+    zeta: Annotated[
+        float | None, Option("ridge of the back-projection over noise_std^2", tune=Range(0.1, 30, log=True))
+    ] = None
     deltas: Annotated[
         tuple[float, ...] | None, Option("inflation of the level the network is told, per step: 0+0.3+0.1")
     ] = None

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from zsir.errors import BadSpec
 from zsir.protocols import NoiseSource, Observation, Prior
-from zsir.registry import Option
+from zsir.registry import Option, Range
 from zsir.samplers.chain import Chain, begin_at, denoise
 from zsir.samplers.schedule import karras
 
@@ -40,7 +40,7 @@ class DAPS:
 
     nfe: Annotated[int, Option("network calls: annealing steps times inner")] = 1000
     inner: Annotated[int, Option("calls of each ODE")] = 5
-    ratio: Annotated[float, Option("r over the level s")] = 1.0
+    ratio: Annotated[float, Option("r over the level s", tune=Range(0.1, 10, log=True))] = 1.0
 
     def __post_init__(self) -> None:
         if self.inner < 1 or self.nfe < self.inner or self.nfe % self.inner:

@@ -23,7 +23,7 @@ import torch
 
 from zsir.errors import BadSpec
 from zsir.protocols import NoiseSource, Observation, Prior
-from zsir.registry import Option
+from zsir.registry import Option, Range
 from zsir.samplers.chain import Chain, begin, begin_at, check_calls, check_share, ddim, denoise, ladder
 from zsir.samplers.spectral import ModeChain, modes_of
 
@@ -67,7 +67,7 @@ class DDNM:
     needs: ClassVar[tuple[str, ...]] = ("pinv",)
 
     nfe: Annotated[int, Option("network calls")] = 100
-    eta: Annotated[float, Option("share of fresh noise", "0..1")] = 0.85
+    eta: Annotated[float, Option("share of fresh noise", "0..1", tune=Range(0, 1))] = 0.85
     travel: Annotated[int, Option("levels that a journey back goes up")] = 1
     repeat: Annotated[int, Option("how often each stretch is walked; 1: no journeys back")] = 1
     sigmas: Annotated[tuple[float, ...] | None, Option("noise levels; chosen by rule if not given", "[0, 1]")] = None
@@ -138,7 +138,7 @@ class DDNMPlus:
     needs: ClassVar[tuple[str, ...]] = ("svd",)
 
     nfe: Annotated[int, Option("network calls")] = 100
-    eta: Annotated[float, Option("share of fresh noise", "0..1")] = 0.85
+    eta: Annotated[float, Option("share of fresh noise", "0..1", tune=Range(0, 1))] = 0.85
     sigmas: Annotated[tuple[float, ...] | None, Option("noise levels; chosen by rule if not given", "[0, 1]")] = None
 
     def __post_init__(self) -> None:

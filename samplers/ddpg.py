@@ -19,7 +19,7 @@ from typing import Annotated, ClassVar
 
 from zsir.errors import BadSpec
 from zsir.protocols import NoiseSource, Observation, Prior
-from zsir.registry import Option
+from zsir.registry import Option, Range
 from zsir.samplers.chain import Chain, abar, begin, check_calls, check_share, denoise
 
 
@@ -37,9 +37,11 @@ class DDPG:
     needs: ClassVar[tuple[str, ...]] = ("adjoint", "pinv")
 
     nfe: Annotated[int, Option("network calls")] = 100
-    gamma: Annotated[float, Option("how late least squares take over")] = 8.0
-    zeta: Annotated[float, Option("share of fresh noise", "0..1")] = 0.5
-    reg_scale: Annotated[float, Option("ridge of the back-projection over (2 noise_std)^2")] = 0.7
+    gamma: Annotated[float, Option("how late least squares take over", tune=Range(1, 50, log=True))] = 8.0
+    zeta: Annotated[float, Option("share of fresh noise", "0..1", tune=Range(0, 1))] = 0.5
+    reg_scale: Annotated[
+        float, Option("ridge of the back-projection over (2 noise_std)^2", tune=Range(0.05, 10, log=True))
+    ] = 0.7
     mode: Annotated[int | None, Option("rule of the step size: 0, 1 or 2; 1 for noisy data, 0 without noise")] = None
     inject: Annotated[bool, Option("put noise back (DDPG) or not (IDPG)")] = True
     sigmas: Annotated[tuple[float, ...] | None, Option("noise levels; chosen by rule if not given", "[0, 1]")] = None

@@ -20,7 +20,7 @@ import torch
 
 from zsir.errors import BadSpec
 from zsir.protocols import NoiseSource, Observation, Prior
-from zsir.registry import Option
+from zsir.registry import Option, Range
 from zsir.samplers.chain import Chain, abar, check_calls, check_share, denoise, ladder
 from zsir.samplers.spectral import ModeChain, modes_of
 from zsir.samplers.start import GREY, initial_estimate
@@ -42,8 +42,8 @@ class DDRM:
     needs: ClassVar[tuple[str, ...]] = ("svd",)
 
     nfe: Annotated[int, Option("network calls")] = 20
-    eta: Annotated[float, Option("share of fresh noise", "0..1")] = 0.85
-    eta_b: Annotated[float, Option("trust in data whose noise is below the level", "0..1")] = 1.0
+    eta: Annotated[float, Option("share of fresh noise", "0..1", tune=Range(0, 1))] = 0.85
+    eta_b: Annotated[float, Option("trust in data whose noise is below the level", "0..1", tune=Range(0, 1))] = 1.0
     recipe: Annotated[str, Option("the paper's equations or the released code's", choices=("paper", "released"))] = (
         "paper"
     )

@@ -16,7 +16,7 @@ from typing import Annotated, ClassVar
 
 from zsir.errors import BadSpec
 from zsir.protocols import NoiseSource, Observation, Prior
-from zsir.registry import Option
+from zsir.registry import Option, Range
 from zsir.samplers.chain import Chain, begin, check_calls, check_share, ddim, denoise
 
 #: noise counted at least as this, as in the released code
@@ -37,8 +37,8 @@ class DiffPIR:
     needs: ClassVar[tuple[str, ...]] = ("prox",)
 
     nfe: Annotated[int, Option("network calls")] = 100
-    lam: Annotated[float, Option("weight of the prior against the data")] = 2.0
-    zeta: Annotated[float, Option("share of fresh noise", "0..1")] = 0.3
+    lam: Annotated[float, Option("weight of the prior against the data", tune=Range(0.2, 50, log=True))] = 2.0
+    zeta: Annotated[float, Option("share of fresh noise", "0..1", tune=Range(0, 1))] = 0.3
     sigmas: Annotated[tuple[float, ...] | None, Option("noise levels; chosen by rule if not given", "[0, 1]")] = None
 
     def __post_init__(self) -> None:

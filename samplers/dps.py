@@ -18,7 +18,7 @@ from torch import Tensor
 
 from zsir.errors import BadSpec
 from zsir.protocols import NoiseSource, Observation, Prior
-from zsir.registry import Option
+from zsir.registry import Option, Range
 from zsir.samplers.chain import Chain, ancestral, begin, check_calls
 from zsir.samplers.guidance import gradient
 
@@ -35,7 +35,9 @@ class DPS:
     """
 
     nfe: Annotated[int, Option("network calls, each with a backward pass")] = 1000
-    scale: Annotated[float, Option("step along the gradient, in the published units")] = 0.3
+    scale: Annotated[
+        float, Option("step along the gradient, in the published units", tune=Range(0.03, 10, log=True))
+    ] = 0.3
     project: Annotated[bool, Option("also project onto the data (MCG; needs pinv)")] = False
     sigmas: Annotated[tuple[float, ...] | None, Option("noise levels; chosen by rule if not given", "[0, 1]")] = None
 

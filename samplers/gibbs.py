@@ -20,7 +20,7 @@ from torch import Tensor
 from zsir.errors import BadSpec, Incompatible
 from zsir.linalg import lanczos_sqrt
 from zsir.protocols import NoiseSource, Observation, Prior
-from zsir.registry import Option
+from zsir.registry import Option, Range
 from zsir.samplers.chain import Chain, ancestral, denoise
 from zsir.samplers.guidance import denoise_with_vjp
 from zsir.samplers.schedule import geometric
@@ -44,8 +44,13 @@ class Gibbs:
 
     nfe: Annotated[int, Option("network calls: iterations times inner")] = 400
     inner: Annotated[int, Option("calls per draw from the prior")] = 4
-    first: Annotated[float | None, Option("first coupling; 5, or the prior's largest level", "[0, 1]")] = None
-    last: Annotated[float | None, Option("last coupling; half the noise of y if not given", "[0, 1]")] = None
+    first: Annotated[
+        float | None, Option("first coupling; 5, or the prior's largest level", "[0, 1]", tune=Range(0.3, 10, log=True))
+    ] = None
+    last: Annotated[
+        float | None,
+        Option("last coupling; half the noise of y if not given", "[0, 1]", tune=Range(0.005, 0.5, log=True)),
+    ] = None
     kernel: Annotated[str, Option("draw from the prior", choices=("ancestral", "covariance"))] = "ancestral"
     lanczos: Annotated[int, Option("iterations of Lanczos with kernel=covariance")] = 8
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from zsir.errors import BadSpec
 from zsir.protocols import NoiseSource, Observation, Prior
-from zsir.registry import Option
+from zsir.registry import Option, Range
 from zsir.samplers.chain import denoise
 from zsir.samplers.schedule import geometric
 from zsir.samplers.start import ROUNDING, initial_estimate
@@ -74,9 +74,9 @@ class HQS:
     needs: ClassVar[tuple[str, ...]] = ("prox",)
 
     nfe: Annotated[int, Option("network calls")] = 8
-    first: Annotated[float, Option("first noise level", "[0, 1]")] = 49 / 255
-    last: Annotated[float | None, Option("last noise level", "[0, 1]")] = None
-    lam: Annotated[float, Option("weight of the prior against the data")] = 0.23
+    first: Annotated[float, Option("first noise level", "[0, 1]", tune=Range(0.02, 1, log=True))] = 49 / 255
+    last: Annotated[float | None, Option("last noise level", "[0, 1]", tune=Range(0.004, 0.3, log=True))] = None
+    lam: Annotated[float, Option("weight of the prior against the data", tune=Range(0.02, 2, log=True))] = 0.23
     turns: Annotated[bool, Option("give the prior another flip or rotation at every step")] = True
 
     def __post_init__(self) -> None:

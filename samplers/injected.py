@@ -21,7 +21,7 @@ from torch import Tensor
 
 from zsir.errors import BadSpec
 from zsir.protocols import NoiseSource, Observation, Prior
-from zsir.registry import Option
+from zsir.registry import Option, Range
 from zsir.samplers.chain import Chain, check_calls, check_share, levels
 from zsir.samplers.cm4ir import CM4IR, RIDGE
 from zsir.samplers.spectral import Modes, modes_of
@@ -50,8 +50,8 @@ class Injected:
 
     update: Annotated[str, Option("whose data step", choices=tuple(UPDATES))] = "diffpir"
     nfe: Annotated[int, Option("network calls")] = 4
-    eta: Annotated[float, Option("share of fresh noise", "0..1")] = 0.1
-    delta: Annotated[float, Option("inflation of the level that the network is told")] = 0.0
+    eta: Annotated[float, Option("share of fresh noise", "0..1", tune=Range(0, 1))] = 0.1
+    delta: Annotated[float, Option("inflation of the level that the network is told", tune=Range(0, 0.5))] = 0.0
 
     def __post_init__(self) -> None:
         check_calls("injected", self.nfe, None)

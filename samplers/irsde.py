@@ -24,7 +24,7 @@ from torch import Tensor
 
 from zsir.errors import BadSpec, Incompatible
 from zsir.protocols import NoiseSource, Observation, Prior
-from zsir.registry import Option
+from zsir.registry import Option, Range
 from zsir.samplers.chain import Chain, denoise
 from zsir.samplers.guidance import denoise_with_vjp
 from zsir.samplers.start import initial_estimate
@@ -58,7 +58,9 @@ class IRSDE:
     nfe: Annotated[int, Option("network calls, at most times")] = 100
     mode: Annotated[str, Option("kind of step", choices=MODES)] = "posterior"
     times: Annotated[int, Option("times of the schedule that the network was trained with")] = 100
-    max_sigma: Annotated[float, Option("lambda: noise level of the far end", "[0, 1]")] = 50 / 255
+    max_sigma: Annotated[
+        float, Option("lambda: noise level of the far end", "[0, 1]", tune=Range(0.05, 1, log=True))
+    ] = 50 / 255
     eps: Annotated[float, Option("share of x0 - mu left at the far end", "0..1")] = 0.005
     schedule: Annotated[str, Option("shape of the schedule", choices=("cosine", "linear", "constant"))] = "cosine"
     guidance: Annotated[

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from zsir.errors import BadSpec
 from zsir.protocols import NoiseSource, Observation, Prior
-from zsir.registry import Option
+from zsir.registry import Option, Range
 from zsir.samplers.chain import denoise
 from zsir.samplers.schedule import geometric
 from zsir.samplers.start import ROUNDING, initial_estimate
@@ -46,9 +46,9 @@ class LATINO:
     needs: ClassVar[tuple[str, ...]] = ("prox",)
 
     nfe: Annotated[int, Option("network calls")] = 8
-    first: Annotated[float, Option("first noise level", "[0, 1]")] = 1.0
-    last: Annotated[float, Option("last noise level", "[0, 1]")] = 0.05
-    lam: Annotated[float, Option("weight of the prior against the data")] = 0.23
+    first: Annotated[float, Option("first noise level", "[0, 1]", tune=Range(0.1, 2, log=True))] = 1.0
+    last: Annotated[float, Option("last noise level", "[0, 1]", tune=Range(0.01, 0.1, log=True))] = 0.05
+    lam: Annotated[float, Option("weight of the prior against the data", tune=Range(0.02, 2, log=True))] = 0.23
 
     def __post_init__(self) -> None:
         if self.nfe < 1 or self.lam <= 0:

@@ -17,7 +17,7 @@ from typing import Annotated, ClassVar
 
 from zsir.errors import BadSpec
 from zsir.protocols import NoiseSource, Observation, Prior
-from zsir.registry import Option
+from zsir.registry import Option, Range
 from zsir.samplers.chain import Chain, ancestral, begin, check_calls
 from zsir.samplers.guidance import denoise_with_vjp
 
@@ -35,7 +35,12 @@ class PiGDM:
     needs: ClassVar[tuple[str, ...]] = ("pinv", "gradient")
 
     nfe: Annotated[int, Option("network calls, each with a backward pass")] = 100
-    variance: Annotated[float, Option("variance of a pixel of a picture; 1/4 is that of the paper", "[0, 1]")] = 0.25
+    variance: Annotated[
+        float,
+        Option(
+            "variance of a pixel of a picture; 1/4 is that of the paper", "[0, 1]", tune=Range(0.005, 0.5, log=True)
+        ),
+    ] = 0.25
     sigmas: Annotated[tuple[float, ...] | None, Option("noise levels; chosen by rule if not given", "[0, 1]")] = None
 
     def __post_init__(self) -> None:

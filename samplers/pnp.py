@@ -19,7 +19,7 @@ from torch import Tensor
 from zsir.errors import BadSpec
 from zsir.linalg import norm2
 from zsir.protocols import NoiseSource, Observation, Prior
-from zsir.registry import Option
+from zsir.registry import Option, Range
 from zsir.samplers.chain import Chain, check_calls, denoise
 from zsir.samplers.hqs import dpir_ladder
 from zsir.samplers.start import ROUNDING, initial_estimate
@@ -62,8 +62,8 @@ class PGD:
     needs: ClassVar[tuple[str, ...]] = ("adjoint",)
 
     nfe: Annotated[int, Option("network calls")] = 50
-    first: Annotated[float, Option("first noise level", "[0, 1]")] = 49 / 255
-    last: Annotated[float | None, Option("last noise level", "[0, 1]")] = None
+    first: Annotated[float, Option("first noise level", "[0, 1]", tune=Range(0.02, 1, log=True))] = 49 / 255
+    last: Annotated[float | None, Option("last noise level", "[0, 1]", tune=Range(0.004, 0.3, log=True))] = None
 
     def __post_init__(self) -> None:
         _check("pgd", self.nfe, self.first, self.last)
@@ -96,9 +96,9 @@ class ADMM:
     needs: ClassVar[tuple[str, ...]] = ("prox",)
 
     nfe: Annotated[int, Option("network calls")] = 20
-    first: Annotated[float, Option("first noise level", "[0, 1]")] = 49 / 255
-    last: Annotated[float | None, Option("last noise level", "[0, 1]")] = None
-    lam: Annotated[float, Option("weight of the prior against the data")] = 0.23
+    first: Annotated[float, Option("first noise level", "[0, 1]", tune=Range(0.02, 1, log=True))] = 49 / 255
+    last: Annotated[float | None, Option("last noise level", "[0, 1]", tune=Range(0.004, 0.3, log=True))] = None
+    lam: Annotated[float, Option("weight of the prior against the data", tune=Range(0.02, 2, log=True))] = 0.23
 
     def __post_init__(self) -> None:
         _check("admm", self.nfe, self.first, self.last)
@@ -134,9 +134,9 @@ class RED:
     needs: ClassVar[tuple[str, ...]] = ("adjoint",)
 
     nfe: Annotated[int, Option("network calls")] = 100
-    first: Annotated[float, Option("first noise level", "[0, 1]")] = 49 / 255
-    last: Annotated[float | None, Option("last noise level", "[0, 1]")] = None
-    lam: Annotated[float, Option("weight of the prior against the data")] = 0.23
+    first: Annotated[float, Option("first noise level", "[0, 1]", tune=Range(0.02, 1, log=True))] = 49 / 255
+    last: Annotated[float | None, Option("last noise level", "[0, 1]", tune=Range(0.004, 0.3, log=True))] = None
+    lam: Annotated[float, Option("weight of the prior against the data", tune=Range(0.02, 2, log=True))] = 0.23
 
     def __post_init__(self) -> None:
         _check("red", self.nfe, self.first, self.last)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from zsir.errors import BadSpec
 from zsir.protocols import NoiseSource, Observation, Prior
-from zsir.registry import Option
+from zsir.registry import Option, Range
 from zsir.samplers.chain import Chain, check_calls, denoise, ladder
 from zsir.samplers.start import initial_estimate
 
@@ -46,8 +46,8 @@ class REDDiff:
     needs: ClassVar[tuple[str, ...]] = ("adjoint",)
 
     nfe: Annotated[int, Option("network calls")] = 1000
-    lr: Annotated[float, Option("Adam's learning rate, for pictures in [-1, 1]")] = 0.1
-    lam: Annotated[float, Option("weight of the prior against the data")] = 0.25
+    lr: Annotated[float, Option("Adam's learning rate, for pictures in [-1, 1]", tune=Range(0.01, 0.5, log=True))] = 0.1
+    lam: Annotated[float, Option("weight of the prior against the data", tune=Range(0.02, 3, log=True))] = 0.25
     sigmas: Annotated[tuple[float, ...] | None, Option("noise levels; chosen by rule if not given", "[0, 1]")] = None
 
     def __post_init__(self) -> None:

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from zsir.errors import BadSpec
 from zsir.protocols import NoiseSource, Observation, Prior
-from zsir.registry import Option
+from zsir.registry import Option, Range
 from zsir.samplers.chain import Chain, check_calls, ladder
 from zsir.samplers.guidance import denoise_with_vjp
 from zsir.samplers.start import initial_estimate
@@ -56,7 +56,9 @@ class TDS:
 
     nfe: Annotated[int, Option("network calls: levels times particles")] = 1600
     particles: Annotated[int, Option("particles per picture")] = 16
-    variance: Annotated[float, Option("variance of a pixel of a picture", "[0, 1]")] = 0.0625
+    variance: Annotated[
+        float, Option("variance of a pixel of a picture", "[0, 1]", tune=Range(0.005, 0.5, log=True))
+    ] = 0.0625
     sigmas: Annotated[tuple[float, ...] | None, Option("noise levels; chosen by rule if not given", "[0, 1]")] = None
 
     def __post_init__(self) -> None:

@@ -16,8 +16,9 @@ MAY_IMPORT = {
     "zsir.priors": set[str](),
     "zsir.samplers": set[str](),
     "zsir.training": {"zsir.priors"},
+    "zsir.tuning": {"zsir.samplers"},
     "zsir.experiments": {"zsir.operators", "zsir.priors", "zsir.samplers"},
-    "zsir.cli": {"zsir.operators", "zsir.priors", "zsir.samplers", "zsir.experiments", "zsir.training"},
+    "zsir.cli": {"zsir.operators", "zsir.priors", "zsir.samplers", "zsir.experiments", "zsir.training", "zsir.tuning"},
 }
 
 #: the one loop, where the parts meet: parts know the protocols, not the loop

@@ -11,6 +11,7 @@ import dataclasses
 import difflib
 import importlib
 import inspect
+import math
 import types
 import typing
 import weakref
@@ -94,12 +95,31 @@ class Description:
 
 
 @dataclass(frozen=True)
+class Range:
+    """Where ``zsir tune`` looks for a number: from ``low`` to ``high``, evenly in ratio with ``log``."""
+
+    low: float
+    high: float
+    log: bool = False
+
+    def at(self, share: float) -> float:
+        """The number that lies at ``share`` (0 to 1) of the range."""
+        if self.log:
+            return self.low * math.exp(share * math.log(self.high / self.low))
+        return self.low + share * (self.high - self.low)
+
+
+@dataclass(frozen=True)
 class Option:
-    """Annotation of a parameter: ``Annotated[float, Option("standard deviation of the kernel", "pixels")]``."""
+    """Annotation of a parameter: ``Annotated[float, Option("standard deviation of the kernel", "pixels")]``.
+
+    ``tune`` says where good values of it lie, whatever the picture; see `zsir.tuning`.
+    """
 
     help: str
     unit: str = ""
     choices: tuple[str, ...] = ()
+    tune: Range | None = None
 
 
 @dataclass(frozen=True)
@@ -164,6 +184,16 @@ class Registry:
             options[key] = convert(value, hints[key], f"{name}:{key}")
         return Parsed(name, target, options)
 
+    def ranges(self, name: str) -> dict[str, Range]:
+        """The parameters of ``name`` that declare where good values lie."""
+        options = {key: _option(hint) for key, hint in _hints(self.target(name), self.context).items()}
+        return {key: option.tune for key, option in options.items() if option.tune is not None}
+
+    def numbers(self, name: str) -> dict[str, type]:
+        """The parameters of ``name`` that are single numbers, with their type, int or float."""
+        kinds = {key: _plain(hint) for key, hint in _hints(self.target(name), self.context).items()}
+        return {key: kind for key, kind in kinds.items() if kind in (int, float)}
+
     def describe(self, name: str) -> Description:
         """Formula, parameters and source of ``name`` (an alias is described by what it stands for)."""
         from zsir.cite import BIBTEX
@@ -186,6 +216,7 @@ class Registry:
             default = defaults[key].default
             text = "required" if default is inspect.Parameter.empty else _show(default)
             about = option.help + (f" ({' | '.join(option.choices)})" if option.choices else "")
+            about += f" (tuned over {option.tune.low:g} to {option.tune.high:g})" if option.tune else ""
             rows.append(Parameter(key, text, option.unit, about))
         return rows
 

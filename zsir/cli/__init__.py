@@ -16,6 +16,7 @@ from zsir.cli.run import run
 from zsir.cli.solve import solve
 from zsir.cli.trace import trace
 from zsir.cli.train import distill, train
+from zsir.cli.tune import tune
 
 EPILOG = """\b
 Examples:
@@ -50,7 +51,7 @@ def main(context: click.Context) -> None:
 
 
 COMMANDS = (
-    *(solve, compare, trace, degrade),
+    *(solve, compare, trace, tune, degrade),
     *(run, report),
     *(train, distill, convert),
     *(demo, list_names, describe, cite),

@@ -6,12 +6,15 @@ import functools
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from zsir.errors import BadSpec
 from zsir.registry import number
+
+if TYPE_CHECKING:
+    from zsir.tuning import Preset
 
 Settings = TypeVar("Settings")
 
@@ -85,8 +88,28 @@ def into(settings: Callable[..., Settings]) -> Callable[[Callable[[Settings], No
     return decorate
 
 
+def from_preset(context: click.Context, option: click.Parameter, value: Path | None) -> Preset | None:
+    """What ``zsir tune`` found becomes the defaults of operator, noise, prior and sampler."""
+    if value is None:
+        return None
+    from zsir.tuning import Preset
+
+    preset = Preset.read(value)
+    noise = "auto" if preset.noise is None else repr(preset.noise)
+    context.default_map = {"op": preset.op, "noise": noise, "prior": preset.prior, "sampler": preset.sampler}
+    return preset
+
+
 inputs = click.argument(
     "inputs", metavar="INPUT...", nargs=-1, required=True, type=click.Path(path_type=Path, readable=False)
+)
+preset = click.option(
+    "--preset",
+    type=click.Path(path_type=Path),
+    callback=from_preset,
+    is_eager=True,
+    metavar="FILE",
+    help="What zsir tune wrote: it stands for --op, --noise, --prior and --sampler where they are not given.",
 )
 op = click.option(
     "--op", required=True, metavar="SPEC", help="How the picture was degraded, such as sr4x or blur:sigma=3."

@@ -12,11 +12,13 @@ import click
 
 from zsir.cli import options
 from zsir.cli.batch import Batch
+from zsir.cli.group import say
 from zsir.cli.tasks import Task, check_free, plan, sheet_path
 
 if TYPE_CHECKING:
     from zsir.cli.restore import Method
     from zsir.images import Picture
+    from zsir.tuning import Preset
 
 
 MOST_SAMPLES = 1000
@@ -27,6 +29,7 @@ class Settings:
     """The options of ``zsir solve``."""
 
     inputs: tuple[Path, ...]
+    preset: Preset | None
     op: str
     prior: str
     sampler: str | None
@@ -51,6 +54,7 @@ class Settings:
 
 @click.command()
 @options.inputs
+@options.preset
 @options.op
 @options.prior
 @options.sampler
@@ -93,6 +97,8 @@ def solve(settings: Settings) -> None:
     options.check_simulation(s.simulate, s.size, s.noise)
     wrap = Wrapping(s.tile, s.precision, s.ensemble, s.compiled)
     how = method(s.op, s.noise, s.prior, s.sampler, nfe=s.nfe, device=s.device, dtype=s.dtype, wrap=wrap)
+    if s.preset is not None:
+        _check_preset(s, s.preset, how)
     tasks = plan(s.inputs, s.output, seeds=s.seeds, ending="restored", suffixes=WRITABLE)
     _check_extras(s, tasks)
     batch = Batch(tasks, quiet=s.quiet)
@@ -102,6 +108,21 @@ def solve(settings: Settings) -> None:
     finally:  # also of a run in which some files failed
         if s.record is not None and records:
             write_record(s.record, shlex.join(["zsir", *sys.argv[1:]]), records)
+
+
+def _check_preset(s: Settings, preset: Preset, how: Method) -> None:
+    """Say where the task is not the one that the preset was made for; a sampler of one's own leaves nothing of it."""
+    if s.sampler != preset.sampler:
+        raise click.UsageError("--sampler and --preset both name the sampler; give one of them.")
+    for name, mine, tuned in (
+        ("--op", s.op, preset.op),
+        ("--noise", s.noise, preset.noise),
+        ("--prior", s.prior, preset.prior),
+    ):
+        if mine != tuned:
+            say(f"note: the preset was tuned for {name} {'auto' if tuned is None else tuned}.")
+    if s.prior == preset.prior and how.prior.fingerprint != preset.weights_sha256:
+        say(f"note: the preset was tuned for other weights than {s.prior} has now.")
 
 
 def _check_extras(s: Settings, tasks: list[Task]) -> None:
@@ -152,7 +173,6 @@ def _draw_samples(picture: Picture, seed: int, target: Path, s: Settings, how: M
     from dataclasses import replace
 
     from zsir import images
-    from zsir.cli.group import say
     from zsir.cli.restore import pose, record_of, result_of, save, sheet, summary
     from zsir.cli.samples import about, draw, remark, write_maps
 
