@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 #: sets of pictures that come with the package: 34 crops of 256x256 that `photo` was not trained on, and one of them
 SETS = {"eval34": Path(__file__).parent / "data" / "eval34", "demo": Path(zsir.__file__).parent / "assets"}
+#: photographs that the package scikit-image brings; `photo` was not trained on them. The second is grey
+SCIKIT_IMAGE = ("astronaut.png", "camera.png", "chelsea.png", "coffee.png", "rocket.jpg")
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,8 @@ def folder_of(name: str, base: Path) -> Path:
 
 
 def _files(data: Data, base: Path) -> list[Path]:
+    if data.folder == "scikit-image":
+        return _of_scikit_image()
     if data.folder is not None:
         return _in_folder(folder_of(data.folder, base))
     found = [base / Path(name).expanduser() for name in data.files]
@@ -67,13 +72,20 @@ def _files(data: Data, base: Path) -> list[Path]:
     return found
 
 
+def _of_scikit_image() -> list[Path]:
+    package = find_spec("skimage")
+    if package is None or package.origin is None:
+        raise BadInput("[data] folder: scikit-image is not installed; pip install 'zsir[classical]'.")
+    return [Path(package.origin).parent / "data" / name for name in SCIKIT_IMAGE]
+
+
 def _in_folder(folder: Path) -> list[Path]:
     from zsir.images import READABLE
 
     if not folder.is_dir():
-        sets = ", ".join(SETS)
+        sets = ", ".join([*SETS, "scikit-image"])
         raise BadInput(
-            f"[data] folder: there is no folder {folder}; --set data.folder=... names another ({sets} ship)."
+            f"[data] folder: there is no folder {folder}; --set data.folder=... names another ({sets} are known)."
         )
     found = [path for path in folder.iterdir() if path.suffix.lower() in READABLE and not path.name.startswith(".")]
     if not found:

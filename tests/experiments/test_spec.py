@@ -8,6 +8,7 @@ from tests.experiments.conftest import TINY
 from zsir.errors import BadInput, BadSpec, UnknownName, ZsirError
 from zsir.experiments import toml
 from zsir.experiments.grid import cells
+from zsir.experiments.pictures import load, pictures
 from zsir.experiments.plan import make_plan
 from zsir.experiments.spec import first_difference, identity, parse, read_spec, spec_hash
 
@@ -182,3 +183,13 @@ def test_picture_lists(tiny):
     assert [p.name for p in make_plan("tiny.toml").pictures] == ["p4", "p1"]
     gone = make_plan("tiny.toml", ['data.files=["x.png"]']).gone
     assert isinstance(gone, ZsirError) and "no file x.png" in str(gone)
+
+
+def test_the_pictures_of_scikit_image(monkeypatch):
+    spec = spec_of('[data]\nfolder = "scikit-image"\nsize = 64\n' + TASK + METHOD)
+    found = pictures(spec)
+    assert [file.name for file in found] == ["astronaut", "camera", "chelsea", "coffee", "rocket"]
+    assert [load(file.path, 64).shape[1] for file in found] == [3, 1, 3, 3, 3]
+    monkeypatch.setattr("zsir.experiments.pictures.find_spec", lambda name: None)
+    with pytest.raises(BadInput, match="scikit-image is not installed; pip install"):
+        pictures(spec)

@@ -107,7 +107,7 @@ def tune(
         except ZsirError:  # a setting that diverges, or whose levels the prior does not know
             trial = Trial(candidate, ())
         tried.append(trial)
-        if goal.beats(trial.mean, best.mean):
+        if best_of([best, trial], goal) is trial:
             best, place = trial, where
         watch(trial)
     return tried
