@@ -110,9 +110,12 @@ axis.fill_between(line, best + (far - line).clamp_min(0) ** 2, 0.02, color="0.9"
 for (name, (p, d)), marker in zip(points.items(), "s^", strict=True):
     axis.plot(p, d, marker, color="black", markersize=8, label=name)
 for name, row in measured.items():
-    axis.plot(*zip(*row, strict=True), "o-", markersize=4, label=name)
+    (curve,) = axis.plot(*zip(*row, strict=True), "o-", markersize=4, label=name)
     for share, place in list(zip(SHARES, row, strict=True))[:: len(SHARES) - 1]:
-        axis.annotate(f"{share:g}", place, xytext=(4, 4), textcoords="offset points", fontsize=9)
+        below = (5, -12) if name == "CM4IR, eta" and share == 0 else (5, 4)  # two curves begin at one place
+        axis.annotate(
+            f"{share:g}", place, xytext=below, textcoords="offset points", fontsize=9, color=curve.get_color()
+        )
 axis.set(xlabel="perception P: distance of the laws", ylabel="distortion D: mean squared error", ylim=(0.024, 0.06))
 axis.legend(fontsize=8)
 figure.tight_layout()

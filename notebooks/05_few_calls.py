@@ -69,8 +69,8 @@ for heading in tasks:
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), dpi=80)
 for axis, heading in zip(axes, tasks, strict=True):
-    for name, marker in zip(methods[heading], "os^x", strict=True):
-        axis.plot(calls, [quality(results[heading, name, nfe]) for nfe in calls], f"{marker}-", label=name)
+    for name, style in zip(methods[heading], ("o-", "s-", "^-", "x--"), strict=True):
+        axis.plot(calls, [quality(results[heading, name, nfe]) for nfe in calls], style, label=name)
     axis.set_xscale("log", base=2)
     axis.set_xticks(calls, [str(nfe) for nfe in calls])
     axis.set(title=heading, xlabel="network calls", ylabel="PSNR in dB, mean of four crops")
