@@ -197,7 +197,7 @@ for axis, path, name, far in (
     (axes[1], r, r"VP: $r_t = (x_t - \mu)/\lambda$", 0.0),
     (axes[2], u, r"VE: $u_t = x_0 + \sigma_t n$", 0.6),
 ):
-    axis.plot(index, path[:, :60].flatten(1), color="0.6", linewidth=0.5)
+    axis.plot(index, path[:, :40].flatten(1), color="0.6", linewidth=0.5)
     for k, colour in zip((0, 1, 2), ("C0", "C1", "C2"), strict=True):
         runs = (u[-1].flatten() - places[k]).abs() < 0.1
         axis.plot(index, path[:, runs.nonzero()[0, 0]].flatten(), color=colour, linewidth=1.8)
@@ -208,7 +208,7 @@ figure.tight_layout()
 plt.show()
 
 # %% [markdown]
-# Grey are 60 of the runs; coloured is one for each of the three places; dotted is the value that they come from. In $x$
+# Grey are 40 of the runs; coloured is one for each of the three places; dotted is the value that they come from. In $x$
 # they leave $\mu$ with noise $\lambda$ and end at the picture. $r$ is the same curve with another scale: it begins
 # standard normal. In $u$ (linear between -1 and 1, logarithmic beyond) they fall in from $\pm 100$, $\mu$ is not to be
 # seen, and the places separate in the last third.
