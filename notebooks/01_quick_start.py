@@ -27,7 +27,7 @@ def show(**pictures):
     figure, axes = plt.subplots(1, len(pictures), figsize=(2.5 * len(pictures), 2.8), dpi=72)
     for axis, (name, picture) in zip(axes, pictures.items(), strict=True):
         axis.imshow(picture[0].clamp(0, 1).permute(1, 2, 0))
-        axis.set_title(name.replace("_", " "), fontsize=10)
+        axis.set_title(name.replace("_", "-"), fontsize=10)
         axis.axis("off")
     figure.tight_layout()
     plt.show()
