@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from tests.cli.conftest import Outcome, Run
-from tests.experiments.conftest import TINY, content
+from tests.experiments.conftest import content
 from tests.experiments.conftest import tiny as tiny
 from zsir import images, metrics, operators, priors, samplers
 from zsir.errors import SolveError
@@ -291,11 +291,3 @@ def test_held_out_pictures_have_their_attribution():
     assert named == {file.stem for file in files}
     some = [PictureFile(k, file.stem, file) for k, file in enumerate(files[:2])]
     assert digest(some) != digest(some[::-1]) and len(digest(some)) == 64
-
-
-def test_every_option_is_tested(run: Run):
-    text = run("run", "--help").out
-    own = Path(__file__).read_text(encoding="utf-8")
-    for option in ("--out", "--dry-run", "--set", "--device", "-q"):
-        assert option in text and own.count(f'"{option}"') > 1, option
-    assert TINY
