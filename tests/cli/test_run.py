@@ -273,6 +273,35 @@ def test_shipped_specs(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert name in run("list", "specs").out
 
 
+@pytest.mark.parametrize("name", shipped())
+def test_the_first_line_of_a_shipped_spec_is_a_sentence(name: str):
+    first = shipped()[name].read_text(encoding="utf-8").splitlines()[0]
+    assert first.startswith("# ") and first.endswith(".") and len(first) < 120
+
+
+def test_everything_that_is_missing_is_named(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    found = run("run", "irsde-derain", "--dry-run").out
+    assert found.startswith("irsde-derain: 2 cells, no pictures, 1 sample(s) each\n")
+    assert "in all: as many times that as there are pictures" in found and "output:" not in found
+    folder, observed, weights = (line.strip() for line in found.partition("\nmissing\n")[2].splitlines())
+    assert folder.startswith("[data] folder: there is no folder Rain100H/GT; --set data.folder=")
+    assert observed.startswith(
+        "[data] observed: there is no folder Rain100H/LQ; --set data.observed=... names another;"
+    )
+    assert folder.endswith("'data' above says what belongs there.") and folder[-10:] == observed[-10:]
+    assert weights.startswith("prior irsde-net:path=ir-sde-derain.pth,")
+    assert weights.endswith("no ir-sde-derain.pth in the working folder; 'weights' above says what belongs there.")
+    for place in ("GT", "LQ"):
+        (tmp_path / "Rain100H" / place).mkdir(parents=True)
+    images.write("Rain100H/GT/a.png", torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0)))
+    gaps = run("run", "irsde-derain", "--dry-run").out.partition("\nmissing\n")[2].splitlines()
+    assert len(gaps) == 2 and "[data] observed: Rain100H/LQ holds no pictures" in gaps[0]
+    for name in "ab":
+        images.write(f"Rain100H/LQ/{name}.png", torch.zeros(1, 3, 8, 8))
+    assert "holds 2 pictures for 1 clean ones" in run("run", "irsde-derain", "--dry-run").out
+
+
 def test_smoke(run: Run, tmp_path: Path):
     done = run("run", "smoke", "-o", tmp_path / "r")
     assert done.code == 0 and len(records(tmp_path / "r")) == 8
