@@ -22,6 +22,7 @@ from zsir.experiments.spec import shipped
 from zsir.loop import solve
 from zsir.problem import Problem
 from zsir.rng import ImageNoise
+from zsir.wrapping import Wrapping
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -102,6 +103,36 @@ def test_metrics_that_are_missing(run: Run, tiny: Path, monkeypatch: pytest.Monk
     assert survey.code == 0 and words in survey.out.partition("\nmissing\n")[2]
     assert words in run("run", "tiny.toml", "-o", "r", *changes).message
     assert not (tiny / "r").exists()
+
+
+def test_what_is_around_the_prior_is_what_solve_puts_there(run: Run, tiny: Path):
+    method = (
+        "method=[{prior='photo', sampler='cm4ir:nfe=1', tile=[0, 16], precision='bf16', ensemble=true},"
+        " {prior='photo', sampler='cm4ir:nfe=1', label='plain'}]"
+    )
+    more = ("--set", "data.pictures=1", "--set", "task=[{op='identity', noise=0.1}]")
+    survey = run("run", "tiny.toml", "--dry-run", *more, "--set", method).out
+    assert "; prior photo with tile=16, precision=bf16, ensemble; " in survey and "; prior photo; " in survey
+    assert run("run", "tiny.toml", "-o", "r", *more, "--set", method).code == 0
+    found = {r["method"]: r for r in records(tiny / "r")}
+    whole, tiled = (found[f"cm4ir:nfe=1 (tile={tile})"] for tile in (0, 16))
+    assert tiled["values"] == {"tile": "16", "precision": "bf16", "ensemble": "true"} and tiled["prior"] == "photo"
+    assert found["plain"]["values"] == {} and len({r["fingerprint"] for r in found.values()}) == 1
+    estimates = {name: images.read(tiny / "r" / r["outputs"]["estimate"]).pixels for name, r in found.items()}
+    op = operators.make("identity", in_shape=(3, 17, 20))
+    x = images.read("photos/p0.png").pixels
+    problem = Problem(x + 0.1 * ImageNoise(0, [0], "observation").randn_like(x), op, 0.1)
+    for record, tile in ((whole, None), (tiled, 16), (found["plain"], None)):
+        around = Wrapping() if record["method"] == "plain" else Wrapping(tile, "bf16", True)
+        prior = priors.wrap(priors.load("photo"), around)
+        estimate = solve(problem, prior, samplers.make("cm4ir:nfe=1"), seed=0).x.clamp(0, 1)
+        images.write("expected.png", estimate)
+        assert torch.equal(estimates[record["method"]], images.read("expected.png").pixels), around
+        assert record["metrics"]["psnr"] == metrics.psnr(estimate, x)
+    assert len({r["metrics"]["psnr"] for r in found.values()}) == 3
+    refused = ("--set", "method.0.prior=gaussian", "--set", "method.0.precision=bf16", *more)
+    done = run("run", "tiny.toml", "-o", "q", *refused)
+    assert done.code == 2 and "no network to run in half precision" in done.err and records(tiny / "q") == []
 
 
 def test_told_noise_and_samples(run: Run, tiny: Path):

@@ -87,7 +87,7 @@ def _survey(plan: Plan, out: Path | None) -> list[str]:
         parts = (
             cell.key,
             f"op {cell.op}",
-            f"prior {cell.prior}",
+            f"prior {cell.prior}" + (f" with {cell.wrapping}" if str(cell.wrapping) else ""),
             f"sampler {cell.sampler}",
             f"{nfe[cell.sampler]} calls",
         )

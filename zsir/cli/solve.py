@@ -13,6 +13,7 @@ import click
 from zsir.cli import options
 from zsir.cli.batch import Batch
 from zsir.cli.tasks import Task, check_free, plan, sheet_path
+from zsir.wrapping import Wrapping
 
 if TYPE_CHECKING:
     from zsir.cli.restore import Method
@@ -87,12 +88,11 @@ def solve(settings: Settings) -> None:
     """
     from zsir.cli.restore import method, write_record
     from zsir.images import WRITABLE
-    from zsir.priors import Wrapping
 
     s = settings
     options.check_simulation(s.simulate, s.size, s.noise)
-    wrap = Wrapping(s.tile, s.precision, s.ensemble, s.compiled)
-    how = method(s.op, s.noise, s.prior, s.sampler, nfe=s.nfe, device=s.device, dtype=s.dtype, wrap=wrap)
+    around = Wrapping(s.tile, s.precision, s.ensemble, s.compiled)
+    how = method(s.op, s.noise, s.prior, s.sampler, nfe=s.nfe, device=s.device, dtype=s.dtype, wrapping=around)
     tasks = plan(s.inputs, s.output, seeds=s.seeds, ending="restored", suffixes=WRITABLE)
     _check_extras(s, tasks)
     batch = Batch(tasks, quiet=s.quiet)
