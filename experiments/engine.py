@@ -29,6 +29,7 @@ from zsir.operators import Operator
 from zsir.problem import Problem
 from zsir.protocols import Prior
 from zsir.rng import ImageNoise
+from zsir.wrapping import Wrapping
 
 #: where ``batch = "auto"`` begins on a GPU; halved until it fits
 LARGEST_BATCH = 64
@@ -98,6 +99,7 @@ class Engine:
         self.batch = auto if spec.run.batch == "auto" else int(spec.run.batch)
         self._operators: dict[tuple[str, tuple[int, ...]], Operator] = {}
         self._prior: tuple[str, Prior] | None = None
+        self._wrapped: tuple[Wrapping, Prior] | None = None
         self._better = {name: measures.better(name) for name in spec.run.metrics}
 
     def run(self, items: Sequence[Item], manifest: Manifest) -> None:
@@ -177,7 +179,7 @@ class Engine:
             if one.truth is not None and one.y is not None:
                 groups.setdefault((*one.truth.shape, *one.y.shape), []).append(one)
         if groups:  # weights that are missing end the run: no picture is to blame
-            self._prior_of(ready[0].item.cell.prior)
+            self._prior_of(ready[0].item.cell)
         for group in groups.values():
             solved += self._attempt(group, done + len(solved))
         return solved
@@ -206,7 +208,7 @@ class Engine:
     def _together(self, group: Sequence[Ready], done: int) -> list[Solved]:
         first = group[0]
         assert first.operator is not None
-        prior = self._prior_of(first.item.cell.prior)
+        prior = self._prior_of(first.item.cell)
         copies = 3 if first.operator.in_shape[0] == 1 and prior.channels == 3 else 1
         operator = first.operator
         if copies > 1:  # a grey picture as three equal channels, with the same noise
@@ -233,11 +235,13 @@ class Engine:
             Solved(one, x[k : k + 1], seconds, stats.nfe, stats.residual[k], fingerprint) for k, one in enumerate(group)
         ]
 
-    def _prior_of(self, spec: str) -> Prior:
-        if self._prior is None or self._prior[0] != spec:
-            self._prior = None
-            self._prior = (spec, priors.load(spec))
-        return self._prior[1]
+    def _prior_of(self, cell: Cell) -> Prior:
+        if self._prior is None or self._prior[0] != cell.prior:
+            self._prior = self._wrapped = None
+            self._prior = (cell.prior, priors.load(cell.prior))
+        if self._wrapped is None or self._wrapped[0] != cell.wrapping:
+            self._wrapped = (cell.wrapping, priors.wrap(self._prior[1], cell.wrapping))
+        return self._wrapped[1]
 
     def _save(self, solved: Solved, manifest: Manifest) -> None:
         """Pictures first, then the record: what is recorded is there."""

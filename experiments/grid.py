@@ -9,14 +9,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from zsir.errors import BadSpec
-from zsir.experiments.spec import METHOD_KEYS, TASK_KEYS, Block, Spec, noise_level, text_of
+from zsir.experiments.spec import METHOD_KEYS, TASK_KEYS, UNWRAPPED, Block, Spec, noise_level, text_of
 from zsir.registry import suggest
+from zsir.wrapping import Wrapping
 
 
 @dataclass(frozen=True)
 class Cell:
     """One method on one task with one seed. ``noise`` is in the observation, ``told`` what the solver is told of it;
-    both as written and as numbers on the [0, 1] scale. ``values`` are the grid's variables."""
+    both as written and as numbers on the [0, 1] scale. ``wrapping`` goes around the prior; ``values`` are the grid's
+    variables, and what the spec says of the wrapping."""
 
     number: int
     task: str
@@ -29,6 +31,7 @@ class Cell:
     prior: str
     sampler: str
     seed: int
+    wrapping: Wrapping
     values: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -110,11 +113,23 @@ def _cell(
         **_variables(method, METHOD_KEYS),
     }
     prior, sampler = (_fill(method, key, scope, used, task) for key in ("prior", "sampler"))
-    label = _named(method, "sampler", {**scope, "prior": prior, "sampler": sampler}, used, task, hidden=("sampler",))
+    around = {key: held for key, held in method.scope.items() if key in UNWRAPPED}
+    scope |= {"prior": prior, "sampler": sampler, **around}
+    label = _named(method, "sampler", scope, used, task, hidden=("sampler",))
     told = noise if told is None else told
     levels = (noise_level(noise, f"{task.block.where} noise"), noise_level(told, "[run] noise_told"))
-    values = {**own, **_variables(method, METHOD_KEYS)}
-    return Cell(number, name, op, noise, levels[0], told, levels[1], label, prior, sampler, seed, values)
+    values = {**own, **_variables(method, METHOD_KEYS), **around}
+    wrapping = _wrapping(method)
+    return Cell(number, name, op, noise, levels[0], told, levels[1], label, prior, sampler, seed, wrapping, values)
+
+
+def _wrapping(method: _Choice) -> Wrapping:
+    """What goes around the prior; raises `BadSpec`."""
+    tile, precision, ensemble = (method.scope.get(key, text_of(held)) for key, held in UNWRAPPED.items())
+    try:
+        return Wrapping(int(tile) or None, precision, ensemble == "true")
+    except BadSpec as error:
+        raise BadSpec(f"{method.block.where} {error}") from None
 
 
 def _variables(choice: _Choice, keys: tuple[str, ...]) -> dict[str, str]:

@@ -44,7 +44,7 @@ def pictures(spec: Spec) -> list[PictureFile]:
         raise BadSpec("[data] files: two pictures have the same name; rename one of them.")
     observed: Sequence[Path | None] = [None] * len(paths)
     if data.observed is not None:
-        partners = _in_folder(folder_of(data.observed, spec.base))
+        partners = _observed(data.observed, spec.base)
         everything = len(_files(data, spec.base))
         if len(partners) != everything:
             raise BadInput(
@@ -53,6 +53,21 @@ def pictures(spec: Spec) -> list[PictureFile]:
             )
         observed = partners[: len(paths)]
     return [PictureFile(k, *rest) for k, rest in enumerate(zip(names, paths, observed, strict=True))]
+
+
+def lacking(spec: Spec) -> list[str]:
+    """Why `pictures` raises `BadInput`: a sentence for the clean pictures and one for the observations, where both or
+    one of them are missing."""
+    found, data = [], spec.data
+    try:
+        _files(data, spec.base)
+    except BadInput as error:
+        found.append(str(error))
+    try:
+        _observed(data.observed, spec.base)
+    except BadInput as error:
+        found.append(str(error))
+    return found
 
 
 def folder_of(name: str, base: Path) -> Path:
@@ -64,7 +79,8 @@ def _files(data: Data, base: Path) -> list[Path]:
     if data.folder == "scikit-image":
         return _of_scikit_image()
     if data.folder is not None:
-        return _in_folder(folder_of(data.folder, base))
+        sets = f" ({', '.join(SETS)} ship)"
+        return _in_folder(folder_of(data.folder, base), "folder", sets)
     found = [base / Path(name).expanduser() for name in data.files]
     for path in found:
         if not path.is_file():
@@ -79,17 +95,18 @@ def _of_scikit_image() -> list[Path]:
     return [Path(package.origin).parent / "data" / name for name in SCIKIT_IMAGE]
 
 
-def _in_folder(folder: Path) -> list[Path]:
+def _observed(name: str | None, base: Path) -> list[Path]:
+    return [] if name is None else _in_folder(folder_of(name, base), "observed")
+
+
+def _in_folder(folder: Path, key: str, also: str = "") -> list[Path]:
     from zsir.images import READABLE
 
     if not folder.is_dir():
-        sets = ", ".join([*SETS, "scikit-image"])
-        raise BadInput(
-            f"[data] folder: there is no folder {folder}; --set data.folder=... names another ({sets} are known)."
-        )
+        raise BadInput(f"[data] {key}: there is no folder {folder}; --set data.{key}=... names another{also}.")
     found = [path for path in folder.iterdir() if path.suffix.lower() in READABLE and not path.name.startswith(".")]
     if not found:
-        raise BadInput(f"[data] folder: {folder} holds no pictures ({', '.join(READABLE)}).")
+        raise BadInput(f"[data] {key}: {folder} holds no pictures ({', '.join(READABLE)}).")
     return sorted(found, key=lambda path: path.name)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,7 +13,7 @@ from zsir.catalogue import OPERATORS, PRIORS, SAMPLERS
 from zsir.errors import BadInput, BadSpec
 from zsir.experiments import grid, measures
 from zsir.experiments.grid import Cell
-from zsir.experiments.pictures import PictureFile, digest, pictures
+from zsir.experiments.pictures import PictureFile, digest, lacking, pictures
 from zsir.experiments.spec import Spec, read_spec
 
 #: prior -> (module, what to install): what priors need beyond the package's own dependencies
@@ -88,10 +88,12 @@ def calls(plan: Plan) -> dict[str, int]:
 
 def missing(plan: Plan) -> list[str]:
     """What is not on this machine, each in one sentence that says where it would come from."""
-    found = [] if plan.gone is None else [str(plan.gone)]
+    told = plan.spec.provenance
+    gone = [] if plan.gone is None else lacking(plan.spec) or [str(plan.gone)]
+    found = [_pointed(sentence, "data", told) for sentence in gone]
     for name in dict.fromkeys(cell.prior for cell in plan.cells):
         parsed = PRIORS.parse(name)
-        found += _missing_prior(name, parsed.name, parsed.options)
+        found += _missing_prior(name, parsed.name, parsed.options, told)
     for name in dict.fromkeys(cell.op for cell in plan.cells):
         path = OPERATORS.parse(name).options.get("path")
         if path and not Path(path).expanduser().is_file():
@@ -100,7 +102,12 @@ def missing(plan: Plan) -> list[str]:
     return found
 
 
-def _missing_prior(spec: str, name: str, options: dict[str, Any]) -> list[str]:
+def _pointed(sentence: str, key: str, provenance: Mapping[str, str]) -> str:
+    """The sentence, with where the survey says more about it."""
+    return f"{sentence[:-1]}; '{key}' above says what belongs there." if key in provenance else sentence
+
+
+def _missing_prior(spec: str, name: str, options: dict[str, Any], provenance: Mapping[str, str]) -> list[str]:
     found = []
     module, install = EXTRAS.get(name, ("", ""))
     if name == "ffdnet" and not options.get("path"):
@@ -110,7 +117,8 @@ def _missing_prior(spec: str, name: str, options: dict[str, Any]) -> list[str]:
     path, card = options.get("path"), cards().get(name)
     hub = options.get("id") or (card.id if card else "")
     if path and not Path(path).expanduser().exists():
-        found.append(f"prior {spec}: there is no {path} on this machine.")
+        where = "on this machine" if Path(path).expanduser().is_absolute() else "in the working folder"
+        found.append(_pointed(f"prior {spec}: there is no {path} {where}.", "weights", provenance))
     if not path and hub and on_this_machine(hub) is None:
         found.append(f"prior {spec}: the weights {hub} would be downloaded from huggingface.co/{hub}{_about(card)}.")
     return found

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 from zsir.errors import BadSpec, UnknownName
 from zsir.experiments import measures, toml
 from zsir.registry import number, suggest
+from zsir.wrapping import PRECISIONS
 
 Scalar: TypeAlias = str | int | float | bool
 
@@ -128,8 +129,16 @@ RUN_KEYS = {
     "batch": Kind(lambda held: held == "auto" or _whole(held), '"auto" or a whole number of at least 1'),
     "threads": COUNT,
 }
+#: what is put around the prior of a [[method]]
+WRAPPING_KEYS = {
+    "tile": Kind(lambda held: _whole(held, 0), "the side of the windows in pixels, such as 256, or 0 for none"),
+    "precision": Kind(lambda held: held in PRECISIONS, '"' + '", "'.join(PRECISIONS[:-1]) + f'" or "{PRECISIONS[-1]}"'),
+    "ensemble": Kind(lambda held: isinstance(held, bool), "true or false"),
+}
+#: what stands for a key of these that is left out
+UNWRAPPED: dict[str, Scalar] = {"tile": 0, "precision": PRECISIONS[0], "ensemble": False}
 #: keys of a [[task]] and of a [[method]]; all others are variables that fill {braces}
-TASK_KEYS, METHOD_KEYS = ("label", "op", "noise"), ("label", "prior", "sampler")
+TASK_KEYS, METHOD_KEYS = ("label", "op", "noise"), ("label", "prior", "sampler", *WRAPPING_KEYS)
 METHOD_DEFAULTS = {"prior": "photo"}
 TASK_DEFAULTS = {"noise": 0.0}
 
@@ -239,8 +248,9 @@ def _blocks(tables: Any, name: str, keys: Sequence[str], defaults: Mapping[str, 
             options = held if key in listed else [held]
             if not options or not all(map(_scalar, options)):
                 raise BadSpec(f"{where} {key} = {held!r} must be a text or number, or a list of them for a grid.")
-            if key in keys and key != "noise" and not all(isinstance(option, str) for option in options):
-                raise BadSpec(f"{where} {key} = {held!r} must be {TEXT.words}.")
+            kind = WRAPPING_KEYS.get(key, TEXT)
+            if key in keys and key != "noise" and not all(map(kind.accepts, options)):
+                raise BadSpec(f"{where} {key} = {held!r} must be {kind.words}.")
             values[key] = tuple(options)
         if "label" in listed:
             raise BadSpec(f"{where} label = {table['label']!r} must be one text; {{braces}} in it name the variables.")
@@ -270,14 +280,16 @@ def noise_level(held: Scalar, where: str) -> float:
 
 def identity(resolved: Mapping[str, Any]) -> dict[str, Any]:
     """What decides the results, as flat ``table.key -> value``: not the place of the pictures but their digest, not the
-    batch, not the provenance. A crop of 0 counts as no crop."""
+    batch, not the provenance. A crop of 0 counts as no crop, a wrapper that is told to do nothing as none."""
     flat: dict[str, Any] = {"name": resolved["name"]}
     for key, held in resolved["data"].items():
         if key not in ("folder", "files", "observed"):
             flat[f"data.{key}"] = held
     for table in ("task", "method"):
         for place, block in enumerate(resolved[table]):
-            flat.update({f"{table}.{place}.{key}": held for key, held in block.items()})
+            idle = UNWRAPPED if table == "method" else {}
+            kept = {key: held for key, held in block.items() if key not in idle or held != idle[key]}
+            flat.update({f"{table}.{place}.{key}": held for key, held in kept.items()})
     flat.update({f"run.{key}": held for key, held in resolved["run"].items() if key != "batch"})
     if not flat.get("run.crop"):
         flat.pop("run.crop", None)

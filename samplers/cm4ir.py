@@ -36,7 +36,7 @@ LAST_OVER_NOISE = 0.5
 LAST_LEAST = 0.02
 #: A consistency model draws texture out of fresh noise only, and takes the data's own noise for texture unless the
 #: back-projection lets less of it through. At x4 this costs `cm-photo` 0.3 dB and gives 1.7 times the fine detail;
-#: eta = 0.1 is what the paper recommends, for all priors.
+#: eta = 0.1 is what the released code takes, for all priors.
 LAST_OVER_NOISE_CONSISTENCY, LAST_LEAST_CONSISTENCY, RIDGE_CONSISTENCY = 1.0, 0.05, 1.0
 ETA, ETA_CONSISTENCY = 0.1, 0.95
 #: The ridge of a back-projection is RIDGE (noise / sigma_k)^2, DPIR's balance of data and prior.

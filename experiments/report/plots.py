@@ -10,6 +10,7 @@ from typing import Any
 
 from zsir.errors import Incompatible
 from zsir.experiments.report.facts import Facts
+from zsir.experiments.spec import UNWRAPPED
 from zsir.experiments.table import Mean, Row
 
 COLOURS = ("#1f77b4", "#e6700a", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#a5a615", "#17a5b8")
@@ -66,15 +67,19 @@ def quality_by_calls(facts: Facts) -> tuple[list[Panel], str]:
     panels: list[Panel] = []
     for title, rows in list(tasks.items())[:PANELS]:
         points = [
-            Point(
-                row.method, Mean(row.nfe, None, 1), row.metrics[metric], f"{row.prior} {row.sampler.partition(':')[0]}"
-            )
+            Point(row.method, Mean(row.nfe, None, 1), row.metrics[metric], _line(row))
             for row in rows
             if metric in row.metrics
         ]
         svg = _svg(points, facts, ("network calls", _axis(metric)), f"a{len(panels)}", calls=True)
         panels.append(Panel(title, f"{_axis(metric)} over network calls, {title}", svg))
     return panels, _left_out(len(tasks))
+
+
+def _line(row: Row) -> str:
+    """What the points of one line have in common: prior, what is around it, and kind of sampler."""
+    around = [f"{key}={row.values[key]}" for key in UNWRAPPED if key in row.values]
+    return " ".join([row.prior, *around, row.sampler.partition(":")[0]])
 
 
 def perception(facts: Facts) -> tuple[list[Panel], str]:

@@ -98,6 +98,15 @@ def test_metrics_and_other_options(run, folder):
     assert run(*again, "--overwrite").code == 0
 
 
+def test_devices(run, folder):
+    command = ("compare", "--op", "identity", *FAST, "-m", "cm4ir:nfe=1", "other.png", "-o", "o")
+    wrong = run(*command, "--device", "tpu")
+    assert wrong.code == 2 and "--device tpu" in wrong.message and not (folder / "o").exists()
+    assert run(*command, "--device", "cpu", "--dtype", "float32").code == 0
+    (entry,) = record(folder, "o")
+    assert (entry["provenance"]["dtype"], entry["provenance"]["device"]) == ("float32", "cpu")
+
+
 def test_a_perfect_result_is_recorded(run, folder):
     assert run("compare", "--op", "identity", *FAST, "-m", "ddnm:nfe=2", "other.png", "-o", "o").code == 0
     (entry,) = record(folder, "o")

@@ -62,3 +62,21 @@ def test_solve_reminds_of_noise(run, folder):
 def test_only_png(run, folder):
     done = run("degrade", "--op", "sr2x", "other.png", "-o", "x.jpg")
     assert done.code == 2 and ".png" in done.message
+
+
+def test_quiet(run, folder):
+    done = run("degrade", "--op", "sr2x", "-q", "other.png", "colour.png")
+    assert (done.code, done.out, done.err) == (0, "", "")
+    assert images.read("other_degraded.png").pixels.shape[-2:] == (8, 12)
+    failed = run("degrade", "--op", "sr2x", "--quiet", "gone.png", "-o", "x.png")
+    assert failed.code == 1 and "gone.png" in failed.message
+
+
+def test_files_are_replaced_when_asked(run, folder):
+    command = ("degrade", "--op", "identity", "--noise", "0.1", "other.png", "-o", "y.png")
+    assert run(*command).code == 0
+    before = (folder / "y.png").read_bytes()
+    refused = run(*command, "--seed", 1)
+    assert refused.code != 0 and "--overwrite" in refused.message and (folder / "y.png").read_bytes() == before
+    assert run(*command, "--seed", 1, "--overwrite").code == 0
+    assert images.read("y.png").text["zsir:seed"] == "1" and (folder / "y.png").read_bytes() != before

@@ -65,6 +65,10 @@ def test_cite(run):
     out = run("cite", "--op", "sr4x:kernel=box").out  # with the defaults of such a command
     assert all(BIBTEX[key] in out for key in ("keys", "edm", "cm4ir"))
     assert BIBTEX["dpir"] in run("cite", "--sampler", "hqs").out
+    song, ho = (BIBTEX[key] for key in ("consistency", "ddpm"))
+    assert song in run("cite", "--prior", "cm-cat").out
+    ddpm = run("cite", "--prior", "ddpm-cat").out
+    assert ho in ddpm and song not in ddpm
 
 
 def test_module_and_completion():

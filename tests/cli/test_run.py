@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from tests.cli.conftest import Outcome, Run
-from tests.experiments.conftest import TINY, content
+from tests.experiments.conftest import content
 from tests.experiments.conftest import tiny as tiny
 from zsir import images, metrics, operators, priors, samplers
 from zsir.errors import SolveError
@@ -22,6 +22,7 @@ from zsir.experiments.spec import shipped
 from zsir.loop import solve
 from zsir.problem import Problem
 from zsir.rng import ImageNoise
+from zsir.wrapping import Wrapping
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -102,6 +103,36 @@ def test_metrics_that_are_missing(run: Run, tiny: Path, monkeypatch: pytest.Monk
     assert survey.code == 0 and words in survey.out.partition("\nmissing\n")[2]
     assert words in run("run", "tiny.toml", "-o", "r", *changes).message
     assert not (tiny / "r").exists()
+
+
+def test_what_is_around_the_prior_is_what_solve_puts_there(run: Run, tiny: Path):
+    method = (
+        "method=[{prior='photo', sampler='cm4ir:nfe=1', tile=[0, 16], precision='bf16', ensemble=true},"
+        " {prior='photo', sampler='cm4ir:nfe=1', label='plain'}]"
+    )
+    more = ("--set", "data.pictures=1", "--set", "task=[{op='identity', noise=0.1}]")
+    survey = run("run", "tiny.toml", "--dry-run", *more, "--set", method).out
+    assert "; prior photo with tile=16, precision=bf16, ensemble; " in survey and "; prior photo; " in survey
+    assert run("run", "tiny.toml", "-o", "r", *more, "--set", method).code == 0
+    found = {r["method"]: r for r in records(tiny / "r")}
+    whole, tiled = (found[f"cm4ir:nfe=1 (tile={tile})"] for tile in (0, 16))
+    assert tiled["values"] == {"tile": "16", "precision": "bf16", "ensemble": "true"} and tiled["prior"] == "photo"
+    assert found["plain"]["values"] == {} and len({r["fingerprint"] for r in found.values()}) == 1
+    estimates = {name: images.read(tiny / "r" / r["outputs"]["estimate"]).pixels for name, r in found.items()}
+    op = operators.make("identity", in_shape=(3, 17, 20))
+    x = images.read("photos/p0.png").pixels
+    problem = Problem(x + 0.1 * ImageNoise(0, [0], "observation").randn_like(x), op, 0.1)
+    for record, tile in ((whole, None), (tiled, 16), (found["plain"], None)):
+        around = Wrapping() if record["method"] == "plain" else Wrapping(tile, "bf16", True)
+        prior = priors.wrap(priors.load("photo"), around)
+        estimate = solve(problem, prior, samplers.make("cm4ir:nfe=1"), seed=0).x.clamp(0, 1)
+        images.write("expected.png", estimate)
+        assert torch.equal(estimates[record["method"]], images.read("expected.png").pixels), around
+        assert record["metrics"]["psnr"] == metrics.psnr(estimate, x)
+    assert len({r["metrics"]["psnr"] for r in found.values()}) == 3
+    refused = ("--set", "method.0.prior=gaussian", "--set", "method.0.precision=bf16", *more)
+    done = run("run", "tiny.toml", "-o", "q", *refused)
+    assert done.code == 2 and "no network to run in half precision" in done.err and records(tiny / "q") == []
 
 
 def test_told_noise_and_samples(run: Run, tiny: Path):
@@ -273,6 +304,35 @@ def test_shipped_specs(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert name in run("list", "specs").out
 
 
+@pytest.mark.parametrize("name", shipped())
+def test_the_first_line_of_a_shipped_spec_is_a_sentence(name: str):
+    first = shipped()[name].read_text(encoding="utf-8").splitlines()[0]
+    assert first.startswith("# ") and first.endswith(".") and len(first) < 120
+
+
+def test_everything_that_is_missing_is_named(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    found = run("run", "irsde-derain", "--dry-run").out
+    assert found.startswith("irsde-derain: 2 cells, no pictures, 1 sample(s) each\n")
+    assert "in all: as many times that as there are pictures" in found and "output:" not in found
+    folder, observed, weights = (line.strip() for line in found.partition("\nmissing\n")[2].splitlines())
+    assert folder.startswith("[data] folder: there is no folder Rain100H/GT; --set data.folder=")
+    assert observed.startswith(
+        "[data] observed: there is no folder Rain100H/LQ; --set data.observed=... names another;"
+    )
+    assert folder.endswith("'data' above says what belongs there.") and folder[-10:] == observed[-10:]
+    assert weights.startswith("prior irsde-net:path=ir-sde-derain.pth,")
+    assert weights.endswith("no ir-sde-derain.pth in the working folder; 'weights' above says what belongs there.")
+    for place in ("GT", "LQ"):
+        (tmp_path / "Rain100H" / place).mkdir(parents=True)
+    images.write("Rain100H/GT/a.png", torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0)))
+    gaps = run("run", "irsde-derain", "--dry-run").out.partition("\nmissing\n")[2].splitlines()
+    assert len(gaps) == 2 and "[data] observed: Rain100H/LQ holds no pictures" in gaps[0]
+    for name in "ab":
+        images.write(f"Rain100H/LQ/{name}.png", torch.zeros(1, 3, 8, 8))
+    assert "holds 2 pictures for 1 clean ones" in run("run", "irsde-derain", "--dry-run").out
+
+
 def test_smoke(run: Run, tmp_path: Path):
     done = run("run", "smoke", "-o", tmp_path / "r")
     assert done.code == 0 and len(records(tmp_path / "r")) == 8
@@ -291,11 +351,3 @@ def test_held_out_pictures_have_their_attribution():
     assert named == {file.stem for file in files}
     some = [PictureFile(k, file.stem, file) for k, file in enumerate(files[:2])]
     assert digest(some) != digest(some[::-1]) and len(digest(some)) == 64
-
-
-def test_every_option_is_tested(run: Run):
-    text = run("run", "--help").out
-    own = Path(__file__).read_text(encoding="utf-8")
-    for option in ("--out", "--dry-run", "--set", "--device", "-q"):
-        assert option in text and own.count(f'"{option}"') > 1, option
-    assert TINY

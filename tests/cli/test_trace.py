@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import xml.etree.ElementTree as ET
 
 import numpy as np
@@ -64,6 +65,8 @@ def test_frames_and_simulation(run, folder):
     assert len(found) == 9 and float(found[-1]["psnr"]) > 15
     strip = images.read(folder / "t" / "strip.png").pixels
     assert strip.shape[-2] == 26 + 16 + 8
+    (entry,) = json.loads((folder / "t" / "record.json").read_text())["results"]
+    assert (entry["provenance"]["dtype"], entry["provenance"]["device"]) == ("float64", "cpu")
 
 
 def test_overwriting_is_asked_for(run, folder):
@@ -84,6 +87,8 @@ def test_a_misfit_is_told(run, folder):
 
 def test_mistakes(run, folder):
     assert "one picture" in run("trace", "--op", "sr2x", *FAST, ".", "-o", "t").message
+    wrong = run("trace", "--op", "sr2x", *FAST, "--device", "tpu", "other.png", "-o", "t")
+    assert wrong.code == 2 and "--device tpu" in wrong.message
     assert (
         "--size is for" in run("trace", "--op", "sr2x", "--simulate", "--size", "8x8", "other.png", "-o", "t").message
     )

@@ -137,3 +137,27 @@ def test_an_interrupted_search_keeps_its_best(run, folder, monkeypatch):
 
 def test_describe_names_the_ranges(run, folder):
     assert "(tuned over 0.02 to 2)" in run("describe", "hqs").out
+
+
+@pytest.mark.parametrize(
+    "around", [("--tile", "16"), ("--precision", "bf16"), ("--dtype", "float64", "--device", "cpu")]
+)
+def test_arithmetic_and_tiles_are_those_of_solve(run, folder, around):
+    """The goal of the sampler as given is what `zsir solve` reports with the same options."""
+    task = ("--op", "identity", "--noise", "0.1", "--prior", "photo", "--sampler", "hqs:nfe=1,last=0.004")
+    plain = run("tune", *task, "--trials", "2", "--simulate", "colour.png", "-o", "plain.json")
+    done = run("tune", *task, *around, "--trials", "2", "--simulate", "colour.png", "-o", "p.json")
+    assert plain.code == done.code == 0, done.err
+    run("solve", *task, *around, "--simulate", "colour.png", "-o", "a.png", "--record", "r.json")
+    psnr = json.loads((folder / "r.json").read_text())["results"][0]["psnr"]
+    value = Preset.read(folder / "p.json").given_value
+    assert value == pytest.approx(psnr, abs=1e-4)
+    assert value != Preset.read(folder / "plain.json").given_value
+    assert "no such CUDA device" in run("tune", *task, "--device", "cuda:7", "colour.png", "-o", "q.json").message
+
+
+def test_the_size_of_an_odd_picture(run, folder):
+    run("degrade", "--op", "sr2x", "--noise", "0.05", "colour.png", "-o", "half.png")
+    with_size = ("--op", "sr2x", "--noise", "0.05", *QUICK, "half.png", "-o", "p.json")
+    assert run("tune", *with_size, "--size", "31x22").code == 0
+    assert "--size 31x40" in run("tune", *with_size, "--size", "31x40", "--overwrite").message

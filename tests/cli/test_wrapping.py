@@ -48,6 +48,27 @@ def test_half_precision_is_close(run, folder):
     assert 0 < float((a - b).abs().max()) < 0.02
 
 
+def test_the_network_is_compiled_when_asked(run, folder, monkeypatch):
+    given = []
+
+    def compiler(net, **how):
+        given.append((type(net).__name__, how))
+        return net
+
+    monkeypatch.setattr(torch, "compile", compiler)
+    assert recorded(run, "--compile") == "Compiled(photo, mode=default, backend=inductor)"
+    assert given == [("UNet", {"mode": "default", "backend": "inductor"})]
+
+
+def test_compare_wraps_every_method(run, folder):
+    shared = ("compare", "--op", "identity", "--noise", "0.1", "-m", "cm4ir:nfe=1", "-m", "hqs:nfe=1@cm-photo")
+    done = run(*shared, "--tile", 16, "--precision", "bf16", "other.png", "-o", "c")
+    assert done.code == 0, done.err
+    entries = json.loads((folder / "c" / "record.json").read_text())["results"]
+    around = "Tiled(Cast({}, dtype=torch.bfloat16), tile=16, overlap=None, batch=4)"
+    assert [e["provenance"]["prior"] for e in entries] == [around.format("photo"), around.format("cm-photo")]
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

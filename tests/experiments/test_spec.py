@@ -5,12 +5,24 @@ from __future__ import annotations
 import pytest
 
 from tests.experiments.conftest import TINY
+from tests.sources import ROOT
 from zsir.errors import BadInput, BadSpec, UnknownName, ZsirError
 from zsir.experiments import toml
 from zsir.experiments.grid import cells
 from zsir.experiments.pictures import load, pictures
 from zsir.experiments.plan import make_plan
-from zsir.experiments.spec import first_difference, identity, parse, read_spec, spec_hash
+from zsir.experiments.spec import (
+    DATA_KEYS,
+    METHOD_KEYS,
+    RUN_KEYS,
+    TASK_KEYS,
+    first_difference,
+    identity,
+    parse,
+    read_spec,
+    spec_hash,
+)
+from zsir.wrapping import Wrapping
 
 DATA = '[data]\nfolder = "eval34"\n'
 TASK = '[[task]]\nop = "sr2x"\n'
@@ -69,6 +81,36 @@ noise_told = [0.5, "1/2"]
     assert last.key == "x4 | noise 5/255 | told 1/2 | M8 (prior=gaussian) | seed 7"
 
 
+def test_what_goes_around_the_prior():
+    text = DATA + TASK + METHOD + 'tile = [0, 64]\nprecision = ["float32", "bf16"]\nensemble = true\n'
+    found = cells(spec_of(text))
+    assert [str(cell.wrapping) for cell in found] == [
+        "ensemble",
+        "precision=bf16, ensemble",
+        "tile=64, ensemble",
+        "tile=64, precision=bf16, ensemble",
+    ]
+    assert found[3].wrapping == Wrapping(64, "bf16", True) and found[0].wrapping == Wrapping(ensemble=True)
+    assert found[3].method == "cm4ir (tile=64, precision=bf16)"
+    assert found[3].values == {"tile": "64", "precision": "bf16", "ensemble": "true"}
+    named = cells(spec_of(text + 'label = "M {precision} {ensemble}"\n'))
+    assert named[3].method == "M bf16 true (tile=64)" and len({cell.key for cell in named}) == 4
+    (plain,) = cells(spec_of(DATA + TASK + METHOD))
+    assert plain.wrapping == Wrapping() and plain.values == {}
+    again = parse(toml.loads(toml.dumps(spec_of(text).resolved())))
+    assert again == spec_of(text)
+
+
+def test_what_goes_around_the_prior_is_part_of_the_hash():
+    plain = spec_of(DATA + TASK + METHOD).resolved()
+    for line in ("tile = 64", 'precision = "bf16"', "ensemble = true", "tile = [0]"):
+        other = spec_of(DATA + TASK + METHOD + line + "\n").resolved()
+        assert spec_hash(other) != spec_hash(plain), line
+        assert str(first_difference(plain, other)).startswith(f"method.0.{line.partition(' ')[0]} is missing here and")
+    idle = spec_of(DATA + TASK + METHOD + 'tile = 0\nprecision = "float32"\nensemble = false\n').resolved()
+    assert spec_hash(idle) == spec_hash(plain) and first_difference(plain, idle) is None
+
+
 def test_methods_see_task_and_noise():
     text = DATA + '[[task]]\nlabel = "sr4x"\nop = "sr4x"\nnoise = [0.025, 0.05]\n'
     text += '[[method]]\nsampler = "cm4ir-published:task=cat-{task}-{noise}"\n'
@@ -97,6 +139,12 @@ def test_methods_see_task_and_noise():
         (DATA + TASK + "noise = []\n" + METHOD, "must be a text or number"),
         (DATA + "[[task]]\nop = 3\n" + METHOD, "op = 3 must be text"),
         (DATA + TASK + METHOD + "smapler = 3\n", r"nothing uses smapler: write \{smapler\}.*did you mean 'sampler'"),
+        (DATA + TASK + METHOD + "tiel = 64\n", r"nothing uses tiel: .*did you mean 'tile'"),
+        (DATA + TASK + METHOD + "tile = 100\n", r"\[\[method\]\] tile=100: a multiple of 8 .* such as 96"),
+        (DATA + TASK + METHOD + "tile = [64, true]\n", r"tile = \[64, True\] must be the side of the windows"),
+        (DATA + TASK + METHOD + 'tile = "64"\n', "tile = '64' must be the side of the windows"),
+        (DATA + TASK + METHOD + 'precision = "half"\n', 'precision = \'half\' must be "float32", "bf16" or "fp16"'),
+        (DATA + TASK + METHOD + "ensemble = 1\n", "ensemble = 1 must be true or false"),
         (DATA + TASK + '[[method]]\nsampler = "cm4ir:nfe={nfr}"\nnfe = 3\n', r"nothing is called \{nfr\}"),
         (DATA + TASK + METHOD + METHOD, "Two cells .* another label"),
         (DATA + TASK + METHOD + 'label = ["a", "b"]\n', "must be one text"),
@@ -193,3 +241,10 @@ def test_the_pictures_of_scikit_image(monkeypatch):
     monkeypatch.setattr("zsir.experiments.pictures.find_spec", lambda name: None)
     with pytest.raises(BadInput, match="scikit-image is not installed; pip install"):
         pictures(spec)
+
+
+def test_every_key_is_on_the_page():
+    page = (ROOT / "experiments" / "README.md").read_text(encoding="utf-8")
+    tables = {"[data]": DATA_KEYS, "[[task]]": TASK_KEYS, "[[method]]": METHOD_KEYS, "[run]": RUN_KEYS}
+    missing = [f"{table} {key}" for table, keys in tables.items() for key in keys if f"| `{table} {key}` |" not in page]
+    assert not missing

@@ -77,7 +77,7 @@ def test_a_grey_picture_is_denoised_better_than_as_three_equal_channels():
 def test_in_a_solver_and_around_other_wrappers():
     op = operators.make("sr2x", in_shape=(1, 16, 22))
     x0 = torch.rand(1, 1, 16, 22, generator=torch.Generator().manual_seed(0))
-    inner = Wrapping(tile=16)(priors.load("photo"))
+    inner = priors.wrap(priors.load("photo"), Wrapping(tile=16))
     solution = solve(Problem(op.forward(x0), op, 0.0), Grey(inner), samplers.make("hqs:nfe=2"), seed=0)
     assert solution.x.shape == x0.shape and bool(torch.isfinite(solution.x).all())
     assert max(solution.stats.residual) < 1e-2

@@ -384,8 +384,10 @@ def test_names():
 
 def test_wrapping_order():
     prior = priors.load("photo")
-    assert Wrapping()(prior) is prior
-    wrapped = Wrapping(tile=64, precision="fp16", ensemble=True, compiled=True)(prior)
+    assert priors.wrap(prior, Wrapping()) is prior and str(Wrapping()) == ""
+    everything = Wrapping(tile=64, precision="fp16", ensemble=True, compiled=True)
+    assert str(everything) == "tile=64, precision=fp16, ensemble, compiled"
+    wrapped = priors.wrap(prior, everything)
     assert repr(wrapped).startswith("SelfEnsemble(Tiled(Cast(Compiled(photo, mode=default, backend=inductor)")
 
 
@@ -398,7 +400,8 @@ def test_wrapping_order():
         (lambda: Tiled(WindowMean(), 64, 12), "multiple of 8"),
         (lambda: Tiled(WindowMean(), 64, batch=0), "at least one"),
         (lambda: Cast(local_prior(), torch.float64), "bfloat16 and torch.float16"),
-        (lambda: Wrapping(precision="half")(WindowMean()), "float32, bf16 or fp16"),
+        (lambda: Wrapping(precision="half"), "precision=half: choose float32, bf16 or fp16"),
+        (lambda: Wrapping(tile=100), "tile=100: a multiple of 8 from 16 on is needed, such as 96"),
     ],
 )
 def test_refused_settings(make, says):

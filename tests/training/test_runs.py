@@ -207,6 +207,31 @@ def test_the_commands(tmp_path, capsys):
     assert read(result).pixels.shape == (1, 3, 40, 52)
 
 
+def test_options_of_both_commands(tmp_path, one_thread, capsys):
+    pictures, val = folder(tmp_path / "in", 5), folder(tmp_path / "val", 2)
+    train = ["train", str(pictures), "--recipe", SPEC + ",steps=8,every=4", "--val", str(val), "--device", "cpu"]
+    main([*train, "-o", str(tmp_path / "a"), "-q"], standalone_mode=False)
+    assert capsys.readouterr().out == ""
+    main([*train, "-o", str(tmp_path / "b"), "--workers", "1"], standalone_mode=False)
+    trained = f"trained:path={tmp_path / 'a' / 'prior.safetensors'}"
+    short = "distill:steps=4,batch=2,patch=16,every=2"
+    distilled = ["distill", trained, str(pictures), "--recipe", short, "--val", str(val), "--device", "cpu"]
+    main([*distilled, "-o", str(tmp_path / "c"), "--workers", "1", "--quiet"], standalone_mode=False)
+    main([*distilled, "-o", str(tmp_path / "d")], standalone_mode=False)
+    for one, other in ("ab", "cd"):
+        weights = [load_file(tmp_path / name / "prior.safetensors") for name in (one, other)]
+        assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
+        stored = json.loads((tmp_path / one / "pictures.json").read_text())["stored"]
+        held_out = {item["name"] for item in stored if item["held_out"]}
+        assert len(held_out) == 2 and all(str(val) in name for name in held_out) and len(stored) == 2 + 5
+    assert priors.load(f"trained:path={tmp_path / 'd' / 'prior.safetensors'}").kind == "consistency"
+    for path in val.iterdir():
+        path.write_bytes(b"torn")
+    with pytest.raises(SystemExit):
+        main([*distilled, "-o", str(tmp_path / "e")])
+    assert f"--val {val} holds no usable picture" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -215,6 +240,7 @@ def test_the_commands(tmp_path, capsys):
         (["distill", "gaussian", "{in}", "-o", "{out}"], "no network of zsir train"),
         (["distill", "trained:path={in}/none", "{in}", "-o", "{out}"], "no weights file"),
         (["train", "{in}", "-o", "{out}", "--device", "cuda"], "no usable CUDA device"),
+        (["distill", "photo", "{in}", "-o", "{out}", "--device", "cuda"], "no usable CUDA device"),
     ],
 )
 def test_mistakes_are_one_sentence(tmp_path, arguments, words, capsys):

@@ -18,6 +18,7 @@ from zsir.cli.group import FAILURE, say
 from zsir.cli.table import aligned, markdown
 from zsir.cli.tasks import Task, check_clashes, check_free, expand
 from zsir.errors import BadSpec, ZsirError
+from zsir.wrapping import Wrapping
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -134,9 +135,8 @@ def _methods(s: Settings) -> dict[str, Method]:
     """Label -> method; a prior that several use is loaded once."""
     from zsir import samplers
     from zsir.cli.restore import method
-    from zsir.priors import Wrapping
 
-    wrap = Wrapping(s.tile, s.precision, False, False)
+    around = Wrapping(s.tile, s.precision)
     pairs = [(sampler.strip(), prior.strip() or s.prior) for sampler, _, prior in (m.partition("@") for m in s.methods)]
     if len(set(pairs)) < len(pairs):
         twice = next(m for m, pair in zip(s.methods, pairs, strict=True) if pairs.count(pair) > 1)
@@ -146,7 +146,9 @@ def _methods(s: Settings) -> dict[str, Method]:
     found: dict[str, Method] = {}
     for sampler, prior in pairs:
         if prior not in loaded:
-            loaded[prior] = method(s.op, s.noise, prior, None, nfe=None, device=s.device, dtype=s.dtype, wrap=wrap)
+            loaded[prior] = method(
+                s.op, s.noise, prior, None, nfe=None, device=s.device, dtype=s.dtype, wrapping=around
+            )
         label = sampler or "cm4ir"
         how = replace(loaded[prior], sampler=samplers.make(sampler or None))
         found[label if one_prior else f"{label}@{prior}"] = how

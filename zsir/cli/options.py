@@ -12,6 +12,7 @@ import click
 
 from zsir.errors import BadSpec
 from zsir.registry import number
+from zsir.wrapping import PRECISIONS
 
 if TYPE_CHECKING:
     from zsir.tuning import Preset
@@ -153,8 +154,8 @@ tile = click.option(
 )
 precision = click.option(
     "--precision",
-    type=click.Choice(["float32", "bf16", "fp16"]),
-    default="float32",
+    type=click.Choice(PRECISIONS),
+    default=PRECISIONS[0],
     show_default=True,
     help="Arithmetic inside the network; half precision is faster on most GPUs.",
 )

@@ -25,6 +25,7 @@ from zsir.priors import Grey
 from zsir.problem import Problem
 from zsir.protocols import Prior, Sampler
 from zsir.rng import ImageNoise
+from zsir.wrapping import Wrapping
 
 
 @dataclass(frozen=True)
@@ -86,16 +87,16 @@ def method(
     nfe: int | None,
     device: str,
     dtype: str,
-    wrap: Callable[[Prior], Prior] | None = None,
+    wrapping: Wrapping | None = None,
 ) -> Method:
-    """Everything that a wrong word on the command line can spoil, before a file is touched; ``wrap`` is what is to be
-    put around the prior (a `Wrapping`)."""
+    """Everything that a wrong word on the command line can spoil, before a file is touched; ``wrapping`` is what
+    is to be put around the prior."""
     OPERATORS.parse(op)
-    loaded = priors.load(prior)
+    loaded = priors.wrap(priors.load(prior), wrapping or Wrapping())
     return Method(
         op,
         noise_std,
-        loaded if wrap is None else wrap(loaded),
+        loaded,
         samplers.make(sampler, nfe=nfe),
         pick_device(device),
         {"float32": torch.float32, "float64": torch.float64}[dtype],

@@ -79,23 +79,27 @@ def _survey(plan: Plan, out: Path | None) -> list[str]:
     from zsir.experiments.plan import calls, kept, missing
 
     spec, nfe = plan.spec, calls(plan)
-    lines = [f"{spec.name}: {len(plan.cells)} cells, {len(plan.pictures)} pictures, {spec.run.samples} sample(s) each"]
+    count = len(plan.pictures) if plan.gone is None else "no"
+    lines = [f"{spec.name}: {len(plan.cells)} cells, {count} pictures, {spec.run.samples} sample(s) each"]
     lines += [f"  {key}: {text}" for key, text in spec.provenance.items()]
     lines.append("cells")
     for cell in plan.cells:
         parts = (
             cell.key,
             f"op {cell.op}",
-            f"prior {cell.prior}",
+            f"prior {cell.prior}" + (f" with {cell.wrapping}" if str(cell.wrapping) else ""),
             f"sampler {cell.sampler}",
             f"{nfe[cell.sampler]} calls",
         )
         lines.append("  " + "; ".join(parts))
-    files, megabytes = kept(plan)
     single = sum(nfe[cell.sampler] for cell in plan.cells) * spec.run.samples
     lines.append(f"for each picture: {len(plan.cells) * spec.run.samples} solves, {single} network calls")
-    lines.append(f"in all: {plan.solves} solves, {single * len(plan.pictures)} network calls")
-    lines.append(f"output: at most {files} pictures, {megabytes:.0f} MB, in {out or 'the folder of --out'}")
+    if plan.gone is None:
+        files, megabytes = kept(plan)
+        lines.append(f"in all: {plan.solves} solves, {single * len(plan.pictures)} network calls")
+        lines.append(f"output: at most {files} pictures, {megabytes:.0f} MB, in {out or 'the folder of --out'}")
+    else:
+        lines.append("in all: as many times that as there are pictures, of which none was found")
     gaps = missing(plan)
     return [*lines, "missing" if gaps else "missing: nothing", *(f"  {gap}" for gap in gaps)]
 

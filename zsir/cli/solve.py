@@ -14,6 +14,7 @@ from zsir.cli import options
 from zsir.cli.batch import Batch
 from zsir.cli.group import say
 from zsir.cli.tasks import Task, check_free, plan, sheet_path
+from zsir.wrapping import Wrapping
 
 if TYPE_CHECKING:
     from zsir.cli.restore import Method
@@ -91,12 +92,11 @@ def solve(settings: Settings) -> None:
     """
     from zsir.cli.restore import method, write_record
     from zsir.images import WRITABLE
-    from zsir.priors import Wrapping
 
     s = settings
     options.check_simulation(s.simulate, s.size, s.noise)
-    wrap = Wrapping(s.tile, s.precision, s.ensemble, s.compiled)
-    how = method(s.op, s.noise, s.prior, s.sampler, nfe=s.nfe, device=s.device, dtype=s.dtype, wrap=wrap)
+    around = Wrapping(s.tile, s.precision, s.ensemble, s.compiled)
+    how = method(s.op, s.noise, s.prior, s.sampler, nfe=s.nfe, device=s.device, dtype=s.dtype, wrapping=around)
     if s.preset is not None:
         _check_preset(s, s.preset, how)
     tasks = plan(s.inputs, s.output, seeds=s.seeds, ending="restored", suffixes=WRITABLE)

@@ -16,6 +16,7 @@ from zsir.cli.batch import Display
 from zsir.cli.tasks import check_free, check_source, expand
 from zsir.errors import BadSpec, ShapeError
 from zsir.registry import Range, number
+from zsir.wrapping import Wrapping
 
 if TYPE_CHECKING:
     from zsir.cli.restore import Method
@@ -98,7 +99,6 @@ def tune(settings: Settings) -> None:
     best so far: Ctrl-C loses nothing of it.
     """
     from zsir.cli.restore import method
-    from zsir.priors import Wrapping
     from zsir.samplers import default
     from zsir.tuning import find_goal, ranges_of, tune
 
@@ -108,8 +108,8 @@ def tune(settings: Settings) -> None:
     spec = _with_calls(s.sampler or default(s.nfe), s.nfe)
     names, given = _parameters(s.parameters)
     ranges_of(spec, names, given)
-    wrap = Wrapping(s.tile, s.precision, False, False)
-    how = method(s.op, s.noise, s.prior, spec, nfe=None, device=s.device, dtype=s.dtype, wrap=wrap)
+    around = Wrapping(s.tile, s.precision)
+    how = method(s.op, s.noise, s.prior, spec, nfe=None, device=s.device, dtype=s.dtype, wrapping=around)
     check_free([s.output], s.overwrite)
     cases = _cases(s, how, goal)
     report = Report(s, how, goal, Display(s.quiet, s.trials))

@@ -18,8 +18,9 @@ from zsir.priors.photo import photo, trained
 from zsir.priors.score import score_estimate
 from zsir.priors.tiled import Tiled
 from zsir.priors.vp import VPEstimate
-from zsir.priors.wrappers import Cast, Compiled, Counted, SelfEnsemble, Wrapping
+from zsir.priors.wrappers import Cast, Compiled, Counted, SelfEnsemble, wrap
 from zsir.protocols import Prior
+from zsir.wrapping import Wrapping
 
 __all__ = [
     "Cast",
@@ -52,6 +53,7 @@ __all__ = [
     "power_law",
     "score_estimate",
     "trained",
+    "wrap",
 ]
 
 

@@ -24,12 +24,10 @@ from torch.utils.checkpoint import checkpoint
 from zsir.errors import BadSpec
 from zsir.priors.wrapper import Wrapper, fitted
 from zsir.protocols import Prior
+from zsir.wrapping import GRID, check_tile
 
 #: which picture of a batch, all channels, rows, columns
 Place = tuple[int, slice, slice, slice]
-
-#: windows begin at multiples of it
-GRID = 8
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -48,9 +46,7 @@ class Tiled(Wrapper):
     batch: int = 4
 
     def __post_init__(self) -> None:
-        if self.tile < 2 * GRID or self.tile % GRID:
-            near = max(2 * GRID, round(self.tile / GRID) * GRID)
-            raise BadSpec(f"tile={self.tile}: a multiple of {GRID} from {2 * GRID} on is needed, such as {near}.")
+        check_tile(self.tile)
         if self.overlap is not None and (self.overlap % GRID or not GRID <= self.overlap <= self.tile // 2):
             raise BadSpec(
                 f"overlap={self.overlap}: a multiple of {GRID} is needed, {GRID} to half a tile ({self.tile // 2})."

@@ -19,8 +19,10 @@ from zsir.priors.network import inner_attribute
 from zsir.priors.tiled import Tiled
 from zsir.priors.wrapper import Wrapper, refuse_conditioned, with_network
 from zsir.protocols import Prior
+from zsir.wrapping import Wrapping
 
-PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}
+#: those of `zsir.wrapping.PRECISIONS` that autocast makes
+DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Autocast(nn.Module):
@@ -55,7 +57,7 @@ class Cast(Wrapper):
     _made: dict[nn.Module, nn.Module] = field(default_factory=dict, repr=False, kw_only=True)
 
     def __post_init__(self) -> None:
-        if self.dtype not in PRECISIONS.values():
+        if self.dtype not in DTYPES.values():
             raise BadSpec(f"dtype={self.dtype}: autocast knows torch.bfloat16 and torch.float16.")
         if with_network(self.prior, lambda net: net) is None:
             raise Incompatible(
@@ -164,33 +166,15 @@ class Counted(Wrapper):
         return self.prior.denoise(x, sigma, net_sigma=net_sigma)
 
 
-@dataclass(frozen=True)
-class Wrapping:
-    """Which wrappers a prior is to get, as on the command line: by default none.
+def wrap(prior: Prior, wrapping: Wrapping) -> Prior:
+    """The prior with what ``wrapping`` asks for around it, the network's own affairs innermost.
 
-    ``tile`` side of the windows in pixels; ``precision`` float32, bf16 or fp16; ``ensemble`` and ``compiled`` switch
-    `SelfEnsemble` and `Compiled` on. Calling it wraps a prior, the network's own affairs innermost.
+    Raises `Incompatible` for a prior that a wrapper cannot be put around.
     """
-
-    tile: int | None = None
-    precision: str = "float32"
-    ensemble: bool = False
-    compiled: bool = False
-
-    def __call__(self, prior: Prior) -> Prior:
-        """The wrapped prior; raises `BadSpec` or `Incompatible`."""
-        if self.precision not in ("float32", *PRECISIONS):
-            raise BadSpec(f"precision={self.precision}: choose float32, {' or '.join(PRECISIONS)}.")
-        steps: list[Callable[[Prior], Prior]] = []
-        if self.compiled:
-            steps.append(Compiled)
-        if self.precision != "float32":
-            steps.append(lambda inner: Cast(inner, PRECISIONS[self.precision]))
-        if self.tile is not None:
-            tile = self.tile
-            steps.append(lambda inner: Tiled(inner, tile))
-        if self.ensemble:
-            steps.append(SelfEnsemble)
-        for step in steps:
-            prior = step(prior)
-        return prior
+    if wrapping.compiled:
+        prior = Compiled(prior)
+    if wrapping.precision in DTYPES:
+        prior = Cast(prior, DTYPES[wrapping.precision])
+    if wrapping.tile is not None:
+        prior = Tiled(prior, wrapping.tile)
+    return SelfEnsemble(prior) if wrapping.ensemble else prior
