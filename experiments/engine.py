@@ -209,13 +209,10 @@ class Engine:
         first = group[0]
         assert first.operator is not None
         prior = self._prior_of(first.item.cell)
-        copies = 3 if first.operator.in_shape[0] == 1 and prior.channels == 3 else 1
-        operator = first.operator
-        if copies > 1:  # a grey picture as three equal channels, with the same noise
-            h, w = operator.in_shape[1:]
-            operator = self._operator(first.item.cell.op, torch.empty(1, 3, h, w))
-        y = torch.cat([one.y.repeat(1, copies, 1, 1) for one in group if one.y is not None])
-        problem = Problem(y.to(self.device), operator, first.item.cell.told)
+        if first.operator.in_shape[0] == 1 and prior.channels == 3:
+            prior = priors.Grey(prior)
+        y = torch.cat([one.y for one in group if one.y is not None])
+        problem = Problem(y.to(self.device), first.operator, first.item.cell.told)
         numbers = [one.item.picture.index + SAMPLE_STRIDE * one.item.sample for one in group]
 
         def show(event: Event) -> None:
@@ -224,11 +221,10 @@ class Engine:
         self.watch.step(first.item, done, None)
         sampler = samplers.make(first.item.cell.sampler)
         solution = solve(problem, prior, sampler, seed=first.item.cell.seed, indices=numbers, callbacks=[show])
-        return self._apart(group, solution, prior.fingerprint, copies)
+        return self._apart(group, solution, prior.fingerprint)
 
-    def _apart(self, group: Sequence[Ready], solution: Solution, fingerprint: str, copies: int) -> list[Solved]:
+    def _apart(self, group: Sequence[Ready], solution: Solution, fingerprint: str) -> list[Solved]:
         x = solution.x.clamp(0, 1).float().cpu()
-        x = x.mean(dim=1, keepdim=True) if copies > 1 else x
         stats = solution.stats
         seconds = stats.seconds / len(group)
         return [

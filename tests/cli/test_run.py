@@ -238,6 +238,24 @@ def test_grey_pictures_and_real_observations(run: Run, tiny: Path):
     assert "holds 4 pictures for 5 clean ones" in run("run", "tiny.toml", "-o", "q", *changes).err
 
 
+def test_grey_pictures_go_through_colour_networks_as_in_solve(run: Run, tiny: Path):
+    """FFDNet takes three equal noises for texture; `zsir solve` knows that, and so must a run."""
+    (tiny / "grey").mkdir()
+    Image.open(tiny / "photos" / "p0.png").convert("L").save(tiny / "grey" / "a.png")
+    method = "method=[{prior='ffdnet', sampler='hqs:nfe=2'}]"
+    task = "task=[{op='identity', noise=0.1}]"
+    done = run("run", "tiny.toml", "--set", "data.folder=grey", "--set", method, "--set", task, "--out", "r")
+    assert done.code == 0, done.err
+    solved = run("solve", "--op", "identity", "--noise", "0.1", "--prior", "ffdnet", "--sampler", "hqs:nfe=2",
+                 "--simulate", "grey/a.png", "-o", "a.png", "--record", "r.json")  # fmt: skip
+    assert solved.code == 0, solved.err
+    (record,) = records(tiny / "r")
+    (entry,) = json.loads((tiny / "r.json").read_text())["results"]
+    assert record["metrics"]["psnr"] == pytest.approx(entry["psnr"], abs=1e-5)
+    pictures = [images.read(path).pixels for path in (tiny / "r" / record["outputs"]["estimate"], tiny / "a.png")]
+    assert pictures[0].shape[1] == 1 and torch.equal(*pictures)
+
+
 def test_two_specs_refuse_each_other(run: Run, tiny: Path):
     assert run("run", "tiny.toml", "-o", "r", "--set", "data.pictures=1").code == 0
     before = content(tiny / "r")
