@@ -44,7 +44,7 @@ def test_draws_are_what_was_measured(spec):
 
 @pytest.mark.parametrize("name", SAMPLERS.names())
 def test_every_sampler_says_what_its_draws_are(name):
-    """As the first of its rows; options that the table does not try change nothing."""
+    """As the first of its rows."""
     spec = "cm4ir-published:task=bedroom-sr4x-0.05" if name == "cm4ir-published" else name
     measured = [samplers.make(row.spec) for row in ROWS if SAMPLERS.parse(row.spec).name == name]
     expected = ELSEWHERE[name] if name in ELSEWHERE else measured[0].draws  # type: ignore[attr-defined]

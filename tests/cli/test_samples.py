@@ -10,6 +10,7 @@ import torch
 
 from zsir import Problem, images, operators, priors, samplers
 from zsir.cli import restore
+from zsir.cli.batch import Display
 from zsir.cli.samples import about_sampler, draw
 from zsir.images import Picture, read
 
@@ -214,3 +215,11 @@ def test_what_is_said_of_a_sampler(spec, words):
 def test_what_is_said_of_others():
     assert about_sampler(samplers.make("mmps")) == ""
     assert "does not say what its draws are" in about_sampler(object())  # type: ignore[arg-type]
+
+
+def test_the_bar_moves_within_a_picture(run, folder, monkeypatch):
+    shown: list[tuple[float, str]] = []
+    monkeypatch.setattr(Display, "step", lambda self, name, done, state: shown.append((done, state)))
+    task = ("solve", "--op", "sr2x", "--prior", "gaussian", "--sampler", "mmps:nfe=2", "--samples", "3", "-q")
+    assert run(*task, "other.png", "-o", "m.png").code == 0
+    assert shown == [(0, ""), *((k / 6, f"step {k} of 6") for k in range(1, 7))]
