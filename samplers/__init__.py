@@ -55,16 +55,28 @@ __all__ = [
     "PnPCM",
     "REDDiff",
     "default",
+    "default_for_samples",
     "make",
 ]
 
 #: up to this many network calls CM4IR is the default, above it HQS
 FEW_CALLS = 8
+#: calls of mmps for each sample where nothing is said
+SAMPLE_CALLS = 10
 
 
 def default(nfe: int | None = None) -> str:
     """The name of the sampler for a number of network calls, where the user names none."""
     return "cm4ir" if nfe is None or nfe <= FEW_CALLS else "hqs"
+
+
+def default_for_samples(nfe: int | None, gradients: bool) -> str:
+    """The spec of the sampler for draws from the posterior, where the user names none: ``mmps`` with 10 calls where
+    nothing is said, or ``gibbs`` with 40, which needs no ``gradients`` through the prior."""
+    if gradients:
+        return f"mmps:nfe={nfe or SAMPLE_CALLS},inner=3"
+    calls = nfe or 4 * SAMPLE_CALLS
+    return f"gibbs:nfe={calls},inner={next(k for k in (4, 3, 2, 1) if calls % k == 0)}"
 
 
 def make(spec: str | None = None, *, nfe: int | None = None) -> Sampler:

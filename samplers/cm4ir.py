@@ -80,6 +80,7 @@ class CM4IR:
     """
 
     needs: ClassVar[tuple[str, ...]] = ("pinv",)
+    draws: ClassVar[str] = "estimate"
 
     nfe: Annotated[int, Option("network calls")] = 4
     start: Annotated[

@@ -37,6 +37,7 @@ class DAPS:
     """
 
     needs: ClassVar[tuple[str, ...]] = ("prox",)
+    draws: ClassVar[str] = "approximate"
 
     nfe: Annotated[int, Option("network calls: annealing steps times inner")] = 1000
     inner: Annotated[int, Option("calls of each ODE")] = 5

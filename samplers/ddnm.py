@@ -65,6 +65,7 @@ class DDNM:
     """
 
     needs: ClassVar[tuple[str, ...]] = ("pinv",)
+    draws: ClassVar[str] = "approximate"
 
     nfe: Annotated[int, Option("network calls")] = 100
     eta: Annotated[float, Option("share of fresh noise", "0..1", tune=Range(0, 1))] = 0.85
@@ -136,6 +137,7 @@ class DDNMPlus:
     """
 
     needs: ClassVar[tuple[str, ...]] = ("svd",)
+    draws: ClassVar[str] = "approximate"
 
     nfe: Annotated[int, Option("network calls")] = 100
     eta: Annotated[float, Option("share of fresh noise", "0..1", tune=Range(0, 1))] = 0.85

@@ -35,6 +35,7 @@ class DDPG:
     """
 
     needs: ClassVar[tuple[str, ...]] = ("adjoint", "pinv")
+    draws: ClassVar[str] = "approximate"
 
     nfe: Annotated[int, Option("network calls")] = 100
     gamma: Annotated[float, Option("how late least squares take over", tune=Range(1, 50, log=True))] = 8.0

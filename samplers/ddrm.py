@@ -40,6 +40,7 @@ class DDRM:
     """
 
     needs: ClassVar[tuple[str, ...]] = ("svd",)
+    draws: ClassVar[str] = "approximate"
 
     nfe: Annotated[int, Option("network calls")] = 20
     eta: Annotated[float, Option("share of fresh noise", "0..1", tune=Range(0, 1))] = 0.85

@@ -35,6 +35,7 @@ class DiffPIR:
     """
 
     needs: ClassVar[tuple[str, ...]] = ("prox",)
+    draws: ClassVar[str] = "approximate"
 
     nfe: Annotated[int, Option("network calls")] = 100
     lam: Annotated[float, Option("weight of the prior against the data", tune=Range(0.2, 50, log=True))] = 2.0

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from torch import Tensor
 
@@ -33,6 +33,8 @@ class DPS:
     pass, about two more forwards and the memory of all activations. With fewer calls than 1000 raise ``scale``.
     Source: Chung et al. 2023 [dps], 2022 [mcg]; scales of the released code: 0.3, random inpainting 0.5
     """
+
+    draws: ClassVar[str] = "approximate"
 
     nfe: Annotated[int, Option("network calls, each with a backward pass")] = 1000
     scale: Annotated[

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from torch import Tensor
 
@@ -41,6 +41,8 @@ class Gibbs:
     covariance are matched (exact for Gaussian priors; backward passes, one per iteration of Lanczos).
     Source: Wu et al. 2024 [pnpdm]
     """
+
+    draws: ClassVar[str] = "limit"
 
     nfe: Annotated[int, Option("network calls: iterations times inner")] = 400
     inner: Annotated[int, Option("calls per draw from the prior")] = 4

@@ -72,6 +72,7 @@ class HQS:
     """
 
     needs: ClassVar[tuple[str, ...]] = ("prox",)
+    draws: ClassVar[str] = "estimate"
 
     nfe: Annotated[int, Option("network calls")] = 8
     first: Annotated[float, Option("first noise level", "[0, 1]", tune=Range(0.02, 1, log=True))] = 49 / 255

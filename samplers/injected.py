@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
@@ -47,6 +47,8 @@ class Injected:
     Reconstructed from the paper's abstract, not compared with a recorded run.
     Source: after Garber and Tirer 2025 [cm4ir]
     """
+
+    draws: ClassVar[str] = "estimate"
 
     update: Annotated[str, Option("whose data step", choices=tuple(UPDATES))] = "diffpir"
     nfe: Annotated[int, Option("network calls")] = 4

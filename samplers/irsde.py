@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 from torch import Tensor
@@ -54,6 +54,8 @@ class IRSDE:
     mu is the initial estimate. ``dispersion`` adds the variance of x0 given u (a gradient through the prior a step).
     Source: Luo et al. 2023 [irsde], 2024 [irsde-posterior], and the code released with them
     """
+
+    draws: ClassVar[str] = "approximate"
 
     nfe: Annotated[int, Option("network calls, at most times")] = 100
     mode: Annotated[str, Option("kind of step", choices=MODES)] = "posterior"

@@ -44,6 +44,7 @@ class LATINO:
     """
 
     needs: ClassVar[tuple[str, ...]] = ("prox",)
+    draws: ClassVar[str] = "approximate"
 
     nfe: Annotated[int, Option("network calls")] = 8
     first: Annotated[float, Option("first noise level", "[0, 1]", tune=Range(0.1, 2, log=True))] = 1.0

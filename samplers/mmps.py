@@ -56,6 +56,11 @@ class MMPS:
             raise BadSpec(f"mmps:kernel={self.kernel}: choose covariance or mean.")
 
     @property
+    def draws(self) -> str:
+        """The published transition has too little variance where steps are few."""
+        return "limit" if self.kernel == "mean" else "posterior"
+
+    @property
     def steps(self) -> int:
         """One network call a step."""
         return self.nfe

@@ -33,6 +33,7 @@ class PiGDM:
     """
 
     needs: ClassVar[tuple[str, ...]] = ("pinv", "gradient")
+    draws: ClassVar[str] = "approximate"
 
     nfe: Annotated[int, Option("network calls, each with a backward pass")] = 100
     variance: Annotated[

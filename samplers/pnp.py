@@ -60,6 +60,7 @@ class PGD:
     """
 
     needs: ClassVar[tuple[str, ...]] = ("adjoint",)
+    draws: ClassVar[str] = "estimate"
 
     nfe: Annotated[int, Option("network calls")] = 50
     first: Annotated[float, Option("first noise level", "[0, 1]", tune=Range(0.02, 1, log=True))] = 49 / 255
@@ -94,6 +95,7 @@ class ADMM:
     """
 
     needs: ClassVar[tuple[str, ...]] = ("prox",)
+    draws: ClassVar[str] = "estimate"
 
     nfe: Annotated[int, Option("network calls")] = 20
     first: Annotated[float, Option("first noise level", "[0, 1]", tune=Range(0.02, 1, log=True))] = 49 / 255
@@ -132,6 +134,7 @@ class RED:
     """
 
     needs: ClassVar[tuple[str, ...]] = ("adjoint",)
+    draws: ClassVar[str] = "estimate"
 
     nfe: Annotated[int, Option("network calls")] = 100
     first: Annotated[float, Option("first noise level", "[0, 1]", tune=Range(0.02, 1, log=True))] = 49 / 255

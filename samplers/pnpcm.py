@@ -50,6 +50,7 @@ class PnPCM:
     """
 
     needs: ClassVar[tuple[str, ...]] = ("prox",)
+    draws: ClassVar[str] = "approximate"
 
     nfe: Annotated[int, Option("network calls")] = 4
     start: Annotated[

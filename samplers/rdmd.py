@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from torch import Tensor
 
@@ -60,6 +60,8 @@ class RDMD:
     (``output`` x0 for its deblurring, z for its super-resolution) instead of the exact data step.
     Source: Wang et al. 2025 [rdmd], and the code released with it
     """
+
+    draws: ClassVar[str] = "approximate"
 
     nfe: Annotated[int, Option("network calls, two a step where 0 < tau < 1")] = 200
     tau: Annotated[float, Option("0: fidelity, 1: texture", "0..1", tune=Range(0, 1))] = 0.5

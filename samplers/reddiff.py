@@ -44,6 +44,7 @@ class REDDiff:
     """
 
     needs: ClassVar[tuple[str, ...]] = ("adjoint",)
+    draws: ClassVar[str] = "estimate"
 
     nfe: Annotated[int, Option("network calls")] = 1000
     lr: Annotated[float, Option("Adam's learning rate, for pictures in [-1, 1]", tune=Range(0.01, 0.5, log=True))] = 0.1

@@ -53,6 +53,7 @@ class TDS:
     """
 
     needs: ClassVar[tuple[str, ...]] = ("pinv", "gradient", "noise")
+    draws: ClassVar[str] = "limit"
 
     nfe: Annotated[int, Option("network calls: levels times particles")] = 1600
     particles: Annotated[int, Option("particles per picture")] = 16

@@ -33,6 +33,14 @@ def write_bytes(path: str | Path, data: bytes) -> None:
         raise OutputError(f"{path} cannot be written: {reason(error)}.") from None
 
 
+def remove(path: str | Path) -> None:
+    """Delete a file if it exists; raises `OutputError`."""
+    try:
+        Path(path).unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be deleted: {reason(error)}.") from None
+
+
 def check_target(path: str | Path) -> None:
     """Raise `OutputError` if ``path`` can be seen beforehand not to be writable: before hours of work, say."""
     target = Path(os.path.realpath(path))

@@ -120,6 +120,10 @@ class Sampler(Protocol):
     A class attribute ``needs`` may list what it uses of its surroundings, checked before the first step: methods of
     the operator (``"adjoint"``, ``"pinv"``, ``"prox"``, ``"svd"``), ``"gradient"`` for gradients through the prior,
     ``"noise"`` for an observation with noise_std > 0.
+
+    A class attribute ``draws`` may say what its results are, as the table of samplers/README.md found them:
+    ``"posterior"`` (draws from the posterior for a Gaussian prior, whatever the number of calls), ``"limit"`` (as calls
+    grow), ``"approximate"`` (draws, but not from the posterior) or ``"estimate"`` (all nearly the same picture).
     """
 
     @property

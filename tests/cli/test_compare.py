@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from zsir import images
+from zsir.cli.compare import _table
 from zsir.cli.table import aligned, markdown
 
 FAST = ("--prior", "gaussian", "--simulate", "-q")
@@ -124,7 +125,13 @@ def test_a_method_that_fails_is_named_and_the_others_go_on(run, folder):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("-m", "hqs", "-m", "hqs@photo"), "hqs is given twice"),
+        (("-m", "hqs", "-m", "hqs"), "hqs is given twice"),
+        (("-m", "hqs", "-m", "hqs@photo"), "hqs@photo is the same as hqs"),
+        (("-m", "cm4ir", "-m", "@gaussian", "--prior", "gaussian"), "@gaussian is the same as cm4ir"),
+        (("-m", "cm4ir:nfe=2", "-m", "cm4ir: nfe=2"), "cm4ir: nfe=2 is the same as cm4ir:nfe=2"),
+        (("-m", "cm4ir:nfe=2", "-m", "cm4ir:nfe=2,"), "cm4ir:nfe=2, is the same as"),
+        (("-m", "hqs:nfe=8,lam=0.3", "-m", "dpir:lam=0.30"), "dpir:lam=0.30 is the same as"),
+        (("-m", "hqs@gaussian:std=0.2,slope=2", "-m", "hqs@gaussian:slope=2.0,std=0.2"), "is the same as"),
         (("-m", "hqss"), "did you mean 'hqs'"),
         (("-m", "hqs@gausian"), "did you mean 'gaussian'"),
         (("-m", "hqs", "--metrics", "psnr"), "--simulate"),
@@ -160,3 +167,52 @@ def test_a_misfit_is_named_with_its_method(run, folder):
     assert done.code == 0 and done.message.startswith("note: rough.png: hqs:nfe=2: The result misses")
     (entry,) = record(folder, "o")
     assert done.message.endswith(entry["misfit"])
+
+
+def test_a_method_that_restored_nothing_does_not_count(run, folder):
+    done = run(
+        *("compare", "--op", "sr2x", "--simulate", "--prior", "gaussian", "-m", "cm4ir:nfe=1", "-m", "hqs:nfe=2"),
+        *("-m", "tds", "colour.png", "other.png", "-o", "out"),
+    )
+    assert done.code == 1 and "| tds | failed | failed |" in (folder / "out" / "table.md").read_text()
+    assert "mean over 2 pictures;" in (folder / "out" / "table.md").read_text()
+
+
+def entry(method, name, **values):
+    return {"input": name, "method": method, "residual": 1.0, "nfe": 2, "seconds": 0.5, **values}
+
+
+def test_a_picture_that_one_method_failed_on_counts_for_none():
+    results = [
+        *(entry("a", "easy", psnr=30.0, ssim=None), entry("a", "hard", psnr=20.0, ssim=0.5)),
+        *(entry("b", "easy", psnr=29.0, ssim=None), {"input": "hard", "method": "b", "error": "diverged"}),
+        *({"input": name, "method": "c", "error": "cannot"} for name in ("easy", "hard")),
+    ]
+    _, a, b, c = _table(["a", "b", "c"], ["psnr", "ssim"], results)
+    assert a == ["a", "30.00", "", "1", "2", "0.50"] and b[:3] == ["b", "29.00", ""] and set(c[1:]) == {"failed"}
+    apart = [entry("a", "x", psnr=1.0), entry("b", "y", psnr=2.0)]
+    assert _table(["a", "b"], ["psnr"], apart)[1:] == [["a", *[""] * 4], ["b", *[""] * 4]]
+
+
+def test_a_broken_file_is_not_counted_and_the_table_is_printed(run, folder):
+    (folder / "broken.png").write_bytes(b"no picture")
+    done = run(
+        *("compare", "--op", "sr2x", "--simulate", "--prior", "gaussian", "-m", "cm4ir:nfe=1"),
+        *("broken.png", "colour.png", "other.png", "-o", "out"),
+    )
+    assert done.code == 1 and "broken.png" in done.err
+    assert [line.split()[0] for line in done.out.splitlines()[-2:]] == ["method", "cm4ir:nfe=1"]
+    assert "mean over 2 pictures that every method restored, of 3;" in (folder / "out" / "table.md").read_text()
+
+
+def test_a_metric_that_cannot_be_computed_is_left_empty(run, folder):
+    images.write("small.png", torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0)))
+    methods = ("-m", "cm4ir:nfe=1", "-m", "hqs:nfe=2")
+    done = run("compare", "--op", "identity", "--noise", "0.1", *FAST, *methods, "small.png", "other.png", "-o", "o")
+    assert done.code == 0 and done.message.startswith("note: small.png: ssim is left out: ")
+    small, _, large, _ = record(folder, "o")
+    assert small["ssim"] is None and small["psnr"] > 10 and "ssim" in small["not_measured"]
+    assert f"| {large['ssim']:.4f} |" in (folder / "o" / "table.md").read_text()
+    done = run("compare", "--op", "identity", *FAST, "--metrics", "ssim", *methods, "small.png", "-o", "p")
+    assert done.code == 0 and (folder / "p" / "small_sheet.png").exists()
+    assert "| cm4ir:nfe=1 |  |" in (folder / "p" / "table.md").read_text()

@@ -85,6 +85,19 @@ def test_a_misfit_is_told(run, folder):
     assert done.code == 0 and done.message.startswith("note: The result misses")
 
 
+def test_wrappers_are_those_of_solve(run, folder):
+    task = ("--op", "sr2x", "--noise", "0.02", "--nfe", 1, "-q", "colour.png")
+    wrapped = (*task, "--tile", 32, "--precision", "bf16")
+    assert run("trace", *wrapped, "-o", "t").code == 0 and run("trace", *task, "-o", "plain").code == 0
+    assert run("solve", *wrapped, "-o", "s.png").code == 0
+    traced, solved, plain = (images.read(name).pixels for name in ("t/restored.png", "s.png", "plain/restored.png"))
+    assert torch.equal(traced, solved) and not torch.equal(traced, plain)
+    (entry,) = json.loads((folder / "t" / "record.json").read_text())["results"]
+    assert entry["provenance"]["prior"].startswith("Tiled(Cast(photo, dtype=torch.bfloat16), tile=32")
+    wrong = run("trace", *task, "--tile", 30, "-o", "t2")
+    assert wrong.code == 2 and "tile=30" in wrong.message
+
+
 def test_mistakes(run, folder):
     assert "one picture" in run("trace", "--op", "sr2x", *FAST, ".", "-o", "t").message
     wrong = run("trace", "--op", "sr2x", *FAST, "--device", "tpu", "other.png", "-o", "t")

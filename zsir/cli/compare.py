@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from zsir.cli.restore import Method, Posed
+    from zsir.registry import Parsed
 
 #: pictures in a row of the contact sheet
 COLUMNS = 4
@@ -88,7 +89,8 @@ def compare(settings: Settings) -> None:
 
     Writes into OUT: NAME_sheet.png for every input (the observation, every result, the truth where it is known),
     table.md with the mean over the inputs, and record.json with the numbers of each. All methods see the same
-    observation and the same seed. A method that cannot solve the problem is named, and the others go on.
+    observation and the same seed. A method that cannot solve the problem is named, and the others go on; means are
+    over the inputs that all methods restored.
     """
     from zsir.cli.restore import write_record
     from zsir.files import make_folder, write_bytes
@@ -110,10 +112,11 @@ def compare(settings: Settings) -> None:
     finally:  # also of a run in which some files failed
         if results:
             rows = _table(list(methods), names, results)
-            write_bytes(table, f"{_title(s, len(tasks))}\n\n{markdown(rows)}".encode())
+            title = _title(s, len(_shared(results)), len(tasks))
+            write_bytes(table, f"{title}\n\n{markdown(rows)}".encode())
             write_record(record, shlex.join(["zsir", *sys.argv[1:]]), [_recorded(entry) for entry in results])
-    if not s.quiet:
-        click.echo("\n".join(aligned(rows)))
+            if not s.quiet:
+                click.echo("\n".join(aligned(rows)))
     if any("error" in entry for entry in results):
         raise click.exceptions.Exit(FAILURE)
 
@@ -132,27 +135,34 @@ def _metrics(s: Settings) -> list[str]:
 
 
 def _methods(s: Settings) -> dict[str, Method]:
-    """Label -> method; a prior that several use is loaded once."""
+    """Label -> method; a prior that several use is loaded once. Raises `BadSpec` where two methods are the same, as
+    hqs:nfe=8 and dpir are."""
     from zsir import samplers
+    from zsir.catalogue import PRIORS
     from zsir.cli.restore import method
 
     around = Wrapping(s.tile, s.precision)
     pairs = [(sampler.strip(), prior.strip() or s.prior) for sampler, _, prior in (m.partition("@") for m in s.methods)]
-    if len(set(pairs)) < len(pairs):
-        twice = next(m for m, pair in zip(s.methods, pairs, strict=True) if pairs.count(pair) > 1)
-        raise BadSpec(f"--method {twice} is given twice; give each method once.")
-    one_prior = len({prior for _, prior in pairs}) == 1
+    priors = {prior: _canonical(PRIORS.parse(prior)) for _, prior in pairs}
     loaded: dict[str, Method] = {}
     found: dict[str, Method] = {}
-    for sampler, prior in pairs:
-        if prior not in loaded:
-            loaded[prior] = method(
-                s.op, s.noise, prior, None, nfe=None, device=s.device, dtype=s.dtype, wrapping=around
-            )
-        label = sampler or "cm4ir"
-        how = replace(loaded[prior], sampler=samplers.make(sampler or None))
-        found[label if one_prior else f"{label}@{prior}"] = how
+    given: dict[tuple[str, str], str] = {}
+    for text, (sampler, prior) in zip(s.methods, pairs, strict=True):
+        made, kind = samplers.make(sampler or None), priors[prior]
+        first = given.setdefault((repr(made), kind), text)
+        if len(given) == len(found):
+            same = "is given twice" if first == text else f"is the same as {first}"
+            raise BadSpec(f"--method {text} {same}; give each method once.")
+        if kind not in loaded:
+            loaded[kind] = method(s.op, s.noise, prior, None, nfe=None, device=s.device, dtype=s.dtype, wrapping=around)
+        label = sampler or samplers.default()
+        found[label if len(set(priors.values())) == 1 else f"{label}@{prior}"] = replace(loaded[kind], sampler=made)
     return found
+
+
+def _canonical(parsed: Parsed) -> str:
+    """One text for all ways to write a spec."""
+    return replace(parsed, options=dict(sorted(parsed.options.items()))).spec
 
 
 def _compare_file(
@@ -170,7 +180,7 @@ def _compare_file(
     ((seed, target),) = task.targets
     check_free([target], s.overwrite)
     picture = images.read(task.source)
-    done, cells = batch.position, list[tuple[str, "Tensor"]]()
+    done, cells, lacking = batch.position, list[tuple[str, "Tensor"]](), set[str]()
     for number, (label, how) in enumerate(methods.items()):
         batch.display.step(picture.path.name, done + number / len(methods), label)
         posed = pose(picture, how, seed=seed, size=s.size, simulate=s.simulate)
@@ -179,6 +189,10 @@ def _compare_file(
         except ZsirError as error:
             say(f"{picture.path}: {label}: {error}")
             entry, pixels = {"error": str(error)}, None
+        for name, why in entry.get("not_measured", {}).items():
+            if name not in lacking:
+                say(f"note: {picture.path}: {name} is left out: {why}")
+            lacking.add(name)
         if "misfit" in entry:
             say(f"note: {picture.path}: {label}: {entry['misfit']}")
         results.append({"input": str(picture.path), "method": label, **entry})
@@ -196,30 +210,63 @@ def _compare_file(
 def _attempt(posed: Posed, how: Method, seed: int, names: Sequence[str]) -> tuple[dict[str, Any], Tensor]:
     """One method: what the record says of it, and its picture."""
     from zsir.cli.restore import restore_posed
-    from zsir.metrics import measure
 
     result = restore_posed(posed, how, seed)
     stats = result.solution.stats
     truth = None if posed.truth is None else posed.truth.clamp(0, 1)
-    values = {name: numbers[0] for name, numbers in measure(names, result.pixels, truth).items()}
+    values, failures = _measured(names, result.pixels, truth)
     costs: dict[str, Any] = dict(zip(COSTS, (stats.residual[0], stats.nfe, stats.seconds), strict=True))
+    if failures:
+        costs["not_measured"] = failures
     if result.misfit:
         costs["misfit"] = result.misfit
     return {**values, **costs, "provenance": result.solution.provenance}, result.pixels
 
 
+def _measured(
+    names: Sequence[str], pixels: Tensor, truth: Tensor | None
+) -> tuple[dict[str, float | None], dict[str, str]]:
+    """The metrics, None where one cannot be computed of this picture, and why."""
+    from zsir.metrics import measure
+
+    values: dict[str, float | None] = {}
+    failures: dict[str, str] = {}
+    for name in names:
+        try:
+            values[name] = measure([name], pixels, truth)[name][0]
+        except ZsirError as error:
+            values[name], failures[name] = None, str(error)
+    return values, failures
+
+
 def _caption(label: str, entry: dict[str, Any], names: Sequence[str]) -> str:
-    return f"{label} {_shown(names[0], entry[names[0]])}" if names else label
+    return f"{label} {_shown(names[0], entry[names[0]])}" if names and entry[names[0]] is not None else label
 
 
 def _table(labels: Sequence[str], names: Sequence[str], results: Sequence[dict[str, Any]]) -> list[list[str]]:
-    """Heading and one row per method: means over the pictures that it could restore."""
+    """Heading and one row per method: means over the pictures of `_shared`, of a metric over those of them for which it
+    could be computed; empty where there are none."""
     rows = [["method", *names, *COSTS]]
+    shared = _shared(results)
     for label in labels:
-        good = [entry for entry in results if entry["method"] == label and "error" not in entry]
-        columns = rows[0][1:]
-        rows.append([label, *(_shown(c, fmean(e[c] for e in good)) if good else "failed" for c in columns)])
+        mine = [entry for entry in results if entry["method"] == label and "error" not in entry]
+        entries = [entry for entry in mine if entry["input"] in shared]
+        rows.append([label, *(_mean(c, entries) if mine else "failed" for c in rows[0][1:])])
     return rows
+
+
+def _mean(column: str, entries: Sequence[dict[str, Any]]) -> str:
+    values = [entry[column] for entry in entries if entry[column] is not None]
+    return _shown(column, fmean(values)) if values else ""
+
+
+def _shared(results: Sequence[dict[str, Any]]) -> set[str]:
+    """The inputs that every method restored; a method that restored none does not count."""
+    done: dict[str, set[str]] = {}
+    for entry in results:
+        if "error" not in entry:
+            done.setdefault(entry["method"], set()).add(entry["input"])
+    return set.intersection(*done.values()) if done else set()
 
 
 def _recorded(entry: dict[str, Any]) -> dict[str, Any]:
@@ -237,7 +284,10 @@ def _shown(column: str, value: float) -> str:
     return f"{value:.3g}" if column == "residual" else f"{value:.4f}"
 
 
-def _title(s: Settings, count: int) -> str:
-    what = f"mean over {count} pictures" if count > 1 else "one picture"
+def _title(s: Settings, count: int, of: int) -> str:
+    """What the table is of: ``count`` pictures that all methods restored, ``of`` those given."""
+    what = f"mean over {count} pictures" if count > 1 else "one picture" if count else "no picture"
+    if count < of:
+        what += f" that every method restored, of {of}"
     noise = "estimated" if s.noise is None else f"{s.noise:g}"
     return f"`{s.op}`, noise {noise}, seed {s.seed}, {what}; residual, calls and seconds per picture."

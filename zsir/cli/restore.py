@@ -88,11 +88,15 @@ def method(
     device: str,
     dtype: str,
     wrapping: Wrapping | None = None,
+    several: bool = False,
 ) -> Method:
     """Everything that a wrong word on the command line can spoil, before a file is touched; ``wrapping`` is what
-    is to be put around the prior."""
+    is to be put around the prior. ``several`` samples are to be drawn: without a ``sampler`` one of the posterior is
+    taken."""
     OPERATORS.parse(op)
     loaded = priors.wrap(priors.load(prior), wrapping or Wrapping())
+    if several and sampler is None:
+        sampler = samplers.default_for_samples(nfe, bool(getattr(loaded, "differentiable", True)))
     return Method(
         op,
         noise_std,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +13,11 @@ import torch
 from torch import Tensor
 
 from zsir import files, images, metrics
+from zsir.cli.tasks import MAP_ENDINGS
 from zsir.errors import SolveError
-from zsir.loop import Solution, solve
+from zsir.loop import Event, Solution, Stats, solve
 from zsir.problem import Problem
+from zsir.protocols import Sampler
 
 if TYPE_CHECKING:
     from zsir.cli.restore import Method, Posed
@@ -23,13 +27,26 @@ TOGETHER = 8
 #: a standard deviation of this much is white in the maps
 WHITE = 0.25
 QUANTILES = (0.05, 0.95)
-ENDINGS = ("std", "std_null", "q05", "q95")
+ENDINGS = MAP_ENDINGS
+#: what is to be said of the spread, by what a sampler says of its draws
+DRAWS = {
+    "limit": "draws from the posterior only as its calls grow: with few the spread is too small",
+    "approximate": "does not draw from the posterior, however many calls it gets: the spread may be several times too "
+    "small or too large",
+    "estimate": "is an estimator: its results hardly differ, and the spread says nothing of how sure they are",
+    "unknown": "does not say what its draws are: the spread need not be that of the posterior",
+}
 
 
 @dataclass(frozen=True)
 class Spread:
-    """What K samples say of a picture, each (1, C, height, width): their mean, standard deviation, that of what the
-    operator cannot see (None where its pseudo-inverse does not converge), and the 5 % and 95 % quantiles."""
+    """What K samples say of a picture, each clipped to [0, 1] and of shape (1, C, height, width): their mean, standard
+    deviation, that of what the operator cannot see (None where its pseudo-inverse does not converge), and the 5 % and
+    95 % quantiles.
+
+    ``solution`` is that of the mean: its own residual, the calls and seconds of all samples. ``residuals`` has those
+    of the samples, see `Problem.residual`.
+    """
 
     samples: Tensor
     mean: Tensor
@@ -37,29 +54,68 @@ class Spread:
     std_null: Tensor | None
     quantiles: tuple[Tensor, Tensor]
     solution: Solution
+    residuals: list[float]
 
 
-def draw(posed: Posed, how: Method, seed: int, count: int, together: int = TOGETHER) -> Spread:
+def draw(
+    posed: Posed,
+    how: Method,
+    seed: int,
+    count: int,
+    together: int = TOGETHER,
+    callbacks: Sequence[Callable[[Event], None]] = (),
+) -> Spread:
     """Draw ``count`` >= 2 results for one observation. Sample k uses the random numbers of picture k under ``seed``,
-    whatever is drawn with it: the first is the result without ``--samples``."""
-    parts, solution = [], None
-    for start in range(0, count, together):
-        numbers = range(start, min(start + together, count))
+    whatever is drawn with it: the first is the result without ``--samples``. ``callbacks`` see the steps of all samples
+    numbered on end."""
+    if "gradient" in getattr(how.sampler, "needs", ()):
+        together = 1  # activations are kept for the way back: memory is that of one picture
+    groups = [range(start, min(start + together, count)) for start in range(0, count, together)]
+    parts = []
+    for place, numbers in enumerate(groups):
         y = posed.problem.y.expand(len(numbers), -1, -1, -1)
         problem = Problem(y, posed.problem.operator, posed.problem.noise_std)
-        found = solve(problem, posed.prior, how.sampler, seed=seed, indices=list(numbers))
-        parts.append(found.x)
-        solution = solution or found
-    assert solution is not None
-    raw = torch.cat(parts)
+        shown = [_numbered(callback, place, len(groups)) for callback in callbacks]
+        parts.append(solve(problem, posed.prior, how.sampler, seed=seed, indices=list(numbers), callbacks=shown))
+    clipped = torch.cat([part.x for part in parts]).clamp(0, 1)
     try:
-        unseen = metrics.split(posed.problem.operator, raw)[1].std(dim=0, keepdim=True).cpu().float()
+        unseen = metrics.split(posed.problem.operator, clipped)[1].std(dim=0, keepdim=True).cpu().float()
     except SolveError:
         unseen = None
-    samples = raw.clamp(0, 1).cpu().float()
+    samples = clipped.cpu().float()
     low, high = (samples.quantile(q, dim=0, keepdim=True) for q in QUANTILES)
     mean, std = samples.mean(dim=0, keepdim=True), samples.std(dim=0, keepdim=True)
-    return Spread(samples, mean, std, unseen, (low, high), solution)
+    residuals = [value for part in parts for value in part.stats.residual]
+    return Spread(samples, mean, std, unseen, (low, high), _of_mean(posed, mean, parts), residuals)
+
+
+def _numbered(callback: Callable[[Event], None], place: int, groups: int) -> Callable[[Event], None]:
+    """``callback`` for the group at ``place``, with steps counted through all groups."""
+
+    def see(event: Event) -> None:
+        callback(replace(event, step=place * event.steps + event.step, steps=groups * event.steps))
+
+    return see
+
+
+def _of_mean(posed: Posed, mean: Tensor, parts: Sequence[Solution]) -> Solution:
+    """The mean as a solution, with the cost of all samples."""
+    x = mean.to(posed.problem.y)
+    all_stats = [part.stats for part in parts]
+    calls: Counter[str] = Counter()
+    for stats in all_stats:
+        calls.update(stats.operator_calls)
+    total = Stats(
+        nfe=sum(len(part.x) * part.stats.nfe for part in parts),
+        operator_calls=dict(calls),
+        cg_iterations=sum(stats.cg_iterations for stats in all_stats),
+        seconds=sum(stats.seconds for stats in all_stats),
+        seconds_prior=sum(stats.seconds_prior for stats in all_stats),
+        seconds_data=sum(stats.seconds_data for stats in all_stats),
+        residual=posed.problem.residual(x),
+    )
+    numbers = [number for part in parts for number in part.provenance["indices"]]
+    return Solution(x, total, {**parts[0].provenance, "indices": numbers})
 
 
 def maps(target: Path) -> list[Path]:
@@ -70,11 +126,14 @@ def maps(target: Path) -> list[Path]:
 
 def write_maps(spread: Spread, target: Path) -> None:
     """Write the maps beside the mean: standard deviations as 16-bit pictures in which 0.25 is white, and that of all as
-    float32 (C, height, width) without a scale; the quantiles as pictures. Raises `OutputError`."""
+    float32 (C, height, width) without a scale; the quantiles as pictures. A map of the unseen part that is left from
+    another run is deleted where this one has none. Raises `OutputError`."""
     std, std_null, low, high, numbers = maps(target)
     images.write(std, spread.std / WHITE, bits=16)
     if spread.std_null is not None:
         images.write(std_null, spread.std_null / WHITE, bits=16)
+    else:
+        files.remove(std_null)
     for path, quantile in zip((low, high), spread.quantiles, strict=True):
         images.write(path, quantile)
     import numpy as np
@@ -90,6 +149,7 @@ def about(spread: Spread) -> dict[str, Any]:
     unseen = None if spread.std_null is None else float(spread.std_null.square().mean())
     return {
         "samples": len(spread.samples),
+        "residuals": spread.residuals,
         "std_rms": total**0.5,
         "std_null_rms": None if unseen is None else unseen**0.5,
         "white_of_std_maps": WHITE,
@@ -97,11 +157,25 @@ def about(spread: Spread) -> dict[str, Any]:
     }
 
 
-def remark(spread: Spread, sampler: str) -> str:
-    """A sentence where all samples are one picture, else ""."""
+def about_sampler(sampler: Sampler) -> str:
+    """A sentence where the spread of a sampler's results is not that of the posterior, else ""; see
+    `zsir.protocols.Sampler` for what samplers say of their draws."""
+    name, kind = type(sampler).__name__, getattr(sampler, "draws", "unknown")
+    if kind == "posterior":
+        return ""
+    return f"{name} {DRAWS.get(kind, DRAWS['unknown'])}; mmps, the default with --samples, draws from the posterior."
+
+
+def remarks(spread: Spread, target: Path) -> list[str]:
+    """Sentences about this spread that the user should know."""
+    found = []
     if bool((spread.samples == spread.samples[:1]).all()):
-        return (
-            f"all {len(spread.samples)} samples are the same picture: {sampler} draws nothing, it estimates; take a "
-            "sampler of the posterior, such as ddrm, mmps or gibbs."
+        found.append(
+            f"all {len(spread.samples)} samples are the same picture: the sampler draws nothing, it estimates."
         )
-    return ""
+    if spread.std_null is None:
+        found.append(
+            f"there is no {maps(target)[1].name}: the pseudo-inverse of the operator does not converge, so that what "
+            "it cannot see is unknown (boundary=circular has a closed form)."
+        )
+    return found

@@ -78,7 +78,7 @@ class Settings:
     default=1,
     show_default=True,
     metavar="K",
-    help="Draw K results and write their mean, with maps of their spread: NAME_std.png, NAME_q05.png, ...",
+    help="Draw K results, without --sampler by mmps, and write their mean with maps of their spread: NAME_std.png, ...",
 )
 @click.option("--record", type=click.Path(path_type=Path), metavar="FILE", help="Also write a JSON record of the run.")
 @options.overwrite
@@ -98,11 +98,21 @@ def solve(settings: Settings) -> None:
         raise click.UsageError("The preset estimates the noise of real observations; with --simulate add --noise STD.")
     options.check_simulation(s.simulate, s.size, s.noise)
     around = Wrapping(s.tile, s.precision, s.ensemble, s.compiled)
-    how = method(s.op, s.noise, s.prior, s.sampler, nfe=s.nfe, device=s.device, dtype=s.dtype, wrapping=around)
+    several = s.samples > 1
+    how = method(
+        *(s.op, s.noise, s.prior, s.sampler),
+        nfe=s.nfe,
+        device=s.device,
+        dtype=s.dtype,
+        wrapping=around,
+        several=several,
+    )
     if s.preset is not None:
         _check_preset(s, s.preset, how)
     tasks = plan(s.inputs, s.output, seeds=s.seeds, ending="restored", suffixes=WRITABLE)
     _check_extras(s, tasks)
+    if several:
+        _say_what_draws_are(how)
     batch = Batch(tasks, quiet=s.quiet)
     records: list[dict[str, Any]] = []
     try:
@@ -110,6 +120,13 @@ def solve(settings: Settings) -> None:
     finally:  # also of a run in which some files failed
         if s.record is not None and records:
             write_record(s.record, shlex.join(["zsir", *sys.argv[1:]]), records)
+
+
+def _say_what_draws_are(how: Method) -> None:
+    from zsir.cli.samples import about_sampler
+
+    if said := about_sampler(how.sampler):
+        say(f"note: {said}")
 
 
 def _check_preset(s: Settings, preset: Preset, how: Method) -> None:
@@ -128,12 +145,13 @@ def _check_preset(s: Settings, preset: Preset, how: Method) -> None:
 
 
 def _check_extras(s: Settings, tasks: list[Task]) -> None:
-    """Contact sheets and record must not hit an input or a result."""
+    """Contact sheets, maps and record must not hit an input, a result or each other."""
     taken = {path.resolve() for task in tasks for path in (task.source, *(target for _, target in task.targets))}
     extras = [path for task in tasks for _, target in task.targets for path in _beside(s, target)]
     for path in [*extras, *([s.record] if s.record else [])]:
         if path.resolve() in taken:
             raise click.UsageError(f"{path} is an input or a result already; choose another name.")
+        taken.add(path.resolve())
     if s.record is not None:
         check_free([s.record], s.overwrite)
 
@@ -172,21 +190,22 @@ def _restore_seed(picture: Picture, seed: int, target: Path, s: Settings, how: M
 
 def _draw_samples(picture: Picture, seed: int, target: Path, s: Settings, how: Method, batch: Batch) -> dict[str, Any]:
     """As `_restore_seed`, with the mean of several samples as the result, and the maps of their spread."""
-    from dataclasses import replace
+    import warnings
 
     from zsir import images
     from zsir.cli.restore import pose, record_of, result_of, save, sheet, summary
-    from zsir.cli.samples import about, draw, remark, write_maps
+    from zsir.cli.samples import about, draw, remarks, write_maps
 
     posed = pose(picture, how, seed=seed, size=s.size, simulate=s.simulate)
-    spread = draw(posed, how, seed, s.samples)
-    result = replace(result_of(posed, spread.solution), pixels=spread.mean)
+    spread = draw(posed, how, seed, s.samples, callbacks=[batch.follow(picture.path.name)])
+    result = result_of(posed, spread.solution)
+    if result.misfit:
+        warnings.warn(result.misfit, images.PictureWarning, stacklevel=2)
     save(picture, spread.mean, target)
     write_maps(spread, target)
     if s.sheet:
         images.write(sheet_path(target), sheet(result))
-    said = remark(spread, type(how.sampler).__name__)
-    if said:
-        say(f"{picture.path}: {said}")
+    for said in remarks(spread, target):
+        say(f"note: {picture.path}: {said}")
     batch.done(summary(target, result))
     return {**record_of(picture.path, target, result, how), "spread": about(spread)}

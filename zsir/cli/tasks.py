@@ -9,8 +9,10 @@ from pathlib import Path
 
 from zsir.errors import BadInput, BadSpec, OutputError
 
+#: the maps that go with the mean of several samples
+MAP_ENDINGS = ("std", "std_null", "q05", "q95")
 #: what our own results end in, so that a folder can be done again without taking them for pictures to restore
-OWN_ENDING = re.compile(r"_(restored|degraded|sheet|seed\d+)$")
+OWN_ENDING = re.compile(rf"_(restored|degraded|sheet|seed\d+|{'|'.join(MAP_ENDINGS)})$")
 
 
 @dataclass(frozen=True)

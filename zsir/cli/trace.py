@@ -17,6 +17,7 @@ from zsir.cli import options
 from zsir.cli.batch import Batch
 from zsir.cli.tasks import Task, check_free
 from zsir.errors import BadInput
+from zsir.wrapping import Wrapping
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,6 +42,8 @@ class Settings:
     seed: int
     device: str
     dtype: str
+    tile: int | None
+    precision: str
     output: str
     simulate: bool
     size: tuple[int, int] | None
@@ -61,6 +64,8 @@ class Settings:
 @click.option("--seed", callback=options.one_seed, default="0", show_default=True, help="Seed of the run.")
 @options.device
 @options.dtype
+@options.tile
+@options.precision
 @click.option("-o", "--output", required=True, metavar="OUT", help="A folder.")
 @click.option("--simulate", is_flag=True, help="Take the input as clean: degrade it first, and follow PSNR as well.")
 @options.size
@@ -90,7 +95,8 @@ def trace(settings: Settings) -> None:
 
     s = settings
     options.check_simulation(s.simulate, s.size, s.noise)
-    how = method(s.op, s.noise, s.prior, s.sampler, nfe=s.nfe, device=s.device, dtype=s.dtype)
+    around = Wrapping(s.tile, s.precision)
+    how = method(s.op, s.noise, s.prior, s.sampler, nfe=s.nfe, device=s.device, dtype=s.dtype, wrapping=around)
     folder = Path(s.output)
     make_folder(folder)
     if s.source.is_dir():
