@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import subprocess
 import sys
 import warnings
@@ -16,7 +17,7 @@ from PIL import Image
 from zsir import Problem, images, noise, operators, priors, samplers, solve
 from zsir.errors import BadInput, ShapeError
 from zsir.metrics import contradiction
-from zsir.noise import _noise_floor, estimate, estimate_noise, estimate_noise_of
+from zsir.noise import _noise_floor, doubts, estimate, estimate_noise, estimate_noise_of
 from zsir.rng import ImageNoise
 
 
@@ -208,3 +209,37 @@ def test_alarm_where_noise_or_operator_is_wrong():
     wrong = operators.make("blur:sigma=4", in_shape=(3, 64, 80))
     problem = Problem(y, wrong, 0.005)
     assert contradiction(problem, solve(problem, priors.load("gaussian"), samplers.make("hqs:nfe=4")).x)[0]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_doubt_of_the_noise_stated(channels):
+    truth = waves(channels, 90, 111)
+    operator = operators.make("identity", in_shape=(channels, 90, 111))
+    y = torch.cat([noisy(truth, std) for std in (0.0, 0.02, 0.06)])
+
+    def said(std: float) -> list[str]:
+        return [text.split()[3] if text else "" for text in doubts(Problem(y, operator, std))]
+
+    assert said(0.0) == ["", "more" if channels == 3 else "", "more"]
+    assert said(0.02) == ["less", "", "more" if channels == 3 else ""]
+    assert said(0.06) == ["less", "", ""]
+    assert said(0.3) == ["less", "less", "less"]
+    text = doubts(Problem(y[2:], operator, 0.005))[0]
+    assert re.search(r"estimated as 0\.05[89] \(1[45]\.\d/255\), but was given as 0\.005; check --noise", text)
+
+
+def test_no_doubt_where_nothing_is_known():
+    operator = operators.make("mask:keep=0.3", in_shape=(3, 64, 64))
+    assert doubts(Problem(operator.forward(noisy(waves(3, 64, 64), 0.2)), operator, 0.0)) == [""]
+    two = operators.make("identity", in_shape=(2, 64, 64))
+    assert doubts(Problem(noisy(waves(2, 64, 64), 0.2), two, 0.0)) == [""]
+
+
+@pytest.mark.parametrize("op", ["identity", "sr2x", "blur:sigma=3", "mask:keep=0.9"])
+def test_no_doubt_where_all_is_right(op):
+    for x in (demo(), demo().mean(dim=1, keepdim=True)):
+        operator = operators.make(op, in_shape=(x.shape[1], *x.shape[-2:]))
+        for std in (0.0, 5 / 255, 30 / 255):
+            y = operator.forward(noisy(operator.forward(x), std) if "mask" in op else x)
+            y = y if "mask" in op else noisy(y, std)
+            assert doubts(Problem((255 * y).round().clamp(0, 255) / 255, operator, std)) == [""], std

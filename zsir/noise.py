@@ -18,7 +18,7 @@ from torch.nn.functional import avg_pool2d
 
 from zsir.errors import BadInput, ShapeError
 from zsir.images import PictureWarning
-from zsir.protocols import LinearOperator
+from zsir.protocols import LinearOperator, Observation
 
 #: side of a patch, for colour and for grey pictures, where channels do not help to tell noise from texture
 COLOUR_SIDE, GREY_SIDE = 5, 7
@@ -38,6 +38,13 @@ DEPENDENT, EQUAL = 0.15, 0.001
 #: noise is alike in all directions, texture is not: the least eigenvalue (as a standard deviation) of luma with noise
 #: is this share of their mean or more
 WHITE = 0.6
+#: whether it is can be told from this many times the least number of patches: from fewer the flattest are not flat
+ENOUGH = 4
+#: an estimate contradicts the noise stated when it is above this many times that, plus a margin for what texture adds:
+#: in colour, in grey (or luma), and in grey between the gaps of a mask, where few patches are left to choose from
+MUCH_MORE, TEXTURE, TEXTURE_GREY, TEXTURE_GAPS = 1.5, 3 / 255, 8 / 255, 12 / 255
+#: and when the noise stated is above this many times the estimate, plus what files and their limits take away
+MUCH_LESS, LOST = 3.0, 4 / 255
 LUMA = (0.299, 0.587, 0.114)
 DEPENDENT_NOTE = (
     "The noise of the colour channels is not independent (grey saved as colour, or a JPEG with reduced colour); it was "
@@ -98,8 +105,40 @@ def estimate(y: Tensor, known: Tensor | None = None) -> Estimate:
         return Estimate(std)
     spectrum = _spectrum(torch.einsum("c,chw->hw", weights, x)[None], places, GREY_SIDE, GREY_SHARE)
     luma, least = _level(spectrum), math.sqrt(max(0.0, float(spectrum[0])))
-    dependent = std < DEPENDENT * luma and (least > WHITE * luma or std < EQUAL * luma)
+    white = least > WHITE * luma and len(places) >= ENOUGH * LEAST_PER_NUMBER * GREY_SIDE**2
+    dependent = std < EQUAL * luma or (std < DEPENDENT * luma and white)
     return Estimate(luma, DEPENDENT_NOTE) if dependent else Estimate(std)
+
+
+def doubts(problem: Observation) -> list[str]:
+    """For each observation a sentence where `estimate` contradicts the noise stated with it, far either way, else "".
+
+    "" as well where nothing can be estimated, and where the observation is no picture (neither 1 nor 3 channels).
+    """
+    return [_doubt(problem, y) for y in problem.y.split(1)]
+
+
+def _doubt(problem: Observation, y: Tensor) -> str:
+    known: Tensor | None = getattr(problem.operator, "known", None)
+    if y.shape[1] not in (1, 3):
+        return ""
+    try:
+        found = estimate(y, known)
+    except BadInput:
+        return ""
+    grey = y.shape[1] == 1 or bool(found.note)
+    margin = (TEXTURE_GREY if known is None else TEXTURE_GAPS) if grey else TEXTURE
+    if found.std > MUCH_MORE * problem.noise_std + margin:
+        than = "more"
+    elif problem.noise_std > MUCH_LESS * found.std + LOST:
+        than = "less"
+    else:
+        return ""
+    return (
+        f"The observation looks {than} noisy than stated: its noise is estimated as {found.std:.2g} "
+        f"({255 * found.std:.1f}/255), but was given as {problem.noise_std:.2g}; check --noise, or let --noise auto "
+        "estimate it."
+    )
 
 
 def _check(y: Tensor) -> None:
