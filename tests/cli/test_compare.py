@@ -163,7 +163,12 @@ def test_a_note_on_the_picture_is_said_once(run, folder, monkeypatch):
     assert done.message.startswith("note: The observation looks less noisy")
     assert [f"note: {entry['doubt']}" for entry in record(folder, "o")] == [done.message] * 3
     calls = []
-    monkeypatch.setattr(restore, "estimate_noise_of", lambda operator, y: calls.append(y) or 0.06)
+
+    def estimated(operator, y):
+        calls.append(y)
+        return 0.06
+
+    monkeypatch.setattr(restore, "estimate_noise_of", estimated)
     assert run(*task, *methods, "--noise", "auto").err == "" and len(calls) == 1
     # and so is what the file itself says
     run("degrade", "--op", "identity", "--noise", "0.02", "scan.png", "-o", "noted.png")
