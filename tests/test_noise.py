@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import io
+import re
+import subprocess
+import sys
+import warnings
 from importlib.resources import as_file, files
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from zsir import Problem, images, operators, priors, samplers, solve
-from zsir.errors import BadInput
+from zsir import Problem, images, noise, operators, priors, samplers, solve
+from zsir.errors import BadInput, ShapeError
 from zsir.metrics import contradiction
-from zsir.noise import _noise_floor, estimate_noise, estimate_noise_of
+from zsir.noise import _noise_floor, doubts, estimate, estimate_noise, estimate_noise_of
 from zsir.rng import ImageNoise
 
 
@@ -64,6 +71,107 @@ def test_what_a_file_clipped_does_not_count():
     assert 255 * estimate_noise(noisy(x, 10 / 255).clamp(0, 1)) == pytest.approx(10, rel=0.1)
 
 
+def jpeg(y: torch.Tensor, subsampling: int) -> torch.Tensor:
+    file = io.BytesIO()
+    array = (255 * y.clamp(0, 1)[0].permute(1, 2, 0)).round().byte().numpy()
+    Image.fromarray(array).save(file, "JPEG", quality=95, subsampling=subsampling)
+    return torch.from_numpy(np.array(Image.open(file))).permute(2, 0, 1)[None] / 255
+
+
+@pytest.mark.parametrize(
+    ("level", "tint"), [(2, (1.0, 1.0, 1.0)), (25, (1.0, 1.0, 1.0)), (5, (1.0, 0.95, 0.85)), (25, (1.0, 0.95, 0.85))]
+)
+def test_grey_saved_as_colour_is_seen_to_depend(level, tint):
+    grey = noisy(waves(1, 90, 111), level / 255)
+    y = (255 * grey * torch.tensor(tint)[:, None, None]).round() / 255
+    with pytest.warns(images.PictureWarning, match="not independent"):
+        assert 255 * estimate_noise(y) == pytest.approx(level * (0.951 if min(tint) < 1 else 1), rel=0.1)
+    assert estimate(y).note == noise.DEPENDENT_NOTE
+
+
+@pytest.mark.parametrize("level", [5, 15])
+def test_jpeg_with_reduced_colour(level):
+    x = demo()
+    y = jpeg(noisy(x, level / 255), 2)
+    left = float((y - x)[:, 1].std())  # what JPEG left of the noise
+    operator = operators.make("identity", in_shape=(3, *x.shape[-2:]))
+    with pytest.warns(images.PictureWarning, match="reduced colour"):
+        assert estimate_noise_of(operator, y) == pytest.approx(left, rel=0.12)
+    whole = jpeg(noisy(x, level / 255), 0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert 255 * estimate_noise(whole) == pytest.approx(level, rel=0.12)
+
+
+@pytest.mark.parametrize("level", [0, 1, 25])
+def test_independent_channels_are_left_alone(level):
+    # with no noise at all the texture of luma is far above the noise of colour, but not white
+    y = (255 * noisy(demo(), level / 255).clamp(0, 1)).round() / 255
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        estimate_noise(y)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("dark", [0.0, 0.02, 0.05, 0.1])
+def test_noise_that_was_cut_off_is_not_guessed(channels, dark):
+    y = noisy(torch.full((1, channels, 80, 91), dark), 25 / 255)
+    with pytest.raises(BadInput, match=r"cut off at 0 or 1.* --noise 5/255"):
+        estimate_noise(y.clamp(0, 1))
+    assert 255 * estimate_noise(y) == pytest.approx(25, rel=0.08)  # as floats nothing is lost
+    with pytest.raises(BadInput, match="cut off"):
+        estimate_noise((1 - y).clamp(0, 1))
+
+
+def test_a_black_background_without_noise_is_no_obstacle():
+    y = torch.zeros(1, 1, 300, 300)
+    y[..., :72, :100] = noisy(torch.full((1, 1, 72, 100), 0.5), 10 / 255)
+    assert 255 * estimate_noise(y) == pytest.approx(10, rel=0.15)
+
+
+def test_what_is_no_single_finite_observation():
+    y = noisy(waves(3, 40, 52), 0.1)
+    for wrong in (y.expand(2, -1, -1, -1), y[0], y[:0]):
+        with pytest.raises(ShapeError, match=r"one observation \(1, channels"):
+            estimate_noise(wrong)
+    for bad in (float("nan"), float("inf")):
+        y[0, 1, 7, 9] = bad
+        with pytest.raises(BadInput, match="finite"):
+            estimate_noise(y)
+    with pytest.raises(BadInput, match="floats"):
+        estimate_noise(torch.zeros(1, 3, 40, 40, dtype=torch.uint8))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_parts_and_a_share_of_the_patches_give_the_same(channels, monkeypatch):
+    y = noisy(waves(channels, 240, 331), 10 / 255)
+    whole = estimate_noise(y)
+    monkeypatch.setattr(noise, "TOGETHER", 1001)
+    assert estimate_noise(y) == pytest.approx(whole, rel=1e-9)
+    monkeypatch.setattr(noise, "MOST_PATCHES", 20000)
+    assert estimate_noise(y) == pytest.approx(whole, rel=0.03) and estimate_noise(y) != whole
+    places = noise._places(None, torch.zeros(240, 331), channels, 5)
+    assert 10000 < len(places) <= 20000 and int(places[:, 1].max()) == 326
+    assert max(map(len, noise._patches(y[0], places, 5))) <= 1001
+
+
+MEMORY = """
+import resource, torch
+from zsir.noise import estimate_noise
+y = 0.5 + 0.1 * torch.randn(1, 3, 768, 768, generator=torch.Generator().manual_seed(0))
+estimate_noise(y[..., :64, :64])
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+estimate_noise(y)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the unit of ru_maxrss differs")
+def test_memory_is_bounded():
+    done = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 300  # all patches at a time: 1000 MiB
+
+
 def test_too_little_to_go_by():
     with pytest.raises(BadInput, match="--noise 5/255"):
         estimate_noise(torch.zeros(1, 3, 4, 40))
@@ -101,3 +209,37 @@ def test_alarm_where_noise_or_operator_is_wrong():
     wrong = operators.make("blur:sigma=4", in_shape=(3, 64, 80))
     problem = Problem(y, wrong, 0.005)
     assert contradiction(problem, solve(problem, priors.load("gaussian"), samplers.make("hqs:nfe=4")).x)[0]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_doubt_of_the_noise_stated(channels):
+    truth = waves(channels, 90, 111)
+    operator = operators.make("identity", in_shape=(channels, 90, 111))
+    y = torch.cat([noisy(truth, std) for std in (0.0, 0.02, 0.06)])
+
+    def said(std: float) -> list[str]:
+        return [text.split()[3] if text else "" for text in doubts(Problem(y, operator, std))]
+
+    assert said(0.0) == ["", "more" if channels == 3 else "", "more"]
+    assert said(0.02) == ["less", "", "more" if channels == 3 else ""]
+    assert said(0.06) == ["less", "", ""]
+    assert said(0.3) == ["less", "less", "less"]
+    text = doubts(Problem(y[2:], operator, 0.005))[0]
+    assert re.search(r"estimated as 0\.05[89] \(1[45]\.\d/255\), but was given as 0\.005; check --noise", text)
+
+
+def test_no_doubt_where_nothing_is_known():
+    operator = operators.make("mask:keep=0.3", in_shape=(3, 64, 64))
+    assert doubts(Problem(operator.forward(noisy(waves(3, 64, 64), 0.2)), operator, 0.0)) == [""]
+    two = operators.make("identity", in_shape=(2, 64, 64))
+    assert doubts(Problem(noisy(waves(2, 64, 64), 0.2), two, 0.0)) == [""]
+
+
+@pytest.mark.parametrize("op", ["identity", "sr2x", "blur:sigma=3", "mask:keep=0.9"])
+def test_no_doubt_where_all_is_right(op):
+    for x in (demo(), demo().mean(dim=1, keepdim=True)):
+        operator = operators.make(op, in_shape=(x.shape[1], *x.shape[-2:]))
+        for std in (0.0, 5 / 255, 30 / 255):
+            y = operator.forward(noisy(operator.forward(x), std) if "mask" in op else x)
+            y = y if "mask" in op else noisy(y, std)
+            assert doubts(Problem((255 * y).round().clamp(0, 255) / 255, operator, std)) == [""], std

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from zsir import images
+from zsir.cli import restore
 from zsir.cli.compare import _table
 from zsir.cli.table import aligned, markdown
 
@@ -160,8 +161,32 @@ def test_sheets_break_into_rows():
     assert float(tall[..., -1, -1].min()) == 1.0  # the empty place is white
 
 
+def test_a_note_on_the_picture_is_said_once(run, folder, monkeypatch):
+    x = 0.5 + 0.06 * torch.randn(1, 1, 60, 70, generator=torch.Generator().manual_seed(0))
+    images.write("scan.png", x.expand(1, 3, -1, -1))
+    task = ("compare", "--op", "identity", "--prior", "gaussian", "-q", "scan.png", "-o", "o", "--overwrite")
+    methods = ("-m", "hqs:nfe=1", "-m", "hqs:nfe=2", "-m", "hqs:nfe=2@wavelet")
+    done = run(*task, *methods, "--noise", "0.5")
+    assert done.message.startswith("note: The observation looks less noisy")
+    assert [f"note: {entry['doubt']}" for entry in record(folder, "o")] == [done.message] * 3
+    calls = []
+
+    def estimated(operator, y):
+        calls.append(y)
+        return 0.06
+
+    monkeypatch.setattr(restore, "estimate_noise_of", estimated)
+    assert run(*task, *methods, "--noise", "auto").err == "" and len(calls) == 1
+    # and so is what the file itself says
+    run("degrade", "--op", "identity", "--noise", "0.02", "scan.png", "-o", "noted.png")
+    done = run(*task[:-4], "noted.png", "-o", "p", *methods)
+    assert sum("says that it holds noise" in line for line in done.err.splitlines()) == 1
+
+
 def test_a_misfit_is_named_with_its_method(run, folder):
-    images.write("rough.png", torch.rand(1, 3, 24, 30, generator=torch.Generator().manual_seed(0)))
+    sharp = torch.full((1, 3, 48, 60), 0.1)
+    sharp[..., 12:36, 14:44] = 0.9
+    images.write("rough.png", sharp)
     task = ("--op", "blur:sigma=3", "--prior", "gaussian", "-q", "-m", "hqs:nfe=2", "rough.png", "-o", "o")
     done = run("compare", *task, "--noise", "0.01")
     assert done.code == 0 and done.message.startswith("note: rough.png: hqs:nfe=2: The result misses")

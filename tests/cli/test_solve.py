@@ -217,9 +217,37 @@ def test_noise_is_estimated_and_recorded(run, folder):
 
 
 def test_a_misfit_is_one_sentence_and_recorded(run, folder):
-    images.write("rough.png", torch.rand(1, 3, 24, 30, generator=torch.Generator().manual_seed(0)))
+    sharp = torch.full((1, 3, 48, 60), 0.1)
+    sharp[..., 12:36, 14:44] = 0.9
+    images.write("rough.png", sharp)
     task = ("--op", "blur:sigma=3", *FAST, "--noise", "0.01", "rough.png", "--overwrite")
     done = run("solve", *task, "--record", "r.json")
     assert done.code == 0 and done.message.startswith("note: The result misses the observation by 0.")
     (entry,) = json.loads((folder / "r.json").read_text())["results"]
     assert done.message == f"note: {entry['misfit']}"
+
+
+def test_noise_stated_wrongly_is_told_and_recorded(run, folder):
+    x = torch.from_numpy(pattern(60, 70) / 255).permute(2, 0, 1)[None] * 0.6 + 0.2
+    noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(1))
+    images.write("noisy.png", x + 0.06 * noise)
+    task = ("solve", "--op", "identity", *FAST, "--nfe", 1, "noisy.png", "--overwrite", "--record", "r.json")
+    for stated, than in (("0", "more"), ("0.005", "more"), ("0.5", "less")):
+        done = run(*task, "--noise", stated, "--seed", "0,1")  # one note for both seeds
+        assert done.code == 0 and done.message.startswith(f"note: The observation looks {than} noisy"), stated
+        entries = json.loads((folder / "r.json").read_text())["results"]
+        assert [f"note: {entry['doubt']}" for entry in entries] == [done.message] * 2
+    for stated in ("0.05", "0.08", "auto"):
+        assert run(*task, "--noise", stated).err == ""
+        assert "doubt" not in json.loads((folder / "r.json").read_text())["results"][0]
+    # what is simulated is as stated, whatever noise the clean picture has
+    assert run("solve", "--op", "identity", *FAST, "--nfe", 1, "--simulate", "noisy.png", "--overwrite").err == ""
+
+
+def test_grey_saved_as_colour_is_estimated_with_a_note(run, folder):
+    x = 0.5 + 0.1 * torch.randn(1, 1, 110, 130, generator=torch.Generator().manual_seed(1))
+    images.write("scan.png", x.expand(1, 3, -1, -1))
+    done = run("solve", "--op", "identity", *FAST, "--nfe", 1, "--noise", "auto", "scan.png", "--record", "r.json")
+    assert done.code == 0 and done.message.startswith("note: The noise of the colour channels is not independent")
+    (entry,) = json.loads((folder / "r.json").read_text())["results"]
+    assert entry["noise_estimated"] == pytest.approx(0.1, rel=0.1)

@@ -80,7 +80,9 @@ def test_overwriting_is_asked_for(run, folder):
 
 
 def test_a_misfit_is_told(run, folder):
-    images.write("rough.png", torch.rand(1, 3, 24, 30, generator=torch.Generator().manual_seed(0)))
+    sharp = torch.full((1, 3, 48, 60), 0.1)
+    sharp[..., 12:36, 14:44] = 0.9
+    images.write("rough.png", sharp)
     done = run("trace", "--op", "blur:sigma=3", *FAST, "--noise", "0.01", "rough.png", "-o", "t")
     assert done.code == 0 and done.message.startswith("note: The result misses")
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from tests.cli.conftest import pattern
 from zsir.cli.batch import Display
 from zsir.tuning import Preset
 
@@ -65,8 +68,14 @@ def test_crop_seed_and_the_default_sampler(run, folder):
     assert Preset.read(folder / "p.json").given_value != a.given_value  # other noise
 
 
+def soft_observation(run) -> None:
+    """seen.png, 40x32, whose noise is not cut off at black or white."""
+    Image.fromarray((80 + 0.4 * pattern(32, 40)).astype(np.uint8)).save("soft.png")
+    run("degrade", *TASK, "soft.png", "-o", "seen.png")
+
+
 def test_noise_auto_is_kept(run, folder):
-    run("degrade", *TASK, "colour.png", "-o", "seen.png")
+    soft_observation(run)
     done = run("tune", "--op", "identity", "--noise", "auto", *QUICK, "seen.png", "-o", "p.json")
     assert done.code == 0, done.err
     assert Preset.read(folder / "p.json").noise is None
@@ -153,7 +162,7 @@ def test_a_preset_keeps_arithmetic_and_tiles(run, folder):
 
 
 def test_a_preset_with_estimated_noise_cannot_simulate(run, folder):
-    run("degrade", *TASK, "colour.png", "-o", "seen.png")
+    soft_observation(run)
     run("tune", "--op", "identity", "--noise", "auto", *QUICK, "seen.png", "-o", "p.json")
     done = run("solve", "--preset", "p.json", "--simulate", "colour.png", "-o", "a.png")
     assert done.code == 2 and "The preset estimates the noise" in done.message

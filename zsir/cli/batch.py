@@ -135,7 +135,7 @@ def _out_of_memory(error: Exception) -> SolveError | None:
 
 @contextmanager
 def notes() -> Iterator[None]:
-    """Pass on what our own code warns about, as one line each; other warnings stay unseen."""
+    """Pass on what our own code warns about, each thing once as one line; other warnings stay unseen."""
     from zsir.images import PictureWarning
 
     with warnings.catch_warnings(record=True) as caught:
@@ -144,5 +144,5 @@ def notes() -> Iterator[None]:
         try:
             yield
         finally:
-            for warning in caught:
-                say(f"note: {warning.message}")
+            for message in dict.fromkeys(str(warning.message) for warning in caught):
+                say(f"note: {message}")

@@ -181,11 +181,12 @@ def _compare_file(
     check_free([target], s.overwrite)
     picture = images.read(task.source)
     done, cells, lacking = batch.position, list[tuple[str, "Tensor"]](), set[str]()
+    # one problem for all: it is estimated and remarked on once
+    posed = pose(picture, next(iter(methods.values())), seed=seed, size=s.size, simulate=s.simulate)
     for number, (label, how) in enumerate(methods.items()):
         batch.display.step(picture.path.name, done + number / len(methods), label)
-        posed = pose(picture, how, seed=seed, size=s.size, simulate=s.simulate)
         try:
-            entry, pixels = _attempt(posed, how, seed, names)
+            entry, pixels = _attempt(posed.through(how.prior), how, seed, names)
         except ZsirError as error:
             say(f"{picture.path}: {label}: {error}")
             entry, pixels = {"error": str(error)}, None
@@ -220,6 +221,8 @@ def _attempt(posed: Posed, how: Method, seed: int, names: Sequence[str]) -> tupl
         costs["not_measured"] = failures
     if result.misfit:
         costs["misfit"] = result.misfit
+    if result.doubt:
+        costs["doubt"] = result.doubt
     return {**values, **costs, "provenance": result.solution.provenance}, result.pixels
 
 

@@ -7,7 +7,7 @@ import math
 import re
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from zsir.catalogue import OPERATORS
 from zsir.errors import BadSpec, ShapeError, UnknownName
 from zsir.images import Picture
 from zsir.loop import Event, Solution, solve
-from zsir.noise import estimate_noise_of
+from zsir.noise import doubts, estimate_noise_of
 from zsir.operators import Operator
 from zsir.priors import Grey
 from zsir.problem import Problem
@@ -46,13 +46,18 @@ class Posed:
     """A problem on the device of its method, with the prior that fits its channels.
 
     ``observation`` (1, C, height, width) on the CPU is what the problem holds, ``truth`` the clean picture where that
-    was degraded here.
+    was degraded here, ``doubt`` a sentence where the noise stated does not look like that of the observation.
     """
 
     problem: Problem
     prior: Prior
     observation: Tensor = field(repr=False)
     truth: Tensor | None = field(repr=False)
+    doubt: str = ""
+
+    def through(self, prior: Prior) -> Posed:
+        """The same problem for another prior."""
+        return replace(self, prior=_fitting(prior, self.observation))
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,7 @@ class Restored:
     """A restored picture (1, C, height, width) in [0, 1], and what is known about it.
 
     ``observation`` is what it was restored from, ``truth`` the clean picture where that was simulated, ``misfit`` a
-    sentence where the picture contradicts the noise that was given.
+    sentence where the picture contradicts the noise that was given, ``doubt`` one where the observation itself does.
     """
 
     pixels: Tensor = field(repr=False)
@@ -68,6 +73,7 @@ class Restored:
     truth: Tensor | None = field(repr=False)
     solution: Solution
     misfit: str = ""
+    doubt: str = ""
 
     def quality(self, pixels: Tensor) -> tuple[float, float] | None:
         """PSNR in dB and SSIM (NaN below 11 pixels) of ``pixels`` against the truth, if that is known."""
@@ -140,7 +146,7 @@ def pose(
 ) -> Posed:
     """The problem that a picture is, or with ``simulate`` the one that it becomes when it is degraded first.
 
-    A grey picture goes through a prior for three channels by way of `zsir.priors.Grey`.
+    A grey picture goes through a prior for three channels by way of `zsir.priors.Grey`. Warns of a `Posed.doubt`.
     """
     if simulate:
         operator = operators.make(how.op, in_shape=shape_of(picture.pixels))
@@ -151,10 +157,17 @@ def pose(
         y = picture.pixels
         operator = operator_for(picture, how.op, size)
         _remind_of_noise(picture, how)
-    prior = Grey(how.prior) if y.shape[1] == 1 and how.prior.channels == 3 else how.prior
     noise = min(1.0, estimate_noise_of(operator, y)) if how.noise_std is None else how.noise_std
     problem = Problem(y.to(how.device, how.dtype), operator, noise)
-    return Posed(problem, prior, y, picture.pixels if simulate else None)
+    # what was simulated or estimated is as stated
+    doubt = "" if simulate or how.noise_std is None else doubts(problem)[0]
+    if doubt:
+        warnings.warn(doubt, images.PictureWarning, stacklevel=2)
+    return Posed(problem, _fitting(how.prior, y), y, picture.pixels if simulate else None, doubt)
+
+
+def _fitting(prior: Prior, y: Tensor) -> Prior:
+    return Grey(prior) if y.shape[1] == 1 and prior.channels == 3 else prior
 
 
 def restore(
@@ -183,7 +196,7 @@ def result_of(posed: Posed, solution: Solution) -> Restored:
     """The first picture of a solution as a result."""
     x = solution.x[:1]
     misfit = metrics.contradiction(posed.problem, x)[0]
-    return Restored(x.clamp(0, 1).cpu().float(), posed.observation, posed.truth, solution, misfit)
+    return Restored(x.clamp(0, 1).cpu().float(), posed.observation, posed.truth, solution, misfit, posed.doubt)
 
 
 def operator_for(picture: Picture, op: str, size: tuple[int, int] | None) -> Operator:
@@ -275,6 +288,8 @@ def record_of(source: Path, target: Path, result: Restored, how: Method) -> dict
         entry["noise_estimated"] = result.solution.provenance["noise_std"]
     if result.misfit:
         entry["misfit"] = result.misfit
+    if result.doubt:
+        entry["doubt"] = result.doubt
     return {**entry, "stats": asdict(result.solution.stats), "provenance": result.solution.provenance}
 
 

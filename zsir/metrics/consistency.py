@@ -16,7 +16,7 @@ from zsir.errors import ShapeError
 from zsir.protocols import LinearOperator, Observation
 
 #: a residual (rms) above this many times the noise, plus what a file and a sampler for noise-free data may miss, is a
-#: contradiction; samplers at their settings for photographs stay below (zsir/metrics/README.md)
+#: contradiction; samplers at their settings for photographs stay below, some just so (zsir/metrics/README.md)
 MOST_RELATIVE = 3.0
 UNSTATED = 8 / 255
 
@@ -88,7 +88,8 @@ def contradiction(problem: Observation, x: Tensor) -> list[str]:
 
     The residual of the true picture is the noise, so that one far above it means that the noise is larger, that the
     operator is another one, or that the sampler was given too few calls to fit the data. Only this direction is
-    reliable: many samplers fit the noise too, and end far below it whatever was stated.
+    reliable: many samplers fit the noise too, and end far below it whatever was stated. `zsir.noise.doubts` asks the
+    observation itself.
     """
     limit = MOST_RELATIVE * problem.noise_std + UNSTATED
     return ["" if rms <= limit else _misfit(rms, problem.noise_std) for rms in residual(problem, x).rms]
