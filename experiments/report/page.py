@@ -22,6 +22,10 @@ from zsir.experiments.table import Row
 LINES = 100
 #: pictures of so many pixels are shown pixel by pixel, not smoothed
 SMALL = 256
+BOLD = (
+    "Bold: the best mean of a task, among methods that are done with all its pictures, seeds and samples that any is "
+    "done with, two at least, and where all values are finite."
+)
 
 KINDS = {
     "error": "|estimate - truth|",
@@ -74,7 +78,7 @@ def _cell(text: str, value: object = None, strong: bool = False) -> str:
 
 def _table(facts: Facts) -> str:
     rows = facts.rows
-    names = list(dict.fromkeys(name for row in rows for name in row.metrics))
+    names = table.metric_names(rows)
     told = any(row.told != row.noise for row in rows)
     failed = any(row.failed for row in rows)
     texts = ["task", "noise", *["told"] * told, "method"]
@@ -86,7 +90,7 @@ def _table(facts: Facts) -> str:
         for name in group
     )
     body = "\n".join(_row(row, texts, names, failed, best) for row in rows)
-    caption = f"{table.INTERVAL[:1].upper()}{table.INTERVAL[1:]}. Bold: the best mean of a task."
+    caption = f"{table.caption(rows)} {BOLD}"
     return (
         f'<p class="soft" id="intervals">{escape(caption)}</p><div class="wide" role="region" aria-label="Results" '
         'tabindex="0"><table id="table" aria-describedby="intervals">'
@@ -100,18 +104,20 @@ def _better(facts: Facts, name: str) -> str:
 
 
 def _best(facts: Facts, names: Sequence[str]) -> set[tuple[int, str]]:
-    """Places of rows and metrics that no other row of the task outdoes."""
+    """Places of rows and metrics that no comparable row of the task outdoes, see `BOLD`."""
     groups: dict[tuple[str, str, str], list[Row]] = {}
     for row in facts.rows:
         groups.setdefault((row.task, row.noise, row.told), []).append(row)
     found: set[tuple[int, str]] = set()
     for group in groups.values():
+        everything = frozenset[tuple[str, int, int]]().union(*(row.done for row in group))
+        whole = [row for row in group if row.done == everything]
         for name in names:
-            held = [row for row in group if name in row.metrics]
             which = {"higher": max, "lower": min}.get(facts.better(name) or "")
-            if len(held) > 1 and which:
-                top = which(row.metrics[name].mean for row in held)
-                found |= {(row.place, name) for row in held if row.metrics[name].mean == top}
+            if len(whole) < 2 or which is None or any(row.counted.get(name) != len(everything) for row in whole):
+                continue
+            top = which(row.metrics[name].mean for row in whole)
+            found |= {(row.place, name) for row in whole if row.metrics[name].mean == top}
     return found
 
 
@@ -121,9 +127,8 @@ def _row(row: Row, texts: Sequence[str], names: Sequence[str], failed: bool, bes
     cells += [_cell(str(count), count) for count in (row.pictures, *[row.failed] * failed)]
     for name in names:
         held = row.metrics.get(name)
-        known = held is not None
-        text = table.with_error(held, name) if held is not None else ""
-        cells.append(_cell(text, held.mean if held is not None else "", known and (row.place, name) in best))
+        value = held.mean if held is not None else ""
+        cells.append(_cell(table.in_words(row, name), value, (row.place, name) in best))
     return f"<tr>{''.join(cells)}{_number(row.seconds, 3)}</tr>"
 
 
