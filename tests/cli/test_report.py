@@ -24,6 +24,7 @@ from zsir import images, operators
 from zsir.cli import main
 from zsir.experiments.records import RunFolder
 from zsir.experiments.report import facts, gallery, plots
+from zsir.experiments.report.page import build
 from zsir.experiments.table import Mean
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -198,6 +199,23 @@ def test_bold_is_the_best_of_what_can_be_compared(
     shown = "".join(page.texts)
     assert "among methods that are done with all its pictures" in shown
     assert ("21.00 (2 of 4)" in shown) == (None in psnr.values()) == ("exact results have an infinite PSNR" in shown)
+
+
+def test_a_method_that_lacks_pictures_leaves_the_others_comparable(made: Path):
+    known = facts.read(made)
+    done = frozenset((name, 0, 0) for name in "abc")
+    rows = [
+        replace(
+            known.rows[0],
+            place=k,
+            done=held,
+            counted={"psnr": len(held)},
+            metrics={"psnr": Mean(mean, None, len(held))},
+        )
+        for k, (held, mean) in enumerate([(done, 20.0), (frozenset([("a", 0, 0)]), 30.0), (done, 25.0)])
+    ]
+    page = Page(build(replace(known, rows=rows), gallery.Gallery([], [])))
+    assert page.bold == {(2, 5)}
 
 
 def test_axes_of_the_plots(made: Path):
