@@ -91,6 +91,51 @@ def test_metrics_of_the_catalogue(run: Run, tiny: Path):
     assert "run.crop is missing here and 2 there" in run("run", "tiny.toml", "-o", "r", *changes, *task).message
 
 
+def test_metrics_against_the_observation(run: Run, tiny: Path):
+    names = ["free", "psnr", "residual", "determined"]
+    changes = ("--set", f"run.metrics={json.dumps(names)}", "--set", "data.pictures=2", "--set", "run.crop=3")
+    assert run("run", "tiny.toml", "-o", "r", *changes).code == 0
+    for record in records(tiny / "r"):
+        x, y, truth = (
+            images.read(tiny / "r" / record["outputs"][key]).pixels for key in ("estimate", "observed", "truth")
+        )
+        op = operators.make(record["op"], in_shape=(3, 17, 20))
+        expected = metrics.energies(op, x - truth)
+        found = record["metrics"]
+        assert found["determined"] + found["free"] == pytest.approx(float((x - truth).square().mean()), rel=2e-2)
+        assert found["free"] == pytest.approx(expected.free[0], rel=2e-2)  # of the 8-bit picture
+        assert found["residual"] == record["residual"]
+        if record["noise"] == "5/255":  # of 8-bit pictures, clipped
+            told = metrics.residual(Problem(y, op, 5 / 255), x).relative[0]
+            assert found["residual"] == pytest.approx(told, rel=0.2)
+        assert record["better"] == {"free": "lower", "psnr": "higher", "residual": None, "determined": "lower"}
+    head, _, row, *_ = (tiny / "r" / "table.md").read_text().splitlines()
+    assert head.endswith("| free | psnr | residual | determined |")
+    assert [len(cell.split()[0].partition(".")[2]) for cell in row.split("|")[-5:-1]] == [6, 2, 4, 6]
+    assert (
+        (tiny / "r" / "table.csv")
+        .read_text()
+        .splitlines()[0]
+        .endswith("residual_n,determined,determined_half,determined_n")
+    )
+    assert run("report", "r").code == 0
+    page = (tiny / "r" / "report.html").read_text()
+    assert page.count("lower is better") == 2 and page.count("higher is better") == 1
+    assert "measured too few metrics" in page  # the error's parts are no measure of perception
+    wrong = run("run", "tiny.toml", "-o", "s", "--set", "run.metrics=['determind']").message
+    assert wrong.endswith("A run also knows residual, determined, free.")
+
+
+def test_parts_of_an_error_where_the_pseudo_inverse_does_not_converge(monkeypatch: pytest.MonkeyPatch):
+    def fails(operator, x):
+        raise SolveError("no")
+
+    monkeypatch.setattr(metrics, "energies", fails)
+    op = operators.make("sr2x", in_shape=(1, 6, 8))
+    found = measures.against_data(["free", "residual"], torch.zeros(1, 1, 6, 8), op, 0.5)
+    assert found["residual"] == 0.5 and found["free"] != found["free"] and len(found) == 2
+
+
 @pytest.mark.parametrize(
     ("metric", "words"),
     [("stlpips:path=gone.pth", "gone.pth cannot be read"), ("pyiqa:lpips", "needs the package pyiqa")],
