@@ -57,7 +57,8 @@ def run(settings: Settings) -> None:
     """Run the experiment in the file SPEC, or a shipped one by name ('zsir list specs').
 
     RUN receives records, pictures and tables. A run that was interrupted goes on when the same command is given again.
-    Several processes share the work: accelerate launch --num_processes 4 -m zsir run SPEC --out RUN.
+    Several processes share the work: torchrun --nproc_per_node 4 -m zsir run SPEC --out RUN, or, on CPUs too,
+    accelerate launch --multi_gpu --num_processes 4 -m zsir run SPEC --out RUN.
     """
     from zsir.experiments.plan import make_plan
 
@@ -141,6 +142,9 @@ def _run(plan: Plan, out: Path, s: Settings) -> None:
     for error in measures.lacking(plan.spec.run.metrics, download=True):
         raise error
     me = workers.worker(os.environ)
+    alone = workers.started_alone(os.environ)
+    if alone:
+        say(f"note: {alone}")
     device = _device(s.device, me)
     folder = RunFolder(out)
     spec_hash = folder.claim(plan.spec)
