@@ -16,6 +16,7 @@ from zsir.experiments.report import facts as reading
 from zsir.experiments.report import plots
 from zsir.experiments.report.facts import Facts
 from zsir.experiments.report.gallery import Gallery, Scene, Shot
+from zsir.experiments.spec import noise_level
 from zsir.experiments.table import Row
 
 #: lines of a list of failures or of unfinished cells; the manifests have all
@@ -26,6 +27,8 @@ BOLD = (
     "Bold: the best mean of a task, among methods that are done with all its pictures, seeds and samples that any is "
     "done with, two at least, and where all values are finite."
 )
+#: columns that hold noise levels
+LEVELS = ["noise", "told"]
 
 KINDS = {
     "error": "|estimate - truth|",
@@ -81,13 +84,15 @@ def _table(facts: Facts) -> str:
     names = table.metric_names(rows)
     told = any(row.told != row.noise for row in rows)
     failed = any(row.failed for row in rows)
-    texts = ["task", "noise", *["told"] * told, "method"]
+    texts = ["task", *LEVELS[: 1 + told], "method"]
     numbers = ["calls", "pictures", *["failed"] * failed, *names, "seconds"]
     best = _best(facts, names)
     head = "".join(
         f'<th scope="col" class="{kind}"><button type="button">{escape(name)}</button>{_better(facts, name)}</th>'
-        for kind, group in (("text", texts), ("number", numbers))
-        for name in group
+        for kind, name in [
+            *(("number" if name in LEVELS else "text", name) for name in texts),
+            *(("number", name) for name in numbers),
+        ]
     )
     body = "\n".join(_row(row, texts, names, failed, best) for row in rows)
     caption = f"{table.caption(rows)} {BOLD}"
@@ -122,7 +127,7 @@ def _best(facts: Facts, names: Sequence[str]) -> set[tuple[int, str]]:
 
 
 def _row(row: Row, texts: Sequence[str], names: Sequence[str], failed: bool, best: set[tuple[int, str]]) -> str:
-    cells = [_cell(getattr(row, key)) for key in texts]
+    cells = [_level(getattr(row, key)) if key in LEVELS else _cell(getattr(row, key)) for key in texts]
     cells.append(_number(row.nfe, 0))
     cells += [_cell(str(count), count) for count in (row.pictures, *[row.failed] * failed)]
     for name in names:
@@ -130,6 +135,11 @@ def _row(row: Row, texts: Sequence[str], names: Sequence[str], failed: bool, bes
         value = held.mean if held is not None else ""
         cells.append(_cell(table.in_words(row, name), value, (row.place, name) in best))
     return f"<tr>{''.join(cells)}{_number(row.seconds, 3)}</tr>"
+
+
+def _level(text: str) -> str:
+    """A noise level as it was written, sorted by its value."""
+    return _cell(text, noise_level(text, "noise"))
 
 
 def _number(value: float, digits: int) -> str:

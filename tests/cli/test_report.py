@@ -149,7 +149,7 @@ def test_the_table_is_that_of_the_run(made: Path):
     rows = [row for row in page.rows if row]
     assert len(rows) == len(expected) == 4
     for row, told in zip(rows, expected, strict=True):
-        assert row[:3] == [told["task"], told["noise"], told["method"]]
+        assert [row[0], float(row[1]), row[2]] == [told["task"], float(told["noise"]), told["method"]]
         numbers = [
             told["nfe"],
             told["pictures"],
@@ -317,7 +317,8 @@ def test_a_run_that_is_not_finished(run: Run, copy: Path):
     assert "4 of 24 results are missing" in shown and ": It <diverged>; try another." in shown
     assert "of 6 done" in shown and not (copy / "report.html").exists()
     shutil.rmtree(copy / "pictures")
-    assert "their pictures cannot be read any more" in " ".join(gallery.collect(facts.read(copy)).notes)
+    (note,) = gallery.collect(facts.read(copy)).notes
+    assert note.endswith("observations with their results are not shown: their pictures cannot be read any more.")
     # the clean pictures lie elsewhere: the number of results is remembered
     text = (copy / "spec.toml").read_text()
     (copy / "spec.toml").write_text(re.sub(r'folder = ".*"', 'folder = "gone"', text))
@@ -337,6 +338,41 @@ def test_without_pictures_and_metrics(run: Run, copy: Path):
     shown = "".join(page.texts)
     assert not page.all("svg") and "did not measure PSNR" in shown and "measured too few metrics" in shown
     assert "lower is better" in shown
+
+
+def test_where_everything_failed(run: Run, copy: Path):
+    records = [json.loads(line) for line in (copy / "manifest.0.jsonl").read_text().splitlines()]
+    for record in records:
+        record.update(status="failed", error="It diverged.", outputs={}, metrics={}, nfe=0)
+    (copy / "manifest.0.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    done = run("report", "r")
+    assert done.code == 0 and done.out.splitlines()[1] == "There is no gallery: every result is a failure."
+
+
+def test_an_operator_that_cannot_be_made_here(run: Run, copy: Path):
+    records = [json.loads(line) for line in (copy / "manifest.0.jsonl").read_text().splitlines()]
+    for record in records:
+        record["op"] = "kernel:path=k.png" if record["op"] == "sr2x" else record["op"]
+    (copy / "manifest.0.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    done = run("report", "r")
+    note, last = done.out.splitlines()
+    assert note.startswith("Maps of |A estimate - observation| are missing for kernel:path=k.png, which cannot be made")
+    assert "k.png" in note.partition("(")[2] and note.endswith("in the folder that 'zsir run' was given in makes them.")
+    assert last.startswith("r/report.html") and note in "".join(Page((copy / "report.html").read_text()).texts)
+
+
+def test_noise_levels_are_sorted_by_their_value(made: Path):
+    known = facts.read(made)
+    rows = [
+        replace(known.rows[0], noise=noise, told=told)
+        for noise, told in (("0.05", "0.1"), ("5/255", "5/255"), ("0", "0"))
+    ]
+    text = build(replace(known, rows=rows), gallery.Gallery([], []))
+    page = Page(text)
+    columns = [[float(row[k]) for row in page.rows if row] for k in (1, 2)]
+    assert columns == [[0.05, 5 / 255, 0.0], [0.1, 5 / 255, 0.0]] and ">5/255</td>" in text
+    kinds = [held["class"] for held in page.all("th")]
+    assert kinds[:4] == ["text", "number", "number", "text"] and set(kinds[4:]) == {"number"}
 
 
 def test_options(run: Run, copy: Path):
