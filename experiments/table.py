@@ -171,7 +171,7 @@ def markdown(found: Sequence[Row]) -> str:
         cells = [row.task, row.noise, *[row.told] * told, row.method, _number(row.nfe, 0), str(row.pictures)]
         cells += [str(row.failed)] * failed
         cells += [in_words(row, name) for name in names]
-        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+        lines.append("| " + " | ".join(" ".join(cell.splitlines()).replace("|", "\\|") for cell in cells) + " |")
     return "\n".join([*lines, "", caption(found), ""])
 
 

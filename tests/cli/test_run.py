@@ -347,11 +347,27 @@ def test_dry_run(run: Run, tiny: Path, monkeypatch: pytest.MonkeyPatch):
     assert "  source: paper, table 1" in lines
     assert "for each picture: 54 solves, 126 network calls" in lines
     assert "in all: 270 solves, 630 network calls" in lines
-    assert "output: at most 290 pictures, 0 MB, in the folder of --out" in lines
+    assert "output: at most 290 pictures, 0.3 MB, in the folder of --out" in lines
     missing = "\n".join(lines[lines.index("missing") + 1 :])
     assert "openai/diffusers-cd_cat256_l2 would be downloaded" in missing and "2110 MB, licence MIT" in missing
     assert "there is no no.pt" in missing and "there is no file k.png" in missing and "gaussian" not in missing
     assert run("run", "tiny.toml", "--dry-run", "-o", "r").out.endswith("in r\nmissing: nothing\n")
+
+
+def test_the_size_of_the_output_counts_all_pictures(run: Run, tiny: Path):
+    (tiny / "photos" / "p0.png").write_bytes(b"no picture")
+    Image.new("RGB", (1000, 700)).save(tiny / "photos" / "p3.png")
+
+    def size(*changes: str) -> str:
+        words = [word for change in changes for word in ("--set", change)]
+        return run("run", "tiny.toml", "--dry-run", *words).out.partition("output: at most ")[2].partition(", in")[0]
+
+    # 9 estimates, 3 observations and the truth, of 1000x700 and three times 20x17 pixels
+    assert size() == "65 pictures, 27 MB"
+    assert size("run.save='first:3'") == "39 pictures, 0.0 MB"
+    assert size("run.save='first:4'") == "52 pictures, 27 MB"
+    assert size("run.save='none'") == "0 pictures, 0.0 MB"
+    assert size("data.size=200") == "65 pictures, 7.8 MB"
 
 
 @pytest.mark.parametrize("name", shipped())
@@ -394,6 +410,29 @@ def test_everything_that_is_missing_is_named(run: Run, tmp_path: Path, monkeypat
     for name in "ab":
         images.write(f"Rain100H/LQ/{name}.png", torch.zeros(1, 3, 8, 8))
     assert "holds 2 pictures for 1 clean ones" in run("run", "irsde-derain", "--dry-run").out
+
+
+def test_a_folder_with_the_name_of_a_set(run: Run, tiny: Path):
+    (tiny / "demo").mkdir()
+    (tiny / "demo" / "mine.png").write_bytes((tiny / "photos" / "p0.png").read_bytes())
+    changes = ("--set", "task=[{op='sr2x'}]", "--set", "method.0.sampler=cm4ir:nfe=1")
+    done = run("run", "tiny.toml", "-o", "r", "--set", "data.folder=demo", "--set", "data.size=16", *changes)
+    assert done.code == 0 and {r["picture"] for r in records(tiny / "r")} == {"demo"}
+    assert done.message == (
+        'note: [data] folder = "demo" is the set that ships, not the folder demo; write "./demo" for that.'
+    )
+    done = run("run", "tiny.toml", "-o", "s", "--set", "data.folder=./demo", *changes)
+    assert done.err == "" and {r["picture"] for r in records(tiny / "s")} == {"mine"}
+    assert run("run", "smoke", "--dry-run").err == ""  # means the set
+    assert "not the folder demo" in run("run", "smoke", "--dry-run", "--set", "data.folder=demo").message
+
+
+def test_names_of_shipped_specs_are_said_once(run: Run, tiny: Path):
+    message = run("run", "nothing").message
+    assert message.endswith("tau-sweep.") and [message.count(f" {name}") for name in shipped()] == [
+        sum(other.startswith(name) for other in shipped()) for name in shipped()
+    ]
+    assert run("run", "smok").message.endswith("no shipped spec of that name; did you mean 'smoke'?")
 
 
 def test_smoke(run: Run, tmp_path: Path):

@@ -99,6 +99,12 @@ def test_markdown():
     assert third == "| x2 | 0.1 | 0.2 | a\\|b | 4 | 1 | 20.00 | none of 1 |"
 
 
+def test_a_label_of_several_lines_stays_in_its_row():
+    rows = table.rows([record(method="one\ntwo\r\n| three", task="x\n\n2")])
+    third = table.markdown(rows).splitlines()[2]
+    assert third.startswith("| x  2 | 0.1 | one two \\| three | 4 |") and third.endswith("|")
+
+
 def test_exact_results_do_not_drop_out_of_a_mean_silently():
     records = [record(picture=name, psnr=value) for name, value in (("a", None), ("b", None), ("c", 30.0))]
     failure = record(1, status="failed", error="no", metrics={}, metric_names=["psnr"])
