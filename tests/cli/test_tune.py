@@ -97,7 +97,9 @@ def test_what_is_given_goes_before_the_preset(run, folder):
     [
         (("--goal", "psnr"), "--goal psnr compares with the true picture: add --simulate"),
         (("--goal", "pnsr"), "pnsr"),
-        (("--noise", "0"), "--goal sure needs the noise"),
+        (("--noise", "0"), "--goal sure divides by the noise, which for colour.png is stated as 0"),
+        (("--goal", "whiteness"), "is one equation, and first, lam are 2 parameters"),
+        (("-o", "colour.png", "--overwrite"), "-o colour.png is one of the inputs"),
         (("--crop", "16"), "--crop is for --simulate"),
         (("--simulate", "--noise", "auto"), "with --simulate state the noise"),
         (("--simulate", "--crop", "30"), "--crop 30: colour.png has 31x22 pixels only"),
@@ -122,6 +124,39 @@ def test_an_empty_folder_and_a_broken_picture(run, folder):
     assert "holds no pictures" in run("tune", *TASK, *QUICK, "empty", "-o", "p.json").message
     (folder / "broken.png").write_bytes(b"\x89PNG")
     assert "broken.png" in run("tune", *TASK, *QUICK, "broken.png", "-o", "p.json").message
+
+
+def test_the_order_of_pictures_does_not_matter(run, folder):
+    both = ("colour.png", "other.png")
+    for name, inputs in (("a.json", both), ("b.json", both[::-1])):
+        assert run("tune", *TASK, *QUICK, "--simulate", *inputs, "-o", name).code == 0
+    a, b = (Preset.read(folder / name) for name in ("a.json", "b.json"))
+    assert a.given_value == pytest.approx(b.given_value, abs=1e-12) and a.sampler == b.sampler
+
+
+def test_what_a_file_says_of_its_noise_is_passed_on(run, folder):
+    run("degrade", *TASK, "colour.png", "-o", "seen.png")
+    done = run("tune", "--op", "identity", *QUICK, "--goal", "whiteness", "-p", "first", "seen.png", "-o", "p.json")
+    assert done.code == 0 and "add --noise 25.5/255" in done.err
+
+
+def test_a_preset_keeps_arithmetic_and_tiles(run, folder):
+    around = ("--tile", "16", "--precision", "bf16", "--dtype", "float64")
+    task = (*TASK, "--prior", "photo", "--sampler", "hqs:nfe=1,last=0.004")
+    done = run("tune", *task, *around, "--trials", "2", "--simulate", "colour.png", "-o", "p.json")
+    assert done.code == 0, done.err
+    preset = Preset.read(folder / "p.json")
+    assert (preset.tile, preset.precision, preset.dtype) == (16, "bf16", "float64")
+    run("solve", "--preset", "p.json", "--simulate", "colour.png", "-o", "a.png")
+    run("solve", *task[:-2], "--sampler", preset.sampler, *around, "--simulate", "colour.png", "-o", "b.png")
+    assert (folder / "a.png").read_bytes() == (folder / "b.png").read_bytes()
+
+
+def test_a_preset_with_estimated_noise_cannot_simulate(run, folder):
+    run("degrade", *TASK, "colour.png", "-o", "seen.png")
+    run("tune", "--op", "identity", "--noise", "auto", *QUICK, "seen.png", "-o", "p.json")
+    done = run("solve", "--preset", "p.json", "--simulate", "colour.png", "-o", "a.png")
+    assert done.code == 2 and "The preset estimates the noise" in done.message
 
 
 def test_an_interrupted_search_keeps_its_best(run, folder, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 
 import numpy as np
@@ -36,13 +37,14 @@ def test_sure_is_steins_sum_for_a_linear_method(spec: str) -> None:
     seen = np.ones(op.out_shape) if known is None else np.broadcast_to(known.double().numpy(), op.out_shape)
     n = seen.sum()
     data = (y[0].numpy() * seen).ravel()
-    probe = np.sign(ImageNoise(0, [0], "divergence").randn_like(y)[0].numpy()).ravel()
+    data_seed = int.from_bytes(hashlib.sha256(torch.from_numpy(data).view_as(y).numpy().tobytes()).digest()[:7], "big")
+    probe = np.sign(ImageNoise(data_seed, [0], "divergence").randn_like(y)[0].numpy()).ravel()
     matrix = op.forward(torch.eye(SIZE, dtype=torch.float64).view(SIZE, *SHAPE)).flatten(1).T.numpy() @ weights.numpy()
     # a method is a function of what was measured: a mask hides the rest from it, here by the zeros
     divergence = probe @ (matrix @ probe)
-    risk = ((data - matrix @ data) ** 2).sum() / n - noise**2 + 2 * noise**2 * divergence / n
+    risk = ((data - matrix @ data) ** 2).sum() / (noise**2 * n) - 1 + 2 * divergence / n
     found = GOALS["sure"].judge(Problem(y, op, noise), restore, None)
-    assert found == pytest.approx(math.copysign(math.sqrt(abs(risk)), risk), rel=1e-9)
+    assert found == pytest.approx(risk, rel=1e-9)
 
 
 def test_sure_estimates_the_error_without_the_truth() -> None:
@@ -56,11 +58,28 @@ def test_sure_estimates_the_error_without_the_truth() -> None:
         def restore(p: Problem) -> Tensor:
             return 0.5 + 0.8 * torch.tanh(p.y - 0.5)
 
-        estimates.append(math.copysign(1, s := GOALS["sure"].judge(problem, restore, None)) * s**2)
+        estimates.append(noise**2 * GOALS["sure"].judge(problem, restore, None))
         errors.append(float((restore(problem) - x).square().mean()))
     gap = np.asarray(estimates) - np.asarray(errors)
     assert abs(gap.mean()) < 4 * gap.std() / math.sqrt(len(gap))
     assert np.mean(errors) > 20 * gap.std() / math.sqrt(len(gap))  # so that the bound above says something
+
+
+def test_every_observation_has_its_own_probe() -> None:
+    """Else the chance of one probe would be the same in all pictures, however many."""
+    op, smooth = operators.make("identity", in_shape=SHAPE), operators.make("blur:sigma=1", in_shape=SHAPE)
+    divergences = []
+    for seed in range(40):
+        y = 0.5 + 0.1 * draw(seed, 1, *SHAPE)
+        risk = GOALS["sure"].judge(Problem(y, op, 0.1), lambda p: smooth.forward(p.y), None)
+        plain = float((y - smooth.forward(y)).square().mean()) / 0.1**2 - 1
+        divergences.append((risk - plain) / 2)
+    trace = (
+        float(smooth.forward(torch.eye(SIZE, dtype=torch.float64).view(SIZE, *SHAPE)).flatten(1).diagonal().sum())
+        / SIZE
+    )
+    assert np.std(divergences) > 0.005
+    assert abs(np.mean(divergences) - trace) < 4 * np.std(divergences) / math.sqrt(40)
 
 
 def test_a_mask_hides_what_its_file_holds() -> None:

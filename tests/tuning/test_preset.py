@@ -12,12 +12,13 @@ from zsir.errors import BadInput, BadSpec, OutputError
 from zsir.tuning import Preset
 
 GOOD = Preset(
-    op="blur:sigma=2", noise=5 / 255, prior="photo", sampler="hqs:first=0.1,nfe=8", goal="psnr", value=26.5,
+    op="blur:sigma=2", noise=5 / 255, prior="photo", sampler="hqs:first=0.1,nfe=8", tile=None,
+    precision="float32", dtype="float32", goal="psnr", value=26.5,
     given="hqs:nfe=8", given_value=26.25, pictures=3, trials=40, weights_sha256="ab" * 32, zsir="0.1.0",
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("preset", [GOOD, replace(GOOD, noise=None, goal="whiteness")])
+@pytest.mark.parametrize("preset", [GOOD, replace(GOOD, noise=None, goal="whiteness", tile=64)])
 def test_what_is_written_is_read(tmp_path: Path, preset: Preset) -> None:
     path = tmp_path / "p.json"
     preset.write(path)
@@ -37,10 +38,15 @@ def test_it_cannot_be_written_into_nothing(tmp_path: Path) -> None:
         ({"preset": None}, "no preset of this version"),
         ({"samplr": "hqs"}, "no entry 'samplr'; did you mean 'sampler'"),
         ({"op": None}, "entry 'op' of the preset is None, not str"),
-        ({"noise": "5/255"}, "entry 'noise'.*not int"),
+        ({"noise": "5/255"}, "entry 'noise'.*not float"),
         ({"noise": 5.0}, "noise of the preset is 5.0"),
         ({"noise": float("nan")}, "noise of the preset is nan"),
         ({"trials": True}, "entry 'trials'"),
+        ({"tile": 7}, "multiple of 8"),
+        ({"tile": "64"}, "entry 'tile' of the preset is '64', not int"),
+        ({"precision": "bf17"}, "precision=bf17"),
+        ({"dtype": "float16"}, "dtype of the preset is 'float16'"),
+        ({"preset": True}, "no preset of this version"),
         ({"sampler": "hsq"}, "no sampler 'hsq'.*did you mean 'hqs'"),
         ({"prior": "photo:x=1"}, "no option 'x'"),
         ({"op": "blur:sigma=a"}, "'a' is not a number"),
@@ -63,7 +69,7 @@ def test_an_entry_that_is_missing_and_files_that_are_no_presets(tmp_path: Path) 
     path.write_text(json.dumps(data))
     with pytest.raises(BadSpec, match="lacks the entry 'sampler'"):
         Preset.read(path)
-    for text in ("", "[1]", "\x00", "sampler = 1"):
+    for text in ("", "[1]", "[" * 100_000, "\x00", "sampler = 1"):
         path.write_text(text)
         with pytest.raises(BadSpec, match="no preset"):
             Preset.read(path)

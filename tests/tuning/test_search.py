@@ -142,3 +142,29 @@ def test_declared_ranges_are_usable(name: str) -> None:
             made = getattr(samplers.make(spec), key)
             assert made == pytest.approx(value, rel=1e-3, abs=0.5 if kind is int else 1e-9)
     assert Range(1, 100, log=True).at(0.5) == pytest.approx(10) and Range(1, 3).at(0.25) == 1.5
+
+
+def test_one_equation_chooses_one_parameter() -> None:
+    for goal in ("discrepancy", "whiteness"):
+        with pytest.raises(
+            BadSpec, match=f"The goal {goal} is one equation, and first, lam are 2 parameters.*-p first"
+        ):
+            tune([case()], "hqs:nfe=1", find_goal(goal), trials=2, names=["first", "lam"])
+        assert len(tune([case()], "hqs:nfe=1", find_goal(goal), trials=2, names=["lam"])) == 2
+
+
+def test_discrepancy_leaves_as_much_as_the_noise() -> None:
+    """y - D(y, s) = (1 - w)(y - 0.5): its size is the noise where 1 - w = NOISE sqrt(n)/|y - 0.5|."""
+    goal = find_goal("discrepancy")
+    found = best_of(tune([case()], ONE_CALL, goal, trials=60, names=["first"]), goal)
+    y = case().problem.y - 0.5
+    left = NOISE * math.sqrt(y.numel()) / float(y.norm())
+    level = STD * math.sqrt(left / (1 - left))
+    assert SAMPLERS.parse(found.spec).options["first"] == pytest.approx(level, rel=0.03)
+
+
+def test_narrow_ranges_get_the_digits_they_need() -> None:
+    given = {"eta": Range(0.12346, 0.12349)}
+    trials = tune([case()], "cm4ir:nfe=1", find_goal("psnr"), trials=9, given=given)[1:]
+    assert all(0.12346 <= SAMPLERS.parse(t.spec).options["eta"] <= 0.12349 for t in trials)
+    assert len({t.spec for t in trials}) > 2

@@ -92,7 +92,7 @@ class Batch:
 
     def _attempt(self, task: Task, work: Callable[[Task], None]) -> None:
         try:
-            with _notes():
+            with notes():
                 check_source(task.source)
                 work(task)
         except ZsirError as error:
@@ -134,7 +134,7 @@ def _out_of_memory(error: Exception) -> SolveError | None:
 
 
 @contextmanager
-def _notes() -> Iterator[None]:
+def notes() -> Iterator[None]:
     """Pass on what our own code warns about, as one line each; other warnings stay unseen."""
     from zsir.images import PictureWarning
 

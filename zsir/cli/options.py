@@ -98,6 +98,7 @@ def from_preset(context: click.Context, option: click.Parameter, value: Path | N
     preset = Preset.read(value)
     noise = "auto" if preset.noise is None else repr(preset.noise)
     context.default_map = {"op": preset.op, "noise": noise, "prior": preset.prior, "sampler": preset.sampler}
+    context.default_map |= {"tile": preset.tile, "precision": preset.precision, "dtype": preset.dtype}
     return preset
 
 
@@ -110,7 +111,8 @@ preset = click.option(
     callback=from_preset,
     is_eager=True,
     metavar="FILE",
-    help="What zsir tune wrote: it stands for --op, --noise, --prior and --sampler where they are not given.",
+    help="What zsir tune wrote: it stands for --op, --noise, --prior, --sampler, --tile, --precision and --dtype "
+    "where they are not given.",
 )
 op = click.option(
     "--op", required=True, metavar="SPEC", help="How the picture was degraded, such as sr4x or blur:sigma=3."

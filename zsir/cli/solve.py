@@ -94,6 +94,8 @@ def solve(settings: Settings) -> None:
     from zsir.images import WRITABLE
 
     s = settings
+    if s.preset is not None and s.preset.noise is None and s.noise is None and s.simulate:
+        raise click.UsageError("The preset estimates the noise of real observations; with --simulate add --noise STD.")
     options.check_simulation(s.simulate, s.size, s.noise)
     around = Wrapping(s.tile, s.precision, s.ensemble, s.compiled)
     how = method(s.op, s.noise, s.prior, s.sampler, nfe=s.nfe, device=s.device, dtype=s.dtype, wrapping=around)

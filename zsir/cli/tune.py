@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from zsir.cli import options
-from zsir.cli.batch import Display
+from zsir.cli.batch import Display, notes
 from zsir.cli.tasks import check_free, check_source, expand
 from zsir.errors import BadSpec, ShapeError
 from zsir.registry import Range, number
@@ -95,23 +95,24 @@ def tune(settings: Settings) -> None:
     are observations whose truth nobody knows; sure estimates the error of what the operator shows, discrepancy wants
     the residual to be as large as the noise, whiteness wants it without structure.
 
-    The sampler as given is tried first, so that the result is never worse on these pictures. FILE always holds the
+    The sampler as given is tried first, so that the goal is never worse on these pictures. FILE always holds the
     best so far: Ctrl-C loses nothing of it.
     """
     from zsir.cli.restore import method
     from zsir.samplers import default
-    from zsir.tuning import find_goal, ranges_of, tune
+    from zsir.tuning import check_goal, find_goal, ranges_of, tune
 
     s = settings
     _check(s)
     goal = find_goal(s.goal or ("psnr" if s.simulate else "sure"))
     spec = _with_calls(s.sampler or default(s.nfe), s.nfe)
     names, given = _parameters(s.parameters)
-    ranges_of(spec, names, given)
+    check_goal(goal, ranges_of(spec, names, given))
     around = Wrapping(s.tile, s.precision)
     how = method(s.op, s.noise, s.prior, spec, nfe=None, device=s.device, dtype=s.dtype, wrapping=around)
     check_free([s.output], s.overwrite)
-    cases = _cases(s, how, goal)
+    with notes():
+        cases = _cases(s, how, goal)
     report = Report(s, how, goal, Display(s.quiet, s.trials))
     tried: list[Trial] = []
 
@@ -164,7 +165,7 @@ def _parameters(texts: Sequence[str]) -> tuple[list[str] | None, dict[str, Range
 
 
 def _cases(s: Settings, how: Method, goal: Goal) -> list[Case]:
-    """The pictures as problems; each has noise of its own."""
+    """The pictures as problems, those that `zsir solve` makes of them with the same seed."""
     from zsir import images
     from zsir.cli.restore import pose
     from zsir.tuning import Case
@@ -175,16 +176,19 @@ def _cases(s: Settings, how: Method, goal: Goal) -> list[Case]:
             "--goal sure, discrepancy or whiteness."
         )
     cases = []
-    for place, path in enumerate(expand(s.inputs)):
+    for path in expand(s.inputs):
         check_source(path)
+        if path.resolve() == s.output.resolve():
+            raise BadSpec(f"-o {s.output} is one of the inputs; choose another name.")
         picture = images.read(path)
         if s.crop is not None:
             picture = _cropped(picture, s.crop)
-        posed = pose(picture, how, seed=s.seed + place, size=s.size, simulate=s.simulate)
+        posed = pose(picture, how, seed=s.seed, size=s.size, simulate=s.simulate)
         if goal.noise and posed.problem.noise_std == 0:
-            raise BadSpec(f"--goal {goal.name} needs the noise of the observation: state it by --noise STD or auto.")
+            found = "is estimated as 0" if s.noise is None else "is stated as 0"
+            raise BadSpec(f"--goal {goal.name} divides by the noise, which for {path} {found}; give --noise STD.")
         truth = None if posed.truth is None else posed.truth.to(posed.problem.y)
-        cases.append(Case(posed.problem, posed.prior, truth, s.seed + place))
+        cases.append(Case(posed.problem, posed.prior, truth, s.seed))
     return cases
 
 
@@ -226,6 +230,9 @@ class Report:
             noise=self.s.noise,
             prior=self.s.prior,
             sampler=best.spec,
+            tile=self.s.tile,
+            precision=self.s.precision,
+            dtype=self.s.dtype,
             goal=self.goal.name,
             value=best.mean,
             given=first.spec,

@@ -13,6 +13,6 @@ from __future__ import annotations
 
 from zsir.tuning.goals import GOALS, Goal, find_goal
 from zsir.tuning.preset import Preset
-from zsir.tuning.search import Case, Trial, best_of, ranges_of, tune
+from zsir.tuning.search import Case, Trial, best_of, check_goal, ranges_of, tune
 
-__all__ = ["GOALS", "Case", "Goal", "Preset", "Trial", "best_of", "find_goal", "ranges_of", "tune"]
+__all__ = ["GOALS", "Case", "Goal", "Preset", "Trial", "best_of", "check_goal", "find_goal", "ranges_of", "tune"]

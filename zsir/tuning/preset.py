@@ -11,20 +11,26 @@ from zsir.catalogue import OPERATORS, PRIORS, SAMPLERS
 from zsir.errors import BadInput, BadSpec, UnknownName
 from zsir.files import write_bytes
 from zsir.registry import suggest
+from zsir.wrapping import Wrapping
 
 VERSION = 1
+DTYPES = ("float32", "float64")
 
 
 @dataclass(frozen=True)
 class Preset:
-    """Specs of operator, prior and sampler, the noise on the [0, 1] scale (None: estimated for each picture), and how
-    they were found: the goal, its mean with these settings and with the ``given`` sampler, over how many pictures and
-    trials, and the hash of the prior's weights."""
+    """Specs of operator, prior and sampler, the noise on the [0, 1] scale (None: estimated for each picture), the
+    arithmetic and the tiles, and how they were found: the goal, its mean with these settings and with the ``given``
+    sampler, over how many pictures and trials, and the hash of the prior's weights. Paths in specs are as they were
+    typed."""
 
     op: str
     noise: float | None
     prior: str
     sampler: str
+    tile: int | None
+    precision: str
+    dtype: str
     goal: str
     value: float
     given: str
@@ -45,9 +51,9 @@ class Preset:
             data = json.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
             raise BadInput(f"{path} cannot be read: {error.strerror}.") from None
-        except ValueError:
+        except (ValueError, RecursionError):
             raise BadSpec(f"{path} is no preset: it is not JSON; 'zsir tune' writes one.") from None
-        if not isinstance(data, dict) or data.get("preset") != VERSION:
+        if not isinstance(data, dict) or data.get("preset") != VERSION or data["preset"] is True:
             raise BadSpec(
                 f"{path} is no preset of this version of zsir ('preset': {VERSION}); make one by 'zsir tune'."
             )
@@ -55,7 +61,8 @@ class Preset:
 
 
 def _checked(path: Path, data: dict[str, Any]) -> Preset:
-    kinds = {"str": (str,), "int": (int,), "float": (int, float), "float | None": (int, float, type(None))}
+    kinds = {"str": (str,), "int": (int,), "float": (float, int)}
+    kinds |= {f"{name} | None": (*types, type(None)) for name, types in kinds.items()}
     wanted = {field.name: kinds[str(field.type)] for field in fields(Preset)}
     for key in data:
         if key not in wanted:
@@ -67,6 +74,12 @@ def _checked(path: Path, data: dict[str, Any]) -> Preset:
             raise BadSpec(f"{path}: the entry '{key}' of the preset is {data[key]!r}, not {types[0].__name__}.")
     if data["noise"] is not None and not 0 <= data["noise"] <= 1:
         raise BadSpec(f"{path}: the noise of the preset is {data['noise']}; it must lie in [0, 1].")
+    try:
+        Wrapping(data["tile"], data["precision"])
+    except BadSpec as error:
+        raise BadSpec(f"{path}: {error}") from None
+    if data["dtype"] not in DTYPES:
+        raise BadSpec(f"{path}: the dtype of the preset is {data['dtype']!r}; known are {' and '.join(DTYPES)}.")
     for registry, key in ((OPERATORS, "op"), (PRIORS, "prior"), (SAMPLERS, "sampler")):
         try:
             registry.parse(data[key])

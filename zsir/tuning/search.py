@@ -94,6 +94,7 @@ def tune(
     first trial raise; a later one that fails counts as a bad setting.
     """
     ranges = ranges_of(spec, names, given)
+    check_goal(goal, ranges)
     draw = torch.Generator().manual_seed(generator(seed, 0, "tune").initial_seed())
     parsed = SAMPLERS.parse(spec)
     tried = [Trial(parsed.spec, _values(parsed.spec, cases, goal))]
@@ -111,6 +112,15 @@ def tune(
             best, place = trial, where
         watch(trial)
     return tried
+
+
+def check_goal(goal: Goal, ranges: Mapping[str, Range]) -> None:
+    """Raise `BadSpec` where one equation is to settle several parameters."""
+    if goal.single and len(ranges) > 1:
+        raise BadSpec(
+            f"The goal {goal.name} is one equation, and {', '.join(ranges)} are {len(ranges)} parameters: many bad "
+            f"settings fulfil it. Choose one (-p {next(iter(ranges))}), or take the goal sure."
+        )
 
 
 def best_of(trials: Sequence[Trial], goal: Goal) -> Trial:
@@ -134,6 +144,12 @@ def _values(spec: str, cases: Sequence[Case], goal: Goal) -> tuple[float, ...]:
     return tuple(values)
 
 
+def _rounded(value: float, span: Range) -> str:
+    """With as few digits as stay in the range, four at least."""
+    texts = (f"{value:.{digits}g}" for digits in range(4, 17))
+    return next((text for text in texts if span.low <= float(text) <= span.high), repr(value))
+
+
 def _draw(
     parsed: Parsed, ranges: Mapping[str, Range], around: Mapping[str, float], draw: torch.Generator
 ) -> tuple[dict[str, float], str]:
@@ -148,7 +164,9 @@ def _draw(
             else:
                 where[name] = float(torch.rand((), generator=draw, dtype=torch.float64))
         values = {name: ranges[name].at(share) for name, share in where.items()}
-        text = ",".join(f"{n}={round(v)}" if numeric[n] is int else f"{n}={v:.4g}" for n, v in values.items())
+        text = ",".join(
+            f"{n}={round(v)}" if numeric[n] is int else f"{n}={_rounded(v, ranges[n])}" for n, v in values.items()
+        )
         spec = f"{parsed.spec}{',' if parsed.options else ':'}{text}"
         try:
             samplers.make(spec)
