@@ -256,6 +256,8 @@ class Engine:
         assert solved.x is not None and solved.ready.truth is not None
         run, truth = self.spec.run, solved.ready.truth.clamp(0, 1)
         found = measures.measured(run.metrics, solved.x, truth, run.crop)
+        assert solved.ready.operator is not None
+        found |= measures.against_data(run.metrics, solved.x - truth, solved.ready.operator, solved.residual)
         # JSON has no infinity
         return {name: value if math.isfinite(value) else None for name, value in found.items()}
 

@@ -1,15 +1,23 @@
-"""The metrics that an experiment can ask for: those of `zsir.metrics`, which is imported when one is looked at."""
+"""The metrics that an experiment can ask for: those of `zsir.metrics`, which is imported when one is looked at.
+
+Besides the metrics of pictures there are three that need the operator, `AGAINST_DATA`.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
-from zsir.errors import BadSpec, UnknownName, ZsirError
+from zsir.errors import BadSpec, SolveError, UnknownName, ZsirError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from zsir.protocols import LinearOperator
+
+#: ``residual`` as `zsir.loop.Stats` has it, and the two parts of the mean squared error of `zsir.metrics.energies`
+AGAINST_DATA = ("residual", "determined", "free")
 #: side of the grey picture that a metric is tried on
 TRIAL = 32
 
@@ -19,12 +27,12 @@ def check(names: Sequence[str]) -> None:
     from zsir.metrics import find
 
     for name in names:
-        if name.startswith("pyiqa:") and name != "pyiqa:":
-            continue  # its networks are loaded to be found: not for reading a spec
+        if name in AGAINST_DATA or (name.startswith("pyiqa:") and name != "pyiqa:"):
+            continue  # pyiqa's networks are loaded to be found: not for reading a spec
         try:
             find(name)
         except (UnknownName, BadSpec) as error:
-            raise BadSpec(f"[run] metrics: {error}") from None
+            raise BadSpec(f"[run] metrics: {error} A run also knows {', '.join(AGAINST_DATA)}.") from None
     if len(set(names)) < len(names):
         raise BadSpec("[run] metrics names one metric twice; take one of them out.")
 
@@ -38,6 +46,8 @@ def lacking(names: Sequence[str], download: bool) -> list[ZsirError]:
     found: list[ZsirError] = []
     grey = torch.full((1, 3, TRIAL, TRIAL), 0.5)
     for name in names:
+        if name in AGAINST_DATA:
+            continue
         try:
             if not name.startswith("pyiqa:"):
                 find(name).compute(grey, grey)
@@ -55,21 +65,45 @@ def _installed(package: str) -> bool:
 
 
 def measured(names: Sequence[str], x: Tensor, truth: Tensor, crop: int) -> dict[str, float]:
-    """Metrics of one estimate (1, c, h, w) in [0, 1], ``crop`` pixels taken off every side first."""
+    """Metrics of one estimate (1, c, h, w) in [0, 1], ``crop`` pixels taken off every side first; not those of
+    `AGAINST_DATA`."""
     from zsir.metrics import measure
 
-    return {name: value for name, (value,) in measure(names, x, truth, crop=crop).items()}
+    kept = [name for name in names if name not in AGAINST_DATA]
+    return {name: value for name, (value,) in measure(kept, x, truth, crop=crop).items()}
 
 
-def better(name: str) -> Literal["higher", "lower"]:
-    """Which values of a metric are better; sets up pyiqa's networks."""
+def against_data(names: Sequence[str], error: Tensor, operator: LinearOperator, residual: float) -> dict[str, float]:
+    """Those of `AGAINST_DATA` that are asked for; ``error`` (1, *in_shape) is the whole estimate minus the truth.
+
+    The parts of the error are nan where the operator's pseudo-inverse does not converge.
+    """
+    from zsir.metrics import energies
+
+    found = {"residual": residual}
+    if {"determined", "free"} & set(names):
+        try:
+            parts = energies(operator, error)
+        except SolveError:
+            found |= {"determined": math.nan, "free": math.nan}
+        else:
+            found |= {"determined": parts.determined[0], "free": parts.free[0]}
+    return {name: value for name, value in found.items() if name in names}
+
+
+def better(name: str) -> Literal["higher", "lower"] | None:
+    """Which values of a metric are better, None for a residual, which noise keeps from 0; sets up pyiqa's networks."""
     from zsir.metrics import find
 
+    if name in AGAINST_DATA:
+        return None if name == "residual" else "lower"
     return find(name).better
 
 
 def digits(name: str) -> int:
-    """Digits behind the point in tables: 2 for decibels, 3 for all else."""
+    """Digits behind the point in tables: 2 for decibels, 6 for mean squares, 4 for residuals, 3 for all else."""
     from zsir.metrics import METRICS
 
+    if name in AGAINST_DATA:
+        return 4 if name == "residual" else 6
     return 2 if name in METRICS and METRICS[name].unit == "dB" else 3

@@ -75,6 +75,16 @@ def folder_of(name: str, base: Path) -> Path:
     return SETS[name] if name in SETS else base / Path(name).expanduser()
 
 
+def eclipsed(spec: Spec) -> list[str]:
+    """Sentences on folders of the user's that a shipped set of the same name stands before."""
+    names = {"folder": spec.data.folder, "observed": spec.data.observed}
+    return [
+        f'[data] {key} = "{name}" is the set that ships, not the folder {spec.base / name}; write "./{name}" for that.'
+        for key, name in names.items()
+        if name is not None and (name in SETS or name == "scikit-image") and (spec.base / name).is_dir()
+    ]
+
+
 def _files(data: Data, base: Path) -> list[Path]:
     if data.folder == "scikit-image":
         return _of_scikit_image()

@@ -132,22 +132,19 @@ def kept(plan: Plan) -> tuple[int, float]:
     """Upper bounds of what a run writes: number of pictures, and megabytes."""
     save = plan.spec.run.save
     limit = {"all": len(plan.pictures), "none": 0}.get(save)
-    shown = min(len(plan.pictures), int(save.removeprefix("first:")) if limit is None else limit)
-    observations = len({cell.observation for cell in plan.cells})
-    number = shown * (len(plan.cells) * plan.spec.run.samples + observations + 1)
-    return number, number * _pixels(plan) * 3 / 1e6
+    shown = plan.pictures[: int(save.removeprefix("first:")) if limit is None else limit]
+    each = len(plan.cells) * plan.spec.run.samples + len({cell.observation for cell in plan.cells}) + 1
+    return len(shown) * each, each * sum(_pixels(picture, plan.spec.data.size) for picture in shown) * 3 / 1e6
 
 
-def _pixels(plan: Plan) -> int:
-    """Pixels of the first picture: as good as any."""
-    if plan.spec.data.size is not None:
-        return plan.spec.data.size**2
-    if not plan.pictures:
-        return 0
+def _pixels(picture: PictureFile, size: int | None) -> int:
+    """Pixels of a picture by the head of its file, or of its crop; 0 for a file that is no picture."""
+    if size is not None:
+        return size**2
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with Image.open(plan.pictures[0].path) as image:
+        with Image.open(picture.path) as image:
             return int(image.width * image.height)
     except (OSError, UnidentifiedImageError):
         return 0

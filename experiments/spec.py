@@ -156,10 +156,10 @@ def read_spec(source: str, changes: Sequence[str] = ()) -> Spec:
     path, known = Path(source), shipped()
     ours = not path.is_file() and source in known
     if not path.exists() and not ours:
-        names = "; shipped are " + ", ".join(known)
-        raise UnknownName(
-            f"There is no file {source}, and no shipped spec of that name{suggest(source, known)[:-1]}{names}."
-        )
+        meant = suggest(source, known)
+        if "did you mean" not in meant:
+            meant = f"; shipped are {', '.join(known)}."
+        raise UnknownName(f"There is no file {source}, and no shipped spec of that name{meant}")
     path = known[source] if ours else path
     tables = toml.read(path)
     for change in changes:

@@ -14,6 +14,11 @@ from zsir.experiments import measures
 from zsir.experiments.records import Record, RunFolder, item_key
 
 INTERVAL = "means over pictures; ± half the 95 % confidence interval (Student's t)"
+PARTIAL = (
+    "(k of n): only k of n results have a finite value, and the mean is theirs; exact results have an infinite PSNR."
+)
+#: fields of a row that table.json does not hold, or writes in another way
+APART = ("place", "seconds", "metrics", "done", "counted")
 
 
 @dataclass(frozen=True)
@@ -27,7 +32,11 @@ class Mean:
 
 @dataclass(frozen=True)
 class Row:
-    """One method on one task, all seeds and samples together; ``nfe`` and ``seconds`` are means for a picture."""
+    """One method on one task, all seeds and samples together; ``nfe`` and ``seconds`` are means for a picture.
+
+    ``done`` are the results that the means are over: picture, seed and sample. ``counted``: metric -> how many of them
+    have a value; the others are not finite or could not be measured.
+    """
 
     place: int
     task: str
@@ -43,6 +52,8 @@ class Row:
     seconds: float
     metrics: dict[str, Mean] = field(default_factory=dict)
     values: dict[str, str] = field(default_factory=dict)
+    done: frozenset[tuple[str, int, int]] = frozenset()
+    counted: dict[str, int] = field(default_factory=dict)
 
 
 def student(degrees: int, level: float = 0.95) -> float:
@@ -120,6 +131,8 @@ def _row(group: Sequence[Record]) -> Row:
         seconds=_mean([record["seconds"] for record in fine]),
         metrics={name: summary(values) for name in _names(fine) if (values := _by_picture(fine, name))},
         values=first["values"],
+        done=frozenset((record["picture"], record["seed"], record["sample"]) for record in fine),
+        counted={name: sum(record["metrics"].get(name) is not None for record in fine) for name in _names(fine)},
         **texts,
     )
 
@@ -142,9 +155,14 @@ def _by_picture(records: Iterable[Record], name: str) -> list[float]:
     return [_mean(values) for _, values in sorted(pictures.items())]
 
 
+def metric_names(found: Iterable[Row]) -> list[str]:
+    """All metrics of a table, those without any value too, in the order in which they were asked for."""
+    return list(dict.fromkeys(name for row in found for name in row.counted))
+
+
 def markdown(found: Sequence[Row]) -> str:
     """The table for people."""
-    names = list(dict.fromkeys(name for row in found for name in row.metrics))
+    names = metric_names(found)
     told = any(row.told != row.noise for row in found)
     failed = any(row.failed for row in found)
     head = ["task", "noise", *["told"] * told, "method", "calls", "pictures", *["failed"] * failed, *names]
@@ -152,9 +170,25 @@ def markdown(found: Sequence[Row]) -> str:
     for row in found:
         cells = [row.task, row.noise, *[row.told] * told, row.method, _number(row.nfe, 0), str(row.pictures)]
         cells += [str(row.failed)] * failed
-        cells += [with_error(row.metrics[name], name) if name in row.metrics else "" for name in names]
-        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-    return "\n".join([*lines, "", INTERVAL[:1].upper() + INTERVAL[1:] + ".", ""])
+        cells += [in_words(row, name) for name in names]
+        lines.append("| " + " | ".join(" ".join(cell.splitlines()).replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join([*lines, "", caption(found), ""])
+
+
+def caption(found: Sequence[Row]) -> str:
+    """What the numbers of a table are, in sentences."""
+    partial = any(count < len(row.done) for row in found for count in row.counted.values())
+    return f"{INTERVAL[:1].upper()}{INTERVAL[1:]}.{f' {PARTIAL}' * partial}"
+
+
+def in_words(row: Row, metric: str) -> str:
+    """The metric of a row, ``23.41 ± 0.52``; with ``(2 of 3)`` where not all results have a value."""
+    if metric not in row.counted:
+        return ""
+    count, total = row.counted[metric], len(row.done)
+    if metric not in row.metrics:
+        return f"none of {total}"
+    return with_error(row.metrics[metric], metric) + (f" ({count} of {total})" if count < total else "")
 
 
 def with_error(value: Mean, metric: str) -> str:
@@ -170,7 +204,7 @@ def _number(value: float, digits: int) -> str:
 
 def comma_separated(found: Sequence[Row]) -> str:
     """The table for other programs: mean, half interval and count of every metric."""
-    names = list(dict.fromkeys(name for row in found for name in row.metrics))
+    names = metric_names(found)
     texts = ["task", "op", "noise", "told", "method", "prior", "sampler"]
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
@@ -192,7 +226,7 @@ def as_json(found: Sequence[Row], spec: str) -> str:
     """The table as JSON, with the hash of the spec; without times."""
     entries = []
     for row in found:
-        entry: dict[str, Any] = {k: v for k, v in vars(row).items() if k not in ("place", "seconds", "metrics")}
+        entry: dict[str, Any] = {k: v for k, v in vars(row).items() if k not in APART}
         entry["nfe"] = None if math.isnan(row.nfe) else row.nfe
         entry["metrics"] = {name: vars(held) for name, held in row.metrics.items()}
         entries.append(entry)

@@ -45,6 +45,18 @@ def worker(environment: Mapping[str, str] = os.environ) -> Worker:
     return Worker(rank, count, local, launched=count > 1 and "MASTER_ADDR" in environment)
 
 
+def started_alone(environment: Mapping[str, str] = os.environ) -> str:
+    """A sentence where accelerate was asked for several processes and has started one, which it does where it finds no
+    GPUs; empty otherwise. It then names a meeting point, but no number of processes."""
+    asked = "MASTER_ADDR" in environment and "WORLD_SIZE" not in environment
+    if not asked or not any(name.startswith("ACCELERATE_") for name in environment):
+        return ""
+    return (
+        "accelerate was asked for several processes and started one; on a CPU it needs --multi_gpu too: "
+        "accelerate launch --multi_gpu --num_processes 4 ..., or use torchrun --nproc_per_node 4 ...."
+    )
+
+
 class Meeting:
     """Where launched processes wait for each other; for processes that know nothing of each other, nothing."""
 

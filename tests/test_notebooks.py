@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
+import re
+from decimal import Decimal
+from itertools import zip_longest
 from pathlib import Path
 from types import ModuleType
 
 import nbformat
 import pytest
 from nbclient.exceptions import CellExecutionError
+from nbformat import NotebookNode
 
 from tests.sources import ROOT
 
@@ -16,6 +20,10 @@ FOLDER = ROOT / "notebooks"
 SOURCES = sorted(path.stem for path in FOLDER.glob("[0-9][0-9]_*.py"))
 #: what a code host shows without asking, and what a clone can bear
 LARGEST = 2**20
+#: a number in what a notebook prints, not inside a name or a hash
+NUMBER = re.compile(r"(?<![\w.])[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?(?![\w])")
+#: numbers below are rounding errors, which differ from one processor to the next
+SMALLEST = 1e-4
 
 # the kernel's libraries announce their own future changes
 pytestmark = pytest.mark.filterwarnings("default")
@@ -32,6 +40,64 @@ def build() -> ModuleType:
     return module
 
 
+def printed(notebook: NotebookNode) -> list[str]:
+    """What its cells print, line by line; without lines that hold times or versions, which no two machines share."""
+    lines: list[str] = []
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            text = output.get("text") or output.get("data", {}).get("text/plain", "")
+            lines += [line for line in text.splitlines() if not re.search(r"second|version", line)]
+    return lines
+
+
+def changes(kept: NotebookNode, made: NotebookNode) -> list[tuple[str, str]]:
+    """Lines that differ: in words, or in a number by more than its third digit and by more than its last."""
+    old, new = printed(kept), printed(made)
+    return [pair for pair in zip_longest(old, new, fillvalue="") if not alike(*pair)]
+
+
+def alike(old: str, new: str) -> bool:
+    """Whether two lines say the same, whatever their spaces."""
+    if NUMBER.sub("#", old).split() != NUMBER.sub("#", new).split():
+        return False
+    for a, b in zip(NUMBER.findall(old), NUMBER.findall(new), strict=True):
+        x, y = float(a), float(b)
+        last = Decimal(a).as_tuple().exponent
+        assert isinstance(last, int)
+        rounding = abs(x) < SMALLEST and abs(y) < SMALLEST
+        if not rounding and abs(x - y) > max(5e-3 * abs(x), 1.5 * 10.0**last):
+            return False
+    return True
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "same"),
+    [
+        ("restored  27.21 dB, 4 calls", "restored 27.22 dB,  4 calls", True),
+        ("restored  27.21 dB", "restored 27.41 dB", False),
+        ("restored  27.21 dB", "bicubic 27.21 dB", False),
+        ("P 0.0405  D 0.03760", "P 0.0405  D 0.03790", False),
+        ("difference 0.0e+00, 1.4e-13", "difference 3.1e-14, 2.0e-12", True),
+        ("difference 1.4e-13", "difference 1.4e-3", False),
+        ("counts 14595", "counts 14596", True),
+        ("counts 20", "counts 22", False),
+        ("sha 31402df5", "sha 31403df5", False),
+        ("-0.5", "0.5", False),
+        ("Stats(seconds=0.93)", "Stats(seconds=1.7, nfe=3)", True),
+    ],
+)
+def test_comparison_of_outputs(old: str, new: str, same: bool) -> None:
+    notebooks = [
+        nbformat.v4.new_notebook(
+            cells=[nbformat.v4.new_code_cell("1", outputs=[nbformat.v4.new_output("stream", text=f"first\n{line}\n")])]
+        )
+        for line in (old, new)
+    ]
+    assert (changes(*notebooks) == []) is same
+    notebooks[0].cells[0].outputs[0].text += "one line more\n"
+    assert changes(*notebooks)[-1] == ("one line more", "")
+
+
 def test_every_notebook_has_a_source(build: ModuleType) -> None:
     assert SOURCES
     assert [path.stem for path in build.sources()] == SOURCES
@@ -41,8 +107,10 @@ def test_every_notebook_has_a_source(build: ModuleType) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SOURCES)
 def test_notebook_runs(name: str, build: ModuleType, tmp_path: Path) -> None:
-    """Its assertions hold; where one does not, the failure shows the cell."""
-    build.execute(build.converted(FOLDER / f"{name}.py"), tmp_path)
+    """Its assertions hold, and it prints what the committed file shows."""
+    made = build.execute(build.converted(FOLDER / f"{name}.py"), tmp_path)
+    kept = nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
+    assert not changes(kept, made), f"run: python notebooks/build.py {name}"
 
 
 @pytest.mark.parametrize("name", SOURCES)

@@ -84,33 +84,45 @@ def collect(facts: Facts, budget: int = BUDGET) -> Gallery:
         key = (record["index"], record["task"], record["noise"], record["told"], record["seed"])
         groups.setdefault(key, []).append(record)
     scenes: list[Scene] = []
-    shown = broken = 0
+    shown = lost = broken = 0
+    unmade: dict[str, str] = {}
     total = sum(record["sample"] == 0 for record in kept)
     for group in groups.values():
         if budget <= 0:
             break
         try:
-            scene = _scene(facts.folder.path, group, budget)
+            scene = _scene(facts.folder.path, group, budget, unmade)
         except (ZsirError, OSError):
             broken += 1
+            lost += sum(record["sample"] == 0 for record in group)
             continue
         scenes.append(scene)
         shown += len(scene.shots) - 2
         budget -= sum(len(s.whole) + len(s.detail) + sum(len(m.src) for m in s.maps) for s in scene.shots)
-    notes = []
+    notes = [_why_none(facts)] if not kept else []
     if broken:
         notes.append(f"{broken} observations with their results are not shown: their pictures cannot be read any more.")
-    if not kept:
-        notes.append("There is no gallery: the run kept no pictures ([run] save).")
-    elif shown < total:
+    if shown + lost < total:
         notes.append(
             f"The gallery shows {shown} of {total} results, to keep the page small; all are in the run folder."
         )
+    notes += [
+        f"Maps of |A estimate - observation| are missing for {op}, which cannot be made here ({reason.rstrip('.')}); "
+        "'zsir report' in the folder that 'zsir run' was given in makes them."
+        for op, reason in unmade.items()
+    ]
     return Gallery(scenes, notes)
 
 
-def _scene(root: Path, group: Sequence[Record], budget: int) -> Scene:
-    """One observation with the results that fit the budget, one at least."""
+def _why_none(facts: Facts) -> str:
+    if len(facts.failed) == len(facts.records):
+        return "There is no gallery: every result is a failure."
+    return "There is no gallery: the run kept no pictures ([run] save)."
+
+
+def _scene(root: Path, group: Sequence[Record], budget: int, unmade: dict[str, str]) -> Scene:
+    """One observation with the results that fit the budget, one at least; ``unmade`` receives operators that cannot be
+    made here, and why."""
     first = group[0]
     truth = _read(root, first["outputs"]["truth"])
     y = _read(root, first["outputs"]["observed"])
@@ -124,7 +136,7 @@ def _scene(root: Path, group: Sequence[Record], budget: int) -> Scene:
 
     enlarged = _resized(y, height, width, Image.Resampling.BICUBIC) if y.shape[-2:] != truth.shape[-2:] else y
     shots = [shot("observation" if enlarged is y else "observation, enlarged", enlarged), shot("truth", truth)]
-    raws = [_raw(root, record, group, truth, y) for record in group if record["sample"] == 0]
+    raws = [_raw(root, record, group, truth, y, unmade) for record in group if record["sample"] == 0]
     scales = {
         kind: max(
             1 / 255,
@@ -150,12 +162,15 @@ def _task(record: Record) -> str:
     return f"{record['task']}, noise {record['noise']}{told}{seed}"
 
 
-def _raw(root: Path, record: Record, group: Sequence[Record], truth: Tensor, y: Tensor) -> _Raw:
+def _raw(root: Path, record: Record, group: Sequence[Record], truth: Tensor, y: Tensor, unmade: dict[str, str]) -> _Raw:
     x = _read(root, record["outputs"]["estimate"])
     maps = {"error": (x - truth).abs().mean(dim=(0, 1))} if x.shape == truth.shape else {}
-    misfit = _misfit(record["op"], x, y)
-    if misfit is not None:
-        maps["misfit"] = misfit
+    try:
+        misfit = _misfit(record["op"], x, y)
+    except ZsirError as error:
+        unmade[record["op"]] = str(error)
+    else:
+        maps |= {} if misfit is None else {"misfit": misfit}
     samples = [r for r in group if r["cell"] == record["cell"]]
     if len(samples) > 1:
         stack = torch.cat([_read(root, r["outputs"]["estimate"]) for r in samples])
@@ -164,11 +179,8 @@ def _raw(root: Path, record: Record, group: Sequence[Record], truth: Tensor, y: 
 
 
 def _misfit(op: str, x: Tensor, y: Tensor) -> Tensor | None:
-    """``|A x - y|`` where the operator can be made here and observes a picture."""
-    try:
-        seen = _operator(op, tuple(x.shape[1:])).forward(x)
-    except ZsirError:
-        return None
+    """``|A x - y|`` where the operator observes a picture; raises `ZsirError` where it cannot be made here."""
+    seen = _operator(op, tuple(x.shape[1:])).forward(x)
     return (seen - y).abs().mean(dim=(0, 1)) if seen.shape == y.shape else None
 
 

@@ -16,12 +16,19 @@ from zsir.experiments.report import facts as reading
 from zsir.experiments.report import plots
 from zsir.experiments.report.facts import Facts
 from zsir.experiments.report.gallery import Gallery, Scene, Shot
+from zsir.experiments.spec import noise_level
 from zsir.experiments.table import Row
 
 #: lines of a list of failures or of unfinished cells; the manifests have all
 LINES = 100
 #: pictures of so many pixels are shown pixel by pixel, not smoothed
 SMALL = 256
+BOLD = (
+    "Bold: the best mean of a task, among methods that are done with all its pictures, seeds and samples that any is "
+    "done with, two at least, and where all values are finite."
+)
+#: columns that hold noise levels
+LEVELS = ["noise", "told"]
 
 KINDS = {
     "error": "|estimate - truth|",
@@ -74,19 +81,21 @@ def _cell(text: str, value: object = None, strong: bool = False) -> str:
 
 def _table(facts: Facts) -> str:
     rows = facts.rows
-    names = list(dict.fromkeys(name for row in rows for name in row.metrics))
+    names = table.metric_names(rows)
     told = any(row.told != row.noise for row in rows)
     failed = any(row.failed for row in rows)
-    texts = ["task", "noise", *["told"] * told, "method"]
+    texts = ["task", *LEVELS[: 1 + told], "method"]
     numbers = ["calls", "pictures", *["failed"] * failed, *names, "seconds"]
     best = _best(facts, names)
     head = "".join(
         f'<th scope="col" class="{kind}"><button type="button">{escape(name)}</button>{_better(facts, name)}</th>'
-        for kind, group in (("text", texts), ("number", numbers))
-        for name in group
+        for kind, name in [
+            *(("number" if name in LEVELS else "text", name) for name in texts),
+            *(("number", name) for name in numbers),
+        ]
     )
     body = "\n".join(_row(row, texts, names, failed, best) for row in rows)
-    caption = f"{table.INTERVAL[:1].upper()}{table.INTERVAL[1:]}. Bold: the best mean of a task."
+    caption = f"{table.caption(rows)} {BOLD}"
     return (
         f'<p class="soft" id="intervals">{escape(caption)}</p><div class="wide" role="region" aria-label="Results" '
         'tabindex="0"><table id="table" aria-describedby="intervals">'
@@ -100,31 +109,37 @@ def _better(facts: Facts, name: str) -> str:
 
 
 def _best(facts: Facts, names: Sequence[str]) -> set[tuple[int, str]]:
-    """Places of rows and metrics that no other row of the task outdoes."""
+    """Places of rows and metrics that no comparable row of the task outdoes, see `BOLD`."""
     groups: dict[tuple[str, str, str], list[Row]] = {}
     for row in facts.rows:
         groups.setdefault((row.task, row.noise, row.told), []).append(row)
     found: set[tuple[int, str]] = set()
     for group in groups.values():
+        everything = frozenset[tuple[str, int, int]]().union(*(row.done for row in group))
+        whole = [row for row in group if row.done == everything]
         for name in names:
-            held = [row for row in group if name in row.metrics]
             which = {"higher": max, "lower": min}.get(facts.better(name) or "")
-            if len(held) > 1 and which:
-                top = which(row.metrics[name].mean for row in held)
-                found |= {(row.place, name) for row in held if row.metrics[name].mean == top}
+            if len(whole) < 2 or which is None or any(row.counted.get(name) != len(everything) for row in whole):
+                continue
+            top = which(row.metrics[name].mean for row in whole)
+            found |= {(row.place, name) for row in whole if row.metrics[name].mean == top}
     return found
 
 
 def _row(row: Row, texts: Sequence[str], names: Sequence[str], failed: bool, best: set[tuple[int, str]]) -> str:
-    cells = [_cell(getattr(row, key)) for key in texts]
+    cells = [_level(getattr(row, key)) if key in LEVELS else _cell(getattr(row, key)) for key in texts]
     cells.append(_number(row.nfe, 0))
     cells += [_cell(str(count), count) for count in (row.pictures, *[row.failed] * failed)]
     for name in names:
         held = row.metrics.get(name)
-        known = held is not None
-        text = table.with_error(held, name) if held is not None else ""
-        cells.append(_cell(text, held.mean if held is not None else "", known and (row.place, name) in best))
+        value = held.mean if held is not None else ""
+        cells.append(_cell(table.in_words(row, name), value, (row.place, name) in best))
     return f"<tr>{''.join(cells)}{_number(row.seconds, 3)}</tr>"
+
+
+def _level(text: str) -> str:
+    """A noise level as it was written, sorted by its value."""
+    return _cell(text, noise_level(text, "noise"))
 
 
 def _number(value: float, digits: int) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from zsir.errors import Incompatible
+from zsir.experiments.measures import AGAINST_DATA
 from zsir.experiments.report.facts import Facts
 from zsir.experiments.spec import UNWRAPPED
 from zsir.experiments.table import Mean, Row
@@ -86,7 +87,7 @@ def perception(facts: Facts) -> tuple[list[Panel], str]:
     """A perceptual metric over PSNR; SSIM over PSNR, with a sentence, where none was measured."""
     names = list(dict.fromkeys(name for row in facts.rows for name in row.metrics))
     across = _first(facts.rows, FIDELITY)
-    perceptual = next((name for name in names if name not in FIDELITY), None)
+    perceptual = next((name for name in names if name not in (*FIDELITY, *AGAINST_DATA)), None)
     up = perceptual or next((name for name in ("ssim", "ssim-y") if name in names and name != across), None)
     if across is None or up is None:
         return [], "There is no plot of perception against distortion: the run measured too few metrics."

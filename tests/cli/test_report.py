@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -22,7 +23,9 @@ from tests.cli.conftest import Run
 from zsir import images, operators
 from zsir.cli import main
 from zsir.experiments.records import RunFolder
-from zsir.experiments.report import facts, gallery
+from zsir.experiments.report import facts, gallery, plots
+from zsir.experiments.report.page import build
+from zsir.experiments.table import Mean
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -66,6 +69,7 @@ class Page(HTMLParser):
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.rows: list[list[str]] = []
         self.texts: list[str] = []
+        self.bold: set[tuple[int, int]] = set()
         self._inside: list[str] = []
         self.feed(text)
 
@@ -77,6 +81,8 @@ class Page(HTMLParser):
             self.rows.append([])
         if tag == "td":
             self.rows[-1].append(held["data-value"] or "")
+        if tag == "strong":  # row and column of the table
+            self.bold.add((len(self.rows) - 2, len(self.rows[-1]) - 1))
 
     def handle_data(self, data: str) -> None:
         self.texts.append(data)
@@ -143,7 +149,7 @@ def test_the_table_is_that_of_the_run(made: Path):
     rows = [row for row in page.rows if row]
     assert len(rows) == len(expected) == 4
     for row, told in zip(rows, expected, strict=True):
-        assert row[:3] == [told["task"], told["noise"], told["method"]]
+        assert [row[0], float(row[1]), row[2]] == [told["task"], float(told["noise"]), told["method"]]
         numbers = [
             told["nfe"],
             told["pictures"],
@@ -152,6 +158,95 @@ def test_the_table_is_that_of_the_run(made: Path):
         assert [float(value) for value in row[3:-1]] == numbers
         assert float(row[-1]) > 0
     assert page.texts.count("higher is better") == 3
+
+
+def rewritten(run: Path, psnr: dict[tuple[str, str], float | None]) -> None:
+    """Make a manifest of the run's first task: method's calls and picture -> PSNR of all seeds and samples, with
+    psnr-y = -PSNR, of which lower is better, and an SSIM that is the same everywhere."""
+    lines = (run / "manifest.0.jsonl").read_text().splitlines()
+    kept = []
+    for record in map(json.loads, lines):
+        key = record["values"]["nfe"], record["picture"]
+        if key in psnr and record["op"] == "sr2x":
+            value = psnr[key]
+            record["metrics"] = {"ssim": 0.5, "psnr": value, "psnr-y": None if value is None else -value}
+            record["better"] = {"ssim": "higher", "psnr": "higher", "psnr-y": "lower"}
+            kept.append(json.dumps(record) + "\n")
+    (run / "manifest.0.jsonl").write_text("".join(kept))
+
+
+@pytest.mark.parametrize(
+    ("psnr", "bold"),
+    [
+        # columns: task, noise, method, calls, pictures, ssim, psnr, psnr-y
+        ({("2", "p0"): 20.0, ("2", "p1"): 30.0, ("12", "p0"): 24.0, ("12", "p1"): 25.0},
+         {(0, 5), (0, 6), (0, 7), (1, 5)}),
+        ({("2", "p0"): 20.0, ("2", "p1"): 30.0, ("12", "p0"): 24.0, ("12", "p1"): 27.0},
+         {(1, 5), (1, 6), (1, 7), (0, 5)}),
+        # done with the easiest picture only, as many pictures but others, and one exact result
+        ({("2", "p0"): 20.0, ("2", "p1"): 30.0, ("12", "p1"): 29.0}, set()),
+        ({("2", "p0"): 20.0, ("12", "p1"): 29.0}, set()),
+        ({("2", "p0"): 20.0, ("2", "p1"): 30.0, ("12", "p0"): None, ("12", "p1"): 21.0}, {(0, 5), (1, 5)}),
+    ],
+)  # fmt: skip
+def test_bold_is_the_best_of_what_can_be_compared(
+    run: Run, copy: Path, psnr: dict[tuple[str, str], float | None], bold: set[tuple[int, int]]
+):
+    rewritten(copy, psnr)
+    assert run("report", "r").code == 0
+    page = Page((copy / "report.html").read_text())
+    assert page.bold == bold
+    shown = "".join(page.texts)
+    assert "among methods that are done with all its pictures" in shown
+    assert ("21.00 (2 of 4)" in shown) == (None in psnr.values()) == ("exact results have an infinite PSNR" in shown)
+
+
+def test_a_method_that_lacks_pictures_leaves_the_others_comparable(made: Path):
+    known = facts.read(made)
+    done = frozenset((name, 0, 0) for name in "abc")
+    rows = [
+        replace(
+            known.rows[0],
+            place=k,
+            done=held,
+            counted={"psnr": len(held)},
+            metrics={"psnr": Mean(mean, None, len(held))},
+        )
+        for k, (held, mean) in enumerate([(done, 20.0), (frozenset([("a", 0, 0)]), 30.0), (done, 25.0)])
+    ]
+    page = Page(build(replace(known, rows=rows), gallery.Gallery([], [])))
+    assert page.bold == {(2, 5)}
+
+
+def test_axes_of_the_plots(made: Path):
+    """Where points lie, in the drawing itself: three methods, no two of which are in the same order on two axes."""
+    known = facts.read(made)
+    numbers = {"a": (4, 20.0, 0.3), "b": (8, 30.0, 0.1), "c": (5, 28.0, 0.7)}
+    rows = [
+        replace(
+            known.rows[0], method=name, nfe=nfe, metrics={"psnr": Mean(psnr, None, 1), "stlpips": Mean(far, None, 1)}
+        )
+        for name, (nfe, psnr, far) in numbers.items()
+    ]
+    for make, first, second, labels in (
+        (plots.quality_by_calls, 0, 1, ("network calls", "PSNR (dB)")),
+        (plots.perception, 1, 2, ("PSNR (dB)", "stlpips")),
+    ):
+        ((panel,), _) = make(replace(known, rows=rows))
+        spots = {}
+        for x, y, style in re.findall(r'<use href="#[^"]*" x="([\d.]+)" y="([\d.]+)" style="([^"]*)"', panel.svg):
+            for colour in plots.COLOURS[:3]:
+                if f"fill: {colour}" in style:
+                    spots[colour] = float(x), -float(y)  # in a drawing y grows downwards
+        across, up = zip(*(spots[colour] for colour in plots.COLOURS[:3]), strict=True)
+        for place, held in ((across, first), (up, second)):
+            values = [triple[held] for triple in numbers.values()]
+            share = (values[2] - values[0]) / (values[1] - values[0])
+            assert (place[2] - place[0]) / (place[1] - place[0]) == pytest.approx(share, abs=1e-3)
+            assert (place[1] > place[0]) == (values[1] > values[0])
+        turned = re.findall(r"<text[^>]*rotate\(-90[^>]*>([^<]*)</text>", panel.svg)
+        assert turned == [labels[1]] and f">{labels[0]}</text>" in panel.svg
+        assert panel.words.startswith(f"{labels[1]} over {labels[0]}")
 
 
 def test_the_pictures_are_those_of_the_run(made: Path):
@@ -179,6 +274,18 @@ def test_the_pictures_are_those_of_the_run(made: Path):
             op = operators.make("sr2x", in_shape=(3, 20, 26))
             worst.append(float((op.forward(x) - y).abs().mean(dim=(0, 1)).flatten().quantile(0.99)))
     assert scene.scales["misfit"] == pytest.approx(max(worst), rel=1e-6)
+    brightest = []
+    for nfe in ("2", "12"):
+        samples = [
+            images.read(made / record["outputs"]["estimate"]).pixels.double()
+            for record in RunFolder(made).records()
+            if (record["picture"], record["op"], record["values"]["nfe"]) == ("p0", "sr2x", nfe)
+        ]
+        assert len(samples) == 2
+        # of two samples the standard deviation is the distance over the root of 2; over channels, the root mean square
+        spread = ((samples[0] - samples[1]).square() / 2).mean(dim=1).sqrt()
+        brightest.append(float(spread.flatten().quantile(0.99)))
+    assert scene.scales["spread"] == pytest.approx(max(brightest), rel=1e-5)
     page = Page((made / "report.html").read_text())
     assert all(held.get("alt") is not None for held in page.all("img"))
     assert len(page.all("input")) == 6 + 3 and len(page.all("select")) == 12 and len(page.all("svg")) == 4
@@ -210,7 +317,8 @@ def test_a_run_that_is_not_finished(run: Run, copy: Path):
     assert "4 of 24 results are missing" in shown and ": It <diverged>; try another." in shown
     assert "of 6 done" in shown and not (copy / "report.html").exists()
     shutil.rmtree(copy / "pictures")
-    assert "their pictures cannot be read any more" in " ".join(gallery.collect(facts.read(copy)).notes)
+    (note,) = gallery.collect(facts.read(copy)).notes
+    assert note.endswith("observations with their results are not shown: their pictures cannot be read any more.")
     # the clean pictures lie elsewhere: the number of results is remembered
     text = (copy / "spec.toml").read_text()
     (copy / "spec.toml").write_text(re.sub(r'folder = ".*"', 'folder = "gone"', text))
@@ -230,6 +338,41 @@ def test_without_pictures_and_metrics(run: Run, copy: Path):
     shown = "".join(page.texts)
     assert not page.all("svg") and "did not measure PSNR" in shown and "measured too few metrics" in shown
     assert "lower is better" in shown
+
+
+def test_where_everything_failed(run: Run, copy: Path):
+    records = [json.loads(line) for line in (copy / "manifest.0.jsonl").read_text().splitlines()]
+    for record in records:
+        record.update(status="failed", error="It diverged.", outputs={}, metrics={}, nfe=0)
+    (copy / "manifest.0.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    done = run("report", "r")
+    assert done.code == 0 and done.out.splitlines()[1] == "There is no gallery: every result is a failure."
+
+
+def test_an_operator_that_cannot_be_made_here(run: Run, copy: Path):
+    records = [json.loads(line) for line in (copy / "manifest.0.jsonl").read_text().splitlines()]
+    for record in records:
+        record["op"] = "kernel:path=k.png" if record["op"] == "sr2x" else record["op"]
+    (copy / "manifest.0.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    done = run("report", "r")
+    note, last = done.out.splitlines()
+    assert note.startswith("Maps of |A estimate - observation| are missing for kernel:path=k.png, which cannot be made")
+    assert "k.png" in note.partition("(")[2] and note.endswith("in the folder that 'zsir run' was given in makes them.")
+    assert last.startswith("r/report.html") and note in "".join(Page((copy / "report.html").read_text()).texts)
+
+
+def test_noise_levels_are_sorted_by_their_value(made: Path):
+    known = facts.read(made)
+    rows = [
+        replace(known.rows[0], noise=noise, told=told)
+        for noise, told in (("0.05", "0.1"), ("5/255", "5/255"), ("0", "0"))
+    ]
+    text = build(replace(known, rows=rows), gallery.Gallery([], []))
+    page = Page(text)
+    columns = [[float(row[k]) for row in page.rows if row] for k in (1, 2)]
+    assert columns == [[0.05, 5 / 255, 0.0], [0.1, 5 / 255, 0.0]] and ">5/255</td>" in text
+    kinds = [held["class"] for held in page.all("th")]
+    assert kinds[:4] == ["text", "number", "number", "text"] and set(kinds[4:]) == {"number"}
 
 
 def test_options(run: Run, copy: Path):

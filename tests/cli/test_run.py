@@ -91,6 +91,51 @@ def test_metrics_of_the_catalogue(run: Run, tiny: Path):
     assert "run.crop is missing here and 2 there" in run("run", "tiny.toml", "-o", "r", *changes, *task).message
 
 
+def test_metrics_against_the_observation(run: Run, tiny: Path):
+    names = ["free", "psnr", "residual", "determined"]
+    changes = ("--set", f"run.metrics={json.dumps(names)}", "--set", "data.pictures=2", "--set", "run.crop=3")
+    assert run("run", "tiny.toml", "-o", "r", *changes).code == 0
+    for record in records(tiny / "r"):
+        x, y, truth = (
+            images.read(tiny / "r" / record["outputs"][key]).pixels for key in ("estimate", "observed", "truth")
+        )
+        op = operators.make(record["op"], in_shape=(3, 17, 20))
+        expected = metrics.energies(op, x - truth)
+        found = record["metrics"]
+        assert found["determined"] + found["free"] == pytest.approx(float((x - truth).square().mean()), rel=2e-2)
+        assert found["free"] == pytest.approx(expected.free[0], rel=2e-2)  # of the 8-bit picture
+        assert found["residual"] == record["residual"]
+        if record["noise"] == "5/255":  # of 8-bit pictures, clipped
+            told = metrics.residual(Problem(y, op, 5 / 255), x).relative[0]
+            assert found["residual"] == pytest.approx(told, rel=0.2)
+        assert record["better"] == {"free": "lower", "psnr": "higher", "residual": None, "determined": "lower"}
+    head, _, row, *_ = (tiny / "r" / "table.md").read_text().splitlines()
+    assert head.endswith("| free | psnr | residual | determined |")
+    assert [len(cell.split()[0].partition(".")[2]) for cell in row.split("|")[-5:-1]] == [6, 2, 4, 6]
+    assert (
+        (tiny / "r" / "table.csv")
+        .read_text()
+        .splitlines()[0]
+        .endswith("residual_n,determined,determined_half,determined_n")
+    )
+    assert run("report", "r").code == 0
+    page = (tiny / "r" / "report.html").read_text()
+    assert page.count("lower is better") == 2 and page.count("higher is better") == 1
+    assert "measured too few metrics" in page  # the error's parts are no measure of perception
+    wrong = run("run", "tiny.toml", "-o", "s", "--set", "run.metrics=['determind']").message
+    assert wrong.endswith("A run also knows residual, determined, free.")
+
+
+def test_parts_of_an_error_where_the_pseudo_inverse_does_not_converge(monkeypatch: pytest.MonkeyPatch):
+    def fails(operator, x):
+        raise SolveError("no")
+
+    monkeypatch.setattr(metrics, "energies", fails)
+    op = operators.make("sr2x", in_shape=(1, 6, 8))
+    found = measures.against_data(["free", "residual"], torch.zeros(1, 1, 6, 8), op, 0.5)
+    assert found["residual"] == 0.5 and found["free"] != found["free"] and len(found) == 2
+
+
 @pytest.mark.parametrize(
     ("metric", "words"),
     [("stlpips:path=gone.pth", "gone.pth cannot be read"), ("pyiqa:lpips", "needs the package pyiqa")],
@@ -302,11 +347,27 @@ def test_dry_run(run: Run, tiny: Path, monkeypatch: pytest.MonkeyPatch):
     assert "  source: paper, table 1" in lines
     assert "for each picture: 54 solves, 126 network calls" in lines
     assert "in all: 270 solves, 630 network calls" in lines
-    assert "output: at most 290 pictures, 0 MB, in the folder of --out" in lines
+    assert "output: at most 290 pictures, 0.3 MB, in the folder of --out" in lines
     missing = "\n".join(lines[lines.index("missing") + 1 :])
     assert "openai/diffusers-cd_cat256_l2 would be downloaded" in missing and "2110 MB, licence MIT" in missing
     assert "there is no no.pt" in missing and "there is no file k.png" in missing and "gaussian" not in missing
     assert run("run", "tiny.toml", "--dry-run", "-o", "r").out.endswith("in r\nmissing: nothing\n")
+
+
+def test_the_size_of_the_output_counts_all_pictures(run: Run, tiny: Path):
+    (tiny / "photos" / "p0.png").write_bytes(b"no picture")
+    Image.new("RGB", (1000, 700)).save(tiny / "photos" / "p3.png")
+
+    def size(*changes: str) -> str:
+        words = [word for change in changes for word in ("--set", change)]
+        return run("run", "tiny.toml", "--dry-run", *words).out.partition("output: at most ")[2].partition(", in")[0]
+
+    # 9 estimates, 3 observations and the truth, of 1000x700 and three times 20x17 pixels
+    assert size() == "65 pictures, 27 MB"
+    assert size("run.save='first:3'") == "39 pictures, 0.0 MB"
+    assert size("run.save='first:4'") == "52 pictures, 27 MB"
+    assert size("run.save='none'") == "0 pictures, 0.0 MB"
+    assert size("data.size=200") == "65 pictures, 7.8 MB"
 
 
 @pytest.mark.parametrize("name", shipped())
@@ -349,6 +410,29 @@ def test_everything_that_is_missing_is_named(run: Run, tmp_path: Path, monkeypat
     for name in "ab":
         images.write(f"Rain100H/LQ/{name}.png", torch.zeros(1, 3, 8, 8))
     assert "holds 2 pictures for 1 clean ones" in run("run", "irsde-derain", "--dry-run").out
+
+
+def test_a_folder_with_the_name_of_a_set(run: Run, tiny: Path):
+    (tiny / "demo").mkdir()
+    (tiny / "demo" / "mine.png").write_bytes((tiny / "photos" / "p0.png").read_bytes())
+    changes = ("--set", "task=[{op='sr2x'}]", "--set", "method.0.sampler=cm4ir:nfe=1")
+    done = run("run", "tiny.toml", "-o", "r", "--set", "data.folder=demo", "--set", "data.size=16", *changes)
+    assert done.code == 0 and {r["picture"] for r in records(tiny / "r")} == {"demo"}
+    assert done.message == (
+        'note: [data] folder = "demo" is the set that ships, not the folder demo; write "./demo" for that.'
+    )
+    done = run("run", "tiny.toml", "-o", "s", "--set", "data.folder=./demo", *changes)
+    assert done.err == "" and {r["picture"] for r in records(tiny / "s")} == {"mine"}
+    assert run("run", "smoke", "--dry-run").err == ""  # means the set
+    assert "not the folder demo" in run("run", "smoke", "--dry-run", "--set", "data.folder=demo").message
+
+
+def test_names_of_shipped_specs_are_said_once(run: Run, tiny: Path):
+    message = run("run", "nothing").message
+    assert message.endswith("tau-sweep.") and [message.count(f" {name}") for name in shipped()] == [
+        sum(other.startswith(name) for other in shipped()) for name in shipped()
+    ]
+    assert run("run", "smok").message.endswith("no shipped spec of that name; did you mean 'smoke'?")
 
 
 def test_smoke(run: Run, tmp_path: Path):

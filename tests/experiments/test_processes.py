@@ -18,7 +18,7 @@ from zsir.experiments.engine import Item, remaining
 from zsir.experiments.grid import cells
 from zsir.experiments.plan import make_plan
 from zsir.experiments.records import RunFolder
-from zsir.experiments.workers import worker
+from zsir.experiments.workers import started_alone, worker
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -59,17 +59,46 @@ def test_processes_share_the_work(tiny: Path, whole: dict[str, bytes], count: in
 
 
 @pytest.mark.slow
-def test_accelerate_launch(tiny: Path, whole: dict[str, bytes]):
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_accelerate_launch(tiny: Path, whole: dict[str, bytes], count: int):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    options = ["--multi_gpu", "--num_processes", "2", "--num_machines", "1", "--main_process_port", port]
-    options += ["--mixed_precision", "no", "--dynamo_backend", "no"]
+    options = [*["--multi_gpu"] * (count > 1), "--num_processes", str(count), "--num_machines", "1"]
+    options += ["--main_process_port", port, "--mixed_precision", "no", "--dynamo_backend", "no"]
     command = ["-m", "accelerate.commands.launch", *options, "-m", "zsir", "run", "tiny.toml", "-o", "r"]
     out = python(*command, folder=tiny, CUDA_VISIBLE_DEVICES="")
-    assert "45 solves" in out and out.count("r/table.md") == 1  # the first process speaks
+    assert "45 solves" in out and f"; {count} process(es) on cpu" in out
+    assert out.count("r/table.md") == 1  # the first process speaks
     assert content(tiny / "r") == whole
-    assert (tiny / "r" / "manifest.1.jsonl").exists()
+    assert len(list((tiny / "r").glob("manifest.*.jsonl"))) == count
+
+
+@pytest.mark.slow
+def test_accelerate_starts_fewer_processes_than_it_was_asked_for(tiny: Path):
+    options = ["--num_processes", "3", "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
+    changes = ["--set", "data.pictures=1"]
+    command = ["-m", "accelerate.commands.launch", *options, "-m", "zsir", "run", "tiny.toml", "-o", "r", *changes]
+    full = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run([sys.executable, *command], cwd=tiny, env=full, capture_output=True, text=True, check=True)
+    assert "zsir: note: accelerate was asked for several processes and started one" in done.stderr
+    assert "1 process(es)" in done.stdout
+
+
+def test_a_launcher_that_started_one_process(tiny: Path, monkeypatch: pytest.MonkeyPatch):
+    for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR"):
+        monkeypatch.delenv(name, raising=False)
+    assert started_alone({}) == started_alone({"MASTER_ADDR": "a"}) == started_alone({"ACCELERATE_USE_CPU": "1"}) == ""
+    assert started_alone({"MASTER_ADDR": "a", "ACCELERATE_USE_CPU": "1", "WORLD_SIZE": "2"}) == ""
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "False")
+    done = CliRunner().invoke(main, ["run", "tiny.toml", "-o", "r", "--set", "data.pictures=1", "-q"])
+    assert (
+        done.exit_code == 0
+        and done.stderr.startswith("zsir: note: accelerate was asked")
+        and "--multi_gpu" in done.stderr
+    )
+    assert "accelerate launch --multi_gpu" in " ".join(CliRunner().invoke(main, ["run", "--help"]).stdout.split())
 
 
 def test_shares(tiny: Path):

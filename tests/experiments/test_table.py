@@ -94,9 +94,31 @@ def test_a_success_outdoes_a_failure():
 def test_markdown():
     rows = table.rows([record(psnr=20.0), record(picture="b", psnr=22.0), record(1, told="0.2", method="a|b")])
     first, _, second, third, *_ = table.markdown(rows).splitlines()
-    assert first == "| task | noise | told | method | calls | pictures | psnr |"
-    assert second == "| x2 | 0.1 | 0.1 | m0 | 4 | 2 | 21.00 ± 12.71 |"
-    assert third == "| x2 | 0.1 | 0.2 | a\\|b | 4 | 1 | 20.00 |"
+    assert first == "| task | noise | told | method | calls | pictures | psnr | ssim |"
+    assert second == "| x2 | 0.1 | 0.1 | m0 | 4 | 2 | 21.00 ± 12.71 | none of 2 |"
+    assert third == "| x2 | 0.1 | 0.2 | a\\|b | 4 | 1 | 20.00 | none of 1 |"
+
+
+def test_a_label_of_several_lines_stays_in_its_row():
+    rows = table.rows([record(method="one\ntwo\r\n| three", task="x\n\n2")])
+    third = table.markdown(rows).splitlines()[2]
+    assert third.startswith("| x  2 | 0.1 | one two \\| three | 4 |") and third.endswith("|")
+
+
+def test_exact_results_do_not_drop_out_of_a_mean_silently():
+    records = [record(picture=name, psnr=value) for name, value in (("a", None), ("b", None), ("c", 30.0))]
+    failure = record(1, status="failed", error="no", metrics={}, metric_names=["psnr"])
+    records += [record(2, name, metrics={"psnr": 20.0}, metric_names=["psnr"]) for name in "ab"] + [failure]
+    lines = table.markdown(table.rows(records)).splitlines()
+    assert [line.split("|", 7)[7] for line in lines[2:5]] == [
+        " 30.00 (1 of 3) | none of 3 |",
+        "  |  |",
+        " 20.00 ± 0.00 |  |",
+    ]
+    assert "exact results have an infinite PSNR" in lines[-1]
+    assert "infinite" not in table.markdown(table.rows(records[3:])), "said where there is nothing to say"
+    held = json.loads(table.files(records, "h")["table.json"])["rows"][0]
+    assert held["pictures"] == 3 and held["metrics"]["psnr"] == {"mean": 30.0, "half": None, "n": 1}
 
 
 def test_torn_lines(tmp_path):

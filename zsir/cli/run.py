@@ -57,11 +57,14 @@ def run(settings: Settings) -> None:
     """Run the experiment in the file SPEC, or a shipped one by name ('zsir list specs').
 
     RUN receives records, pictures and tables. A run that was interrupted goes on when the same command is given again.
-    Several processes share the work: accelerate launch --num_processes 4 -m zsir run SPEC --out RUN.
+    Several processes share the work: torchrun --nproc_per_node 4 -m zsir run SPEC --out RUN, or, on CPUs too,
+    accelerate launch --multi_gpu --num_processes 4 -m zsir run SPEC --out RUN.
     """
     from zsir.experiments.plan import make_plan
 
     plan = make_plan(settings.spec, settings.changes)
+    for sentence in _eclipsed(settings):
+        say(f"note: {sentence}")
     if settings.dry:
         click.echo("\n".join(_survey(plan, settings.out)))
         return
@@ -72,6 +75,15 @@ def run(settings: Settings) -> None:
         say(f"note: data: {source}" if source else f"note: 'zsir run {settings.spec} --dry-run' says what is missing")
         raise plan.gone
     _run(plan, settings.out, settings)
+
+
+def _eclipsed(s: Settings) -> list[str]:
+    """Folders that a set stands before. Specs that ship mean the set, whatever lies in the working folder."""
+    from zsir.experiments.pictures import eclipsed
+    from zsir.experiments.spec import read_spec
+
+    named = any(change.strip().startswith(("data.folder", "data.observed")) for change in s.changes)
+    return eclipsed(read_spec(s.spec, s.changes)) if named or Path(s.spec).is_file() else []
 
 
 def _survey(plan: Plan, out: Path | None) -> list[str]:
@@ -97,11 +109,16 @@ def _survey(plan: Plan, out: Path | None) -> list[str]:
     if plan.gone is None:
         files, megabytes = kept(plan)
         lines.append(f"in all: {plan.solves} solves, {single * len(plan.pictures)} network calls")
-        lines.append(f"output: at most {files} pictures, {megabytes:.0f} MB, in {out or 'the folder of --out'}")
+        lines.append(f"output: at most {files} pictures, {_rounded(megabytes)} MB, in {out or 'the folder of --out'}")
     else:
         lines.append("in all: as many times that as there are pictures, of which none was found")
     gaps = missing(plan)
     return [*lines, "missing" if gaps else "missing: nothing", *(f"  {gap}" for gap in gaps)]
+
+
+def _rounded(megabytes: float) -> str:
+    """Whole megabytes; fewer than ten with the digit that counts."""
+    return f"{megabytes:.0f}" if megabytes >= 10 else f"{megabytes:.1f}"
 
 
 class _Show:
@@ -141,6 +158,9 @@ def _run(plan: Plan, out: Path, s: Settings) -> None:
     for error in measures.lacking(plan.spec.run.metrics, download=True):
         raise error
     me = workers.worker(os.environ)
+    alone = workers.started_alone(os.environ)
+    if alone:
+        say(f"note: {alone}")
     device = _device(s.device, me)
     folder = RunFolder(out)
     spec_hash = folder.claim(plan.spec)
