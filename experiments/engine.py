@@ -18,7 +18,7 @@ from torch import Tensor
 
 import zsir
 from zsir import images, operators, priors, samplers
-from zsir.errors import SolveError, ZsirError
+from zsir.errors import BadInput, SolveError, ZsirError
 from zsir.experiments import measures
 from zsir.experiments.grid import Cell, slug
 from zsir.experiments.pictures import PictureFile, load
@@ -99,6 +99,7 @@ class Engine:
         self.batch = auto if spec.run.batch == "auto" else int(spec.run.batch)
         self._operators: dict[tuple[str, tuple[int, ...]], Operator] = {}
         self._prior: tuple[str, Prior] | None = None
+        self._weights = folder.weights()
         self._wrapped: tuple[Wrapping, Prior] | None = None
         self._better = {name: measures.better(name) for name in spec.run.metrics}
 
@@ -234,10 +235,21 @@ class Engine:
     def _prior_of(self, cell: Cell) -> Prior:
         if self._prior is None or self._prior[0] != cell.prior:
             self._prior = self._wrapped = None
-            self._prior = (cell.prior, priors.load(cell.prior))
+            loaded = priors.load(cell.prior)
+            self._check_weights(cell.prior, loaded.fingerprint)
+            self._prior = (cell.prior, loaded)
         if self._wrapped is None or self._wrapped[0] != cell.wrapping:
             self._wrapped = (cell.wrapping, priors.wrap(self._prior[1], cell.wrapping))
         return self._wrapped[1]
+
+    def _check_weights(self, spec: str, fingerprint: str) -> None:
+        """Raise `BadInput` for other weights than those behind the results that are here already."""
+        before = self._weights.setdefault(spec, fingerprint)
+        if before != fingerprint:
+            raise BadInput(
+                f"The prior {spec} has other weights (SHA-256 {fingerprint}) than in the results of {self.folder.path} "
+                f"({before}); choose another --out, or bring those weights."
+            )
 
     def _save(self, solved: Solved, manifest: Manifest) -> None:
         """Pictures first, then the record: what is recorded is there."""

@@ -11,7 +11,7 @@ from typing import Any
 from zsir.cards import Card, cards, on_this_machine
 from zsir.catalogue import OPERATORS, PRIORS, SAMPLERS
 from zsir.errors import BadInput, BadSpec
-from zsir.experiments import grid, measures
+from zsir.experiments import attached, grid, measures
 from zsir.experiments.grid import Cell
 from zsir.experiments.pictures import PictureFile, digest, lacking, pictures
 from zsir.experiments.spec import Spec, read_spec
@@ -54,6 +54,7 @@ def make_plan(source: str, changes: Sequence[str] = ()) -> Plan:
     ):
         for name in dict.fromkeys(names):
             registry.parse(name)
+    spec = replace(spec, digests=attached.digests(attached.named(found, spec.run.metrics), spec.digests))
     try:
         files = pictures(spec)
     except BadInput as error:

@@ -81,6 +81,11 @@ class RunFolder:
         """What need not be done again: all that did not fail."""
         return {item_key(record) for record in self.records() if record["status"] == "ok"}
 
+    def weights(self) -> dict[str, str]:
+        """Prior -> fingerprint of the weights that its results, failures left out, were made with."""
+        fine = (record for record in self.records() if record["status"] == "ok")
+        return {record["prior"]: record["fingerprint"] for record in fine if record.get("fingerprint")}
+
     def begun(self, session: Mapping[str, Any]) -> None:
         """Add a line to the list of commands that worked in this folder."""
         line = json.dumps(session, sort_keys=True).encode() + b"\n"

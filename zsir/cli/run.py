@@ -131,7 +131,7 @@ class _Show:
 
 
 def _run(plan: Plan, out: Path, s: Settings) -> None:
-    from zsir.experiments import machine, measures, workers
+    from zsir.experiments import attached, machine, measures, workers
     from zsir.experiments.engine import Engine, all_items, remaining
     from zsir.experiments.plan import calls
     from zsir.experiments.records import Manifest, RunFolder
@@ -140,6 +140,7 @@ def _run(plan: Plan, out: Path, s: Settings) -> None:
     calls(plan)  # options that a sampler refuses come to light now
     for error in measures.lacking(plan.spec.run.metrics, download=True):
         raise error
+    attached.check_present(plan.cells, plan.spec.run.metrics)
     me = workers.worker(os.environ)
     device = _device(s.device, me)
     folder = RunFolder(out)
