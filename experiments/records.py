@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 from zsir.errors import BadInput, OutputError
 from zsir.experiments import toml
 from zsir.experiments.spec import Spec, first_difference, spec_hash
-from zsir.files import make_folder, reason, write_bytes
+from zsir.files import make_folder, reason, sweep, write_bytes
 
 Record: TypeAlias = dict[str, Any]
 
@@ -113,9 +113,8 @@ class RunFolder:
         write_bytes(self.path / name, data)
 
     def sweep(self) -> None:
-        """Remove what killed processes left half-written; only where nobody writes any more."""
-        for path in self.path.rglob(".zsir-*.part"):
-            path.unlink(missing_ok=True)
+        """Remove what killed processes left half-written; what living ones are writing stays."""
+        sweep(self.path)
 
 
 @contextmanager

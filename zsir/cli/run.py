@@ -165,8 +165,7 @@ def _run(plan: Plan, out: Path, s: Settings) -> None:
             write_tables(folder, spec_hash)
         meeting.wait()
         records = write_tables(folder, spec_hash)
-        if len(records) == len(items):
-            folder.sweep()
+        folder.sweep()
     _end(records, len(items), folder, quiet)
 
 
