@@ -13,7 +13,7 @@ from zsir.catalogue import OPERATORS, PRIORS, SAMPLERS
 from zsir.errors import BadInput, BadSpec
 from zsir.experiments import attached, grid, measures
 from zsir.experiments.grid import Cell
-from zsir.experiments.pictures import PictureFile, digest, lacking, pictures
+from zsir.experiments.pictures import PictureFile, digest, lacking, of_set, pictures
 from zsir.experiments.spec import Spec, read_spec
 
 #: prior -> (module, what to install): what priors need beyond the package's own dependencies
@@ -69,9 +69,10 @@ def make_plan(source: str, changes: Sequence[str] = ()) -> Plan:
 
 
 def _settled(spec: Spec, files: Sequence[PictureFile], total: str) -> Spec:
-    """The spec with the digest of its pictures, and with paths that hold from everywhere."""
+    """The spec with the digest of its pictures, and with paths that hold from everywhere; sets keep
+    their names, which hold wherever the package is."""
     data = replace(spec.data, digest=total)
-    if data.folder is not None and files:
+    if data.folder is not None and files and not of_set(data.folder, files):
         data = replace(data, folder=str(files[0].path.parent.resolve()))
     if data.observed is not None and files and files[0].observed is not None:
         data = replace(data, observed=str(files[0].observed.parent.resolve()))

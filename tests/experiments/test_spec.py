@@ -233,6 +233,25 @@ def test_picture_lists(tiny):
     assert isinstance(gone, ZsirError) and "no file x.png" in str(gone)
 
 
+def test_every_observation_has_a_folder_of_its_own(tiny):
+    long = "a label that says much more of its task than the name of a folder has room for, and then goes on and on"
+    tasks = f"task=[{{op='identity', noise=[0.01, 0.3], label='{long}'}}, {{op='identity', label='{long}!'}}]"
+    found = make_plan("tiny.toml", [tasks, "run.seeds=[0, 1]"]).cells
+    assert len({cell.observation for cell in found}) == 6 == len({(c.task, c.noise_text, c.seed) for c in found})
+    assert all(len(cell.observation) < 100 for cell in found)
+
+
+@pytest.mark.parametrize(("name", "count"), [("scikit-image", 5), ("eval34", 34), ("demo", 1)])
+def test_sets_keep_their_names(tiny, name, count):
+    plan = make_plan("tiny.toml", [f"data.folder={name}"])
+    assert len(plan.pictures) == count and plan.spec.data.folder == name
+    (tiny / "r").mkdir()
+    (tiny / "r" / "spec.toml").write_text(toml.dumps(plan.spec.resolved()))
+    again = make_plan("r/spec.toml")
+    assert again.pictures == plan.pictures and spec_hash(again.spec.resolved()) == spec_hash(plan.spec.resolved())
+    assert make_plan("tiny.toml").spec.data.folder == str((tiny / "photos").resolve())
+
+
 def test_the_pictures_of_scikit_image(monkeypatch):
     spec = spec_of('[data]\nfolder = "scikit-image"\nsize = 64\n' + TASK + METHOD)
     found = pictures(spec)
