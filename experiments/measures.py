@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
-from zsir.errors import BadSpec, UnknownName, ZsirError
+from zsir.errors import BadSpec, UnknownName, ZsirError, failure
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -54,11 +54,19 @@ def _installed(package: str) -> bool:
     return find_spec(package) is not None
 
 
-def measured(names: Sequence[str], x: Tensor, truth: Tensor, crop: int) -> dict[str, float]:
-    """Metrics of one estimate (1, c, h, w) in [0, 1], ``crop`` pixels taken off every side first."""
+def measured(names: Sequence[str], x: Tensor, truth: Tensor, crop: int) -> tuple[dict[str, float], dict[str, str]]:
+    """Metrics of one estimate (1, c, h, w) in [0, 1], ``crop`` pixels taken off every side first; and for those that
+    cannot be computed for this picture, because it is too small say, the sentence that says why."""
     from zsir.metrics import measure
 
-    return {name: value for name, (value,) in measure(names, x, truth, crop=crop).items()}
+    found: dict[str, float] = {}
+    unmeasured: dict[str, str] = {}
+    for name in names:
+        try:
+            (found[name],) = measure([name], x, truth, crop=crop)[name]
+        except Exception as error:
+            unmeasured[name] = str(failure(error, "leave this metric out"))
+    return found, unmeasured
 
 
 def better(name: str) -> Literal["higher", "lower"]:

@@ -125,6 +125,10 @@ class _Show:
         if record["error"] is not None and record["error"] not in self._told:
             self._told.add(record["error"])  # one cause mostly hits all pictures of a cell
             say(f"{cell} | {record['picture']}: {record['error']}")
+        for metric, why in record["unmeasured"].items():
+            if metric not in self._told:
+                self._told.add(metric)
+                say(f"note: {cell} | {record['picture']}: no {metric}: {why}")
         self._left[cell] -= 1
         if not self._left[cell]:
             self._display.line(f"done: {cell}")
