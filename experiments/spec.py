@@ -179,18 +179,35 @@ def _change(tables: dict[str, Any], change: str) -> None:
         raise BadSpec(f"--set {change}: write table.key=value, such as data.pictures=2 or method.0.nfe=[1,2].")
     holder: Any = tables
     for depth, part in enumerate(parts[:-1]):
-        if isinstance(holder, list):
+        if _are_tables(holder):
             if not part.isdecimal() or int(part) >= len(holder):
                 raise BadSpec(f"--set {change}: {parts[depth - 1]} counts from 0 to {len(holder) - 1}.")
             holder = holder[int(part)]
             continue
         if depth == 0 and part not in TOP:
             raise BadSpec(f"--set {change}: a spec has no table '{part}'{suggest(part, TOP)}")
+        _check_table(holder, parts[:depth], change)
         holder = holder.setdefault(part, {})
-    if not isinstance(holder, dict):
-        first = ".".join(parts[:-1])
-        raise BadSpec(f"--set {change}: {first} is a list; say which one: {first}.0.{parts[-1]}={text}.")
-    holder[parts[-1]] = toml.value(text.strip())
+    first, last = ".".join(parts[:-1]), parts[-1]
+    if _are_tables(holder) and last.isdecimal():
+        raise BadSpec(
+            f"--set {change}: {first}.{last} is a table; name a key of it, as in {first}.{last}.label={text}."
+        )
+    if _are_tables(holder):
+        raise BadSpec(f"--set {change}: {first} is a list; say which one: {first}.0.{last}={text}.")
+    _check_table(holder, parts[:-1], change)
+    holder[last] = toml.value(text.strip())
+
+
+def _are_tables(held: Any) -> bool:
+    return isinstance(held, list) and all(isinstance(entry, dict) for entry in held)
+
+
+def _check_table(held: Any, parts: Sequence[str], change: str) -> None:
+    """Raise `BadSpec` where a change goes into a value as if that were a table."""
+    if not isinstance(held, dict):
+        name = ".".join(parts)
+        raise BadSpec(f"--set {change}: {name} is a value and has no keys; write --set {name}=... to change it.")
 
 
 def parse(tables: Mapping[str, Any], base: Path = Path()) -> Spec:

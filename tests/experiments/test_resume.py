@@ -70,3 +70,41 @@ def test_other_weights_under_the_same_name_are_refused(run: Run, tiny: Path, mon
     monkeypatch.undo()
     monkeypatch.chdir(tiny)
     assert run("run", "tiny.toml", "-o", "r", *one).code == 0 and len(RunFolder(tiny / "r").records()) == 2
+
+
+HASH = "# spec hash 0\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (None, "r/spec.toml is not the spec of a run but a file of your own; choose another folder as --out."),
+        ("", "r/spec.toml is not the spec of a run but a file of your own; choose another folder as --out."),
+        (HASH, "r/spec.toml is not as 'zsir run' wrote it (The spec has no [data];"),
+        (HASH + "[data]\nfolder='a'\n[[task]]\nop='sr2x'\n[[method]]\nsampler='hqs'\n", "not as 'zsir run' wrote it"),
+    ],
+)
+def test_a_spec_in_the_folder_that_no_run_wrote(run: Run, tiny: Path, text: str | None, words: str):
+    (tiny / "r").mkdir()
+    own = (tiny / "tiny.toml").read_text() if text is None else text
+    (tiny / "r" / "spec.toml").write_text(own)
+    done = run("run", "tiny.toml", "-o", "r")
+    assert done.code == 1 and words in done.message
+    assert (tiny / "r" / "spec.toml").read_text() == own and len(list((tiny / "r").glob("[!.]*"))) == 1
+
+
+@pytest.mark.parametrize("line", ["{}", "3", "[]", '{"cell": "c", "picture": "p", "sample": 0, "status": "ok"}'])
+def test_lines_that_are_no_records(run: Run, tiny: Path, line: str):
+    assert run("run", "tiny.toml", "-o", "r", *ONE).code == 0
+    manifest = tiny / "r" / "manifest.0.jsonl"
+    manifest.write_text(manifest.read_text() + line + "\n")
+    for command in (("run", "tiny.toml", "-o", "r", *ONE), ("report", "r")):
+        done = run(*command)
+        assert done.code == 1 and "r/manifest.0.jsonl: line 3 is damaged; delete it" in done.message
+
+
+def test_sessions_that_are_none(run: Run, tiny: Path):
+    assert run("run", "tiny.toml", "-o", "r", *ONE).code == 0
+    sessions = tiny / "r" / "sessions.jsonl"
+    sessions.write_text("[1]\n3\n" + sessions.read_text())
+    assert run("report", "r").code == 0 and len(RunFolder(tiny / "r").sessions()) == 1
