@@ -19,7 +19,7 @@ from torch import Tensor
 import zsir
 from zsir import images, operators, priors, samplers
 from zsir.errors import BadInput, OutputError, ZsirError, failure, out_of_memory
-from zsir.experiments import measures
+from zsir.experiments import cut, measures
 from zsir.experiments.grid import Cell, slug
 from zsir.experiments.pictures import PictureFile, load
 from zsir.experiments.records import Manifest, Record, RunFolder, item_key
@@ -171,7 +171,7 @@ class Engine:
     def _observe(self, item: Item, truth: Tensor, operator: Operator) -> Tensor:
         """``A x + noise n``, n from seed and index alone; or the observation's file. What a mask hides stays black."""
         if item.picture.observed is not None:
-            return load(item.picture.observed, self.spec.data.size)
+            return cut.observation(item.picture.observed, self.spec.data.size, operator)
         y = operator.forward(truth)
         if item.cell.noise > 0:
             noise = ImageNoise(item.cell.seed, [item.picture.index], "observation").randn_like(y)

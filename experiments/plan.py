@@ -11,7 +11,7 @@ from typing import Any
 from zsir.cards import Card, cards, on_this_machine
 from zsir.catalogue import OPERATORS, PRIORS, SAMPLERS
 from zsir.errors import BadInput, BadSpec
-from zsir.experiments import attached, grid, measures
+from zsir.experiments import attached, cut, grid, measures
 from zsir.experiments.grid import Cell
 from zsir.experiments.pictures import PictureFile, digest, lacking, of_set, pictures
 from zsir.experiments.spec import Spec, read_spec
@@ -59,6 +59,8 @@ def make_plan(source: str, changes: Sequence[str] = ()) -> Plan:
         files = pictures(spec)
     except BadInput as error:
         return Plan(spec, found, [], error)
+    if spec.data.size is not None and spec.data.observed is not None:
+        cut.check(spec.data.size, list(dict.fromkeys(cell.op for cell in found)), files)
     total = digest(files)
     if spec.data.digest not in (None, total):
         raise BadSpec(

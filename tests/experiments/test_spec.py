@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from tests.experiments.conftest import TINY
 from tests.sources import ROOT
+from zsir import images, operators
 from zsir.errors import BadInput, BadSpec, UnknownName, ZsirError
-from zsir.experiments import toml
+from zsir.experiments import cut, toml
 from zsir.experiments.grid import cells
 from zsir.experiments.pictures import load, pictures
 from zsir.experiments.plan import make_plan
@@ -238,6 +240,52 @@ def test_picture_lists(tiny):
     assert [p.name for p in make_plan("tiny.toml").pictures] == ["p4", "p1"]
     gone = make_plan("tiny.toml", ['data.files=["x.png"]']).gone
     assert isinstance(gone, ZsirError) and "no file x.png" in str(gone)
+
+
+@pytest.mark.parametrize(
+    ("size", "op", "words"),
+    [
+        (15, "sr2x", r"\[data\] size = 15: for sr2x the centre of .*p0.png \(20x18\) begins or ends .*; leave it out"),
+        (8, "sr4x", r"p0.png has 20x18 pixels and its observation 10x9, which for sr4x should be 4 times smaller"),
+        (8, "identity", r"p0.png has 20x18 pixels and its observation 10x9, which for identity should be 1 times"),
+        (8, "box:size=0.5", "box:size=0.5 is placed in whole pictures"),
+    ],
+)
+def test_observations_that_cannot_be_cut(tiny, size, op, words):
+    pairs(tiny, 18, 20, 2)
+    with pytest.raises(BadSpec, match=words):
+        make_plan("tiny.toml", [f"data.size={size}", "data.observed=seen", f"task=[{{op='{op}'}}]"])
+
+
+def test_the_nearest_size_that_can_be_cut(tiny):
+    pairs(tiny, 24, 40, 2)
+    with pytest.raises(BadSpec, match="inside a pixel of its observation; take 12, or leave it out"):
+        make_plan("tiny.toml", ["data.size=14", "data.observed=seen", "task=[{op='sr2x'}]"])
+    assert make_plan("tiny.toml", ["data.size=12", "data.observed=seen", "task=[{op='sr2x'}]"]).solves == 15
+
+
+def pairs(folder, height, width, factor):
+    """Five pictures and their reductions by plain means, in photos/ and seen/."""
+    (folder / "seen").mkdir()
+    for k in range(5):
+        x = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(k))
+        images.write(folder / "photos" / f"p{k}.png", x)
+        images.write(folder / "seen" / f"p{k}.png", torch.nn.functional.avg_pool2d(x, factor))
+
+
+def test_the_part_of_an_observation_that_belongs_to_the_centre(tiny):
+    pairs(tiny, 24, 40, 2)
+    seen = images.read("seen/p1.png").pixels
+    sr, same = (operators.make(op, in_shape=(3, 12, 12)) for op in ("sr2x", "identity"))
+    part = cut.observation(tiny / "seen" / "p1.png", 12, sr)
+    # rows 6 to 18 and columns 14 to 26 of the picture
+    assert torch.equal(part, seen[:, :, 3:9, 7:13])
+    reduced = torch.nn.functional.avg_pool2d(load(tiny / "photos" / "p1.png", 12), 2)
+    assert float((reduced - part).abs().max()) < 1 / 255
+    assert torch.equal(cut.observation(tiny / "photos" / "p1.png", 12, same), load(tiny / "photos" / "p1.png", 12))
+    assert torch.equal(cut.observation(tiny / "seen" / "p1.png", None, sr), seen)
+    with pytest.raises(BadInput, match="less than 24x24"):
+        cut.observation(tiny / "seen" / "p1.png", 48, operators.make("sr2x", in_shape=(3, 48, 48)))
 
 
 def test_every_observation_has_a_folder_of_its_own(tiny):
