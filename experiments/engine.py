@@ -18,8 +18,8 @@ from torch import Tensor
 
 import zsir
 from zsir import images, operators, priors, samplers
-from zsir.errors import SolveError, ZsirError
-from zsir.experiments import measures
+from zsir.errors import BadInput, OutputError, ZsirError, failure, out_of_memory
+from zsir.experiments import cut, measures
 from zsir.experiments.grid import Cell, slug
 from zsir.experiments.pictures import PictureFile, load
 from zsir.experiments.records import Manifest, Record, RunFolder, item_key
@@ -33,6 +33,8 @@ from zsir.wrapping import Wrapping
 
 #: where ``batch = "auto"`` begins on a GPU; halved until it fits
 LARGEST_BATCH = 64
+#: what helps where the memory is too small for one picture
+LESS = "--set data.size=... cuts pictures, --set method.0.tile=256 what the network sees at once"
 #: distance of the numbers under which further samples of one picture draw their noise: beyond any index
 SAMPLE_STRIDE = 10**9
 
@@ -97,8 +99,10 @@ class Engine:
         self.spec, self.spec_hash, self.folder, self.device, self.watch = spec, spec_hash, folder, device, watch
         auto = LARGEST_BATCH if device.type == "cuda" else 1
         self.batch = auto if spec.run.batch == "auto" else int(spec.run.batch)
+        self._fits: dict[tuple[object, ...], int] = {}
         self._operators: dict[tuple[str, tuple[int, ...]], Operator] = {}
         self._prior: tuple[str, Prior] | None = None
+        self._weights = folder.weights()
         self._wrapped: tuple[Wrapping, Prior] | None = None
         self._better = {name: measures.better(name) for name in spec.run.metrics}
 
@@ -128,7 +132,7 @@ class Engine:
                 ahead = self._fetch(queue, loader)
                 for solved in self._solve(ready, done):
                     saving.append(saver.submit(self._save, solved, manifest))
-                    while len(saving) > 2 * self.batch:  # a slow disk must not fill the memory
+                    while len(saving) > 2 * len(ready):  # a slow disk must not fill the memory
                         saving.popleft().result()
                 done += len(ready)
             for future in saving:
@@ -137,17 +141,21 @@ class Engine:
     def _fetch(self, queue: deque[Item], loader: ThreadPoolExecutor) -> list[Future[Ready]]:
         """Begin to load the next items, of one cell, as many as a batch holds."""
         taken: list[Item] = []
-        while queue and len(taken) < self.batch and (not taken or queue[0].cell == taken[0].cell):
+        while queue and len(taken) < self._most(queue[0].cell) and (not taken or queue[0].cell == taken[0].cell):
             taken.append(queue.popleft())
         return [loader.submit(self._load, item) for item in taken]
+
+    def _most(self, cell: Cell) -> int:
+        """How many pictures of a cell fit into the memory, as far as is known."""
+        return self._fits.get(_needs(cell), self.batch)
 
     def _load(self, item: Item) -> Ready:
         try:
             truth = load(item.picture.path, self.spec.data.size)
             operator = self._operator(item.cell.op, truth)
             y = self._observe(item, truth, operator)
-        except ZsirError as error:
-            return Ready(item, error=error)
+        except Exception as error:
+            return Ready(item, error=failure(error, LESS))
         return Ready(item, truth, y, operator)
 
     def _operator(self, spec: str, x: Tensor) -> Operator:
@@ -163,7 +171,7 @@ class Engine:
     def _observe(self, item: Item, truth: Tensor, operator: Operator) -> Tensor:
         """``A x + noise n``, n from seed and index alone; or the observation's file. What a mask hides stays black."""
         if item.picture.observed is not None:
-            return load(item.picture.observed, self.spec.data.size)
+            return cut.observation(item.picture.observed, self.spec.data.size, operator)
         y = operator.forward(truth)
         if item.cell.noise > 0:
             noise = ImageNoise(item.cell.seed, [item.picture.index], "observation").randn_like(y)
@@ -186,24 +194,21 @@ class Engine:
 
     def _attempt(self, group: Sequence[Ready], done: int) -> list[Solved]:
         """Solve a group at once; in halves where the memory does not suffice, one by one where one of them fails."""
-        try:
-            return self._together(group, done)
-        except torch.cuda.OutOfMemoryError:
-            if len(group) == 1:
-                error = SolveError(
-                    "The memory of the GPU does not suffice for one picture; --set data.size=... cuts it."
-                )
-                return [Solved(group[0], error=error)]
-            half = len(group) // 2
-            self.batch = min(self.batch, len(group) - half)
-        except ZsirError as error:
-            if len(group) == 1:
-                return [Solved(group[0], error=error)]
-            half = 1
-        # outside the handlers: a traceback that is kept keeps the memory too
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
-        return self._attempt(group[:half], done) + self._attempt(group[half:], done + half)
+        size = self._most(group[0].item.cell)  # fewer than the group where it was loaded before that was known
+        if len(group) <= size:
+            try:
+                return self._together(group, done)
+            except Exception as error:
+                if len(group) == 1:
+                    return [Solved(group[0], error=failure(error, LESS))]
+                size = 1
+                if out_of_memory(error) is not None:
+                    size = self._fits[_needs(group[0].item.cell)] = (len(group) + 1) // 2
+            # outside the handler: a traceback that is kept keeps the memory too
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+        parts = range(0, len(group), size)
+        return [solved for k in parts for solved in self._attempt(group[k : k + size], done + k)]
 
     def _together(self, group: Sequence[Ready], done: int) -> list[Solved]:
         first = group[0]
@@ -234,32 +239,50 @@ class Engine:
     def _prior_of(self, cell: Cell) -> Prior:
         if self._prior is None or self._prior[0] != cell.prior:
             self._prior = self._wrapped = None
-            self._prior = (cell.prior, priors.load(cell.prior))
+            loaded = priors.load(cell.prior)
+            self._check_weights(cell.prior, loaded.fingerprint)
+            self._prior = (cell.prior, loaded)
         if self._wrapped is None or self._wrapped[0] != cell.wrapping:
             self._wrapped = (cell.wrapping, priors.wrap(self._prior[1], cell.wrapping))
         return self._wrapped[1]
 
+    def _check_weights(self, spec: str, fingerprint: str) -> None:
+        """Raise `BadInput` for other weights than those behind the results that are here already."""
+        before = self._weights.setdefault(spec, fingerprint)
+        if before != fingerprint:
+            raise BadInput(
+                f"The prior {spec} has other weights (SHA-256 {fingerprint}) than in the results of {self.folder.path} "
+                f"({before}); choose another --out, or bring those weights."
+            )
+
     def _save(self, solved: Solved, manifest: Manifest) -> None:
         """Pictures first, then the record: what is recorded is there."""
         metrics: dict[str, float | None] = {}
+        unmeasured: dict[str, str] = {}
+        outputs: dict[str, str] = {}
         if solved.error is None:
             try:
-                metrics = self._measure(solved)
-            except ZsirError as error:
-                solved = replace(solved, error=error)
-        outputs = self._pictures(solved) if solved.error is None else {}
-        record = self._record(solved, metrics, outputs)
+                metrics, unmeasured = self._measure(solved)
+                outputs = self._pictures(solved)
+            except OutputError:
+                raise  # a full disk is no fault of the picture
+            except Exception as error:
+                metrics, unmeasured = {}, {}
+                solved = replace(solved, error=failure(error, LESS))
+        record = {**self._record(solved, metrics, outputs), "unmeasured": unmeasured}
         manifest.append(record)
         self.watch.finished(record)
 
-    def _measure(self, solved: Solved) -> dict[str, float | None]:
+    def _measure(self, solved: Solved) -> tuple[dict[str, float | None], dict[str, str]]:
+        """Metric -> value, None where there is none or it is not finite; metric -> why there is none."""
         assert solved.x is not None and solved.ready.truth is not None
         run, truth = self.spec.run, solved.ready.truth.clamp(0, 1)
-        found = measures.measured(run.metrics, solved.x, truth, run.crop)
+        found, unmeasured = measures.measured(run.metrics, solved.x, truth, run.crop)
         assert solved.ready.operator is not None
         found |= measures.against_data(run.metrics, solved.x - truth, solved.ready.operator, solved.residual)
         # JSON has no infinity
-        return {name: value if math.isfinite(value) else None for name, value in found.items()}
+        finite = {name: value for name, value in found.items() if math.isfinite(value)}
+        return {name: finite.get(name) for name in run.metrics}, unmeasured
 
     def _pictures(self, solved: Solved) -> dict[str, str]:
         """Write estimate, observation and truth where the spec keeps them; name -> path in the folder."""
@@ -314,6 +337,11 @@ class Engine:
         }
         assert item_key(record) == item.key
         return record
+
+
+def _needs(cell: Cell) -> tuple[object, ...]:
+    """What the memory that a picture needs depends on, but for its size."""
+    return cell.prior, cell.wrapping, cell.sampler, cell.op
 
 
 def remaining(items: Sequence[Item], mine: Callable[[int], bool], done: set[tuple[str, str, int]]) -> list[Item]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -47,8 +48,10 @@ class Cell:
 
     @property
     def observation(self) -> str:
-        """Folder name of what the cell observes: all cells of one task, noise level and seed share it."""
-        return slug(f"{self.task}-{self.noise_text}-seed{self.seed}") + f"-{_short(self.op)}"
+        """Folder name of what the cell observes: all cells of one task, noise level and seed share it.
+        The name is cut where it is long, so all that decides stands in the digits at its end."""
+        whole = json.dumps([self.task, self.op, self.noise_text, self.seed])
+        return slug(f"{self.task}-{self.noise_text}-seed{self.seed}") + f"-{_short(whole)}"
 
 
 def slug(text: str) -> str:
@@ -57,7 +60,7 @@ def slug(text: str) -> str:
 
 
 def _short(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:6]
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
-from zsir.errors import BadSpec, SolveError, UnknownName, ZsirError
+from zsir.errors import BadSpec, SolveError, UnknownName, ZsirError, failure
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -64,13 +64,20 @@ def _installed(package: str) -> bool:
     return find_spec(package) is not None
 
 
-def measured(names: Sequence[str], x: Tensor, truth: Tensor, crop: int) -> dict[str, float]:
-    """Metrics of one estimate (1, c, h, w) in [0, 1], ``crop`` pixels taken off every side first; not those of
+def measured(names: Sequence[str], x: Tensor, truth: Tensor, crop: int) -> tuple[dict[str, float], dict[str, str]]:
+    """Metrics of one estimate (1, c, h, w) in [0, 1], ``crop`` pixels taken off every side first; and for those that
+    cannot be computed for this picture, because it is too small say, the sentence that says why. Not those of
     `AGAINST_DATA`."""
     from zsir.metrics import measure
 
-    kept = [name for name in names if name not in AGAINST_DATA]
-    return {name: value for name, (value,) in measure(kept, x, truth, crop=crop).items()}
+    found: dict[str, float] = {}
+    unmeasured: dict[str, str] = {}
+    for name in (name for name in names if name not in AGAINST_DATA):
+        try:
+            (found[name],) = measure([name], x, truth, crop=crop)[name]
+        except Exception as error:
+            unmeasured[name] = str(failure(error, "leave this metric out"))
+    return found, unmeasured
 
 
 def against_data(names: Sequence[str], error: Tensor, operator: LinearOperator, residual: float) -> dict[str, float]:

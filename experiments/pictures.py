@@ -85,6 +85,12 @@ def eclipsed(spec: Spec) -> list[str]:
     ]
 
 
+def of_set(folder: str, files: Sequence[PictureFile]) -> bool:
+    """Whether ``folder`` is the name of a set, and ``files`` are from that set rather than a folder of that name."""
+    places = {**SETS, "scikit-image": _place_of_scikit_image()}
+    return bool(files) and folder in places and places[folder] == files[0].path.parent
+
+
 def _files(data: Data, base: Path) -> list[Path]:
     if data.folder == "scikit-image":
         return _of_scikit_image()
@@ -99,10 +105,15 @@ def _files(data: Data, base: Path) -> list[Path]:
 
 
 def _of_scikit_image() -> list[Path]:
-    package = find_spec("skimage")
-    if package is None or package.origin is None:
+    place = _place_of_scikit_image()
+    if place is None:
         raise BadInput("[data] folder: scikit-image is not installed; pip install 'zsir[classical]'.")
-    return [Path(package.origin).parent / "data" / name for name in SCIKIT_IMAGE]
+    return [place / name for name in SCIKIT_IMAGE]
+
+
+def _place_of_scikit_image() -> Path | None:
+    package = find_spec("skimage")
+    return None if package is None or package.origin is None else Path(package.origin).parent / "data"
 
 
 def _observed(name: str | None, base: Path) -> list[Path]:

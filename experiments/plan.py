@@ -11,9 +11,9 @@ from typing import Any
 from zsir.cards import Card, cards, on_this_machine
 from zsir.catalogue import OPERATORS, PRIORS, SAMPLERS
 from zsir.errors import BadInput, BadSpec
-from zsir.experiments import grid, measures
+from zsir.experiments import attached, cut, grid, measures
 from zsir.experiments.grid import Cell
-from zsir.experiments.pictures import PictureFile, digest, lacking, pictures
+from zsir.experiments.pictures import PictureFile, digest, lacking, of_set, pictures
 from zsir.experiments.spec import Spec, read_spec
 
 #: prior -> (module, what to install): what priors need beyond the package's own dependencies
@@ -54,10 +54,13 @@ def make_plan(source: str, changes: Sequence[str] = ()) -> Plan:
     ):
         for name in dict.fromkeys(names):
             registry.parse(name)
+    spec = replace(spec, digests=attached.digests(attached.named(found, spec.run.metrics), spec.digests))
     try:
         files = pictures(spec)
     except BadInput as error:
         return Plan(spec, found, [], error)
+    if spec.data.size is not None and spec.data.observed is not None:
+        cut.check(spec.data.size, list(dict.fromkeys(cell.op for cell in found)), files)
     total = digest(files)
     if spec.data.digest not in (None, total):
         raise BadSpec(
@@ -68,9 +71,10 @@ def make_plan(source: str, changes: Sequence[str] = ()) -> Plan:
 
 
 def _settled(spec: Spec, files: Sequence[PictureFile], total: str) -> Spec:
-    """The spec with the digest of its pictures, and with paths that hold from everywhere."""
+    """The spec with the digest of its pictures, and with paths that hold from everywhere; sets keep
+    their names, which hold wherever the package is."""
     data = replace(spec.data, digest=total)
-    if data.folder is not None and files:
+    if data.folder is not None and files and not of_set(data.folder, files):
         data = replace(data, folder=str(files[0].path.parent.resolve()))
     if data.observed is not None and files and files[0].observed is not None:
         data = replace(data, observed=str(files[0].observed.parent.resolve()))

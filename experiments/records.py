@@ -10,13 +10,18 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from zsir.errors import BadInput, OutputError
+from zsir.errors import BadInput, OutputError, ZsirError
 from zsir.experiments import toml
-from zsir.experiments.spec import Spec, first_difference, spec_hash
-from zsir.files import make_folder, reason, write_bytes
+from zsir.experiments.spec import Spec, first_difference, identity, parse, spec_hash
+from zsir.files import make_folder, reason, sweep, write_bytes
 
 Record: TypeAlias = dict[str, Any]
 
+#: what a record must have to count in a table
+NAMES = {"cell", "task", "op", "noise", "told", "method", "prior", "sampler", "values", "picture"}
+FIELDS = NAMES | {"place", "sample", "index", "status", "error", "nfe", "seconds", "metric_names", "metrics"}
+#: how a run's own spec begins
+HEAD = "# spec hash "
 SPEC, LOCK, SESSIONS = "spec.toml", ".lock", "sessions.jsonl"
 
 
@@ -41,14 +46,14 @@ class RunFolder:
         with self.locked():
             target = self.path / SPEC
             if target.exists():
-                difference = first_difference(resolved, toml.read(target))
+                difference = first_difference(resolved, _written(target))
                 if difference is not None:
                     advice = "choose another --out, or undo the change"
                     raise BadInput(f"{self.path} holds the run of another spec: {difference}; {advice}.")
             elif any(not entry.name.startswith(".") for entry in self.path.iterdir()):
                 raise BadInput(f"{self.path} holds other files and no {SPEC}; choose an empty or a new folder.")
             else:
-                text = f"# spec hash {spec_hash(resolved)}\n{toml.dumps(resolved)}"
+                text = f"{HEAD}{spec_hash(resolved)}\n{toml.dumps(resolved)}"
                 write_bytes(target, text.encode())
         return spec_hash(resolved)
 
@@ -70,7 +75,7 @@ class RunFolder:
             lines = path.read_bytes().split(b"\n")[:-1]
             for number, line in enumerate(lines, start=1):
                 try:
-                    found.append(json.loads(line))
+                    found.append(_checked(json.loads(line)))
                 except ValueError:
                     raise BadInput(
                         f"{path}: line {number} is damaged; delete it, and what it held is done again."
@@ -80,6 +85,11 @@ class RunFolder:
     def done(self) -> set[tuple[str, str, int]]:
         """What need not be done again: all that did not fail."""
         return {item_key(record) for record in self.records() if record["status"] == "ok"}
+
+    def weights(self) -> dict[str, str]:
+        """Prior -> fingerprint of the weights that its results, failures left out, were made with."""
+        fine = (record for record in self.records() if record["status"] == "ok")
+        return {record["prior"]: record["fingerprint"] for record in fine if record.get("fingerprint")}
 
     def begun(self, session: Mapping[str, Any]) -> None:
         """Add a line to the list of commands that worked in this folder."""
@@ -99,7 +109,7 @@ class RunFolder:
             return found
         for line in lines:
             with suppress(ValueError):
-                found.append(json.loads(line))
+                found += [session for session in [json.loads(line)] if isinstance(session, dict)]
         return found
 
     def write(self, name: str, data: bytes) -> None:
@@ -108,9 +118,31 @@ class RunFolder:
         write_bytes(self.path / name, data)
 
     def sweep(self) -> None:
-        """Remove what killed processes left half-written; only where nobody writes any more."""
-        for path in self.path.rglob(".zsir-*.part"):
-            path.unlink(missing_ok=True)
+        """Remove what killed processes left half-written; what living ones are writing stays."""
+        sweep(self.path)
+
+
+def _written(path: Path) -> dict[str, Any]:
+    """The tables of a run's own spec; raises `BadInput` for a file that no run wrote, or that was cut since."""
+    tables = toml.read(path)
+    text = path.read_text(encoding="utf-8")
+    if not text.startswith(HEAD):
+        raise BadInput(f"{path} is not the spec of a run but a file of your own; choose another folder as --out.")
+    try:
+        parse(tables)
+        identity(tables)
+    except (ZsirError, KeyError) as error:
+        raise BadInput(
+            f"{path} is not as 'zsir run' wrote it ({error}); put it back, or choose another --out."
+        ) from None
+    return tables
+
+
+def _checked(record: object) -> Record:
+    """``record`` if it is one; raises `ValueError`."""
+    if not isinstance(record, dict) or not record.keys() >= FIELDS:
+        raise ValueError("no record")
+    return record
 
 
 @contextmanager

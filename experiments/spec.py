@@ -18,7 +18,7 @@ Scalar: TypeAlias = str | int | float | bool
 
 SHIPPED = Path(__file__).parent / "specs"
 TABLES = ("data", "task", "method", "run")
-TOP = ("name", *TABLES, "provenance")
+TOP = ("name", *TABLES, "provenance", "digests")
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,8 @@ class Run:
 
 @dataclass(frozen=True)
 class Spec:
-    """An experiment. ``base`` is the folder that relative paths of its data begin at."""
+    """An experiment. ``base`` is the folder that relative paths of its data begin at; ``digests`` has the SHA-256 of
+    the files that operators, priors, samplers and metrics name."""
 
     name: str
     data: Data
@@ -67,6 +68,7 @@ class Spec:
     run: Run
     provenance: dict[str, str] = field(default_factory=dict)
     base: Path = Path()
+    digests: dict[str, str] = field(default_factory=dict)
 
     def resolved(self) -> dict[str, Any]:
         """The spec with all defaults written out, as a TOML file holds it."""
@@ -78,6 +80,7 @@ class Spec:
             "method": [_written(block) for block in self.methods],
             "run": {key: list(held) if isinstance(held, tuple) else held for key, held in asdict(self.run).items()},
             "provenance": dict(self.provenance),
+            **({"digests": dict(self.digests)} if self.digests else {}),
         }
 
 
@@ -176,18 +179,35 @@ def _change(tables: dict[str, Any], change: str) -> None:
         raise BadSpec(f"--set {change}: write table.key=value, such as data.pictures=2 or method.0.nfe=[1,2].")
     holder: Any = tables
     for depth, part in enumerate(parts[:-1]):
-        if isinstance(holder, list):
+        if _are_tables(holder):
             if not part.isdecimal() or int(part) >= len(holder):
                 raise BadSpec(f"--set {change}: {parts[depth - 1]} counts from 0 to {len(holder) - 1}.")
             holder = holder[int(part)]
             continue
         if depth == 0 and part not in TOP:
             raise BadSpec(f"--set {change}: a spec has no table '{part}'{suggest(part, TOP)}")
+        _check_table(holder, parts[:depth], change)
         holder = holder.setdefault(part, {})
-    if not isinstance(holder, dict):
-        first = ".".join(parts[:-1])
-        raise BadSpec(f"--set {change}: {first} is a list; say which one: {first}.0.{parts[-1]}={text}.")
-    holder[parts[-1]] = toml.value(text.strip())
+    first, last = ".".join(parts[:-1]), parts[-1]
+    if _are_tables(holder) and last.isdecimal():
+        raise BadSpec(
+            f"--set {change}: {first}.{last} is a table; name a key of it, as in {first}.{last}.label={text}."
+        )
+    if _are_tables(holder):
+        raise BadSpec(f"--set {change}: {first} is a list; say which one: {first}.0.{last}={text}.")
+    _check_table(holder, parts[:-1], change)
+    holder[last] = toml.value(text.strip())
+
+
+def _are_tables(held: Any) -> bool:
+    return isinstance(held, list) and all(isinstance(entry, dict) for entry in held)
+
+
+def _check_table(held: Any, parts: Sequence[str], change: str) -> None:
+    """Raise `BadSpec` where a change goes into a value as if that were a table."""
+    if not isinstance(held, dict):
+        name = ".".join(parts)
+        raise BadSpec(f"--set {change}: {name} is a value and has no keys; write --set {name}=... to change it.")
 
 
 def parse(tables: Mapping[str, Any], base: Path = Path()) -> Spec:
@@ -208,15 +228,22 @@ def parse(tables: Mapping[str, Any], base: Path = Path()) -> Spec:
     name = tables.get("name", "experiment")
     if not TEXT.accepts(name):
         raise BadSpec(f"name = {name!r} must be {TEXT.words}.")
-    provenance = tables.get("provenance", {})
-    if not isinstance(provenance, Mapping) or not all(isinstance(held, str) for held in provenance.values()):
-        raise BadSpec('[provenance] holds texts, such as source = "paper, table 1".')
+    provenance = _texts(tables, "provenance", 'source = "paper, table 1"')
+    digests = _texts(tables, "digests", '"k.png" = "SHA-256"')
     tasks = _blocks(tables["task"], "task", TASK_KEYS, TASK_DEFAULTS)
     methods = _blocks(tables["method"], "method", METHOD_KEYS, METHOD_DEFAULTS)
     for block, key in [(block, "op") for block in tasks] + [(block, "sampler") for block in methods]:
         if key not in block.values:
             raise BadSpec(f"{block.where} needs {key} = ...; 'zsir list' shows what there is.")
-    return Spec(name, Data(**data), tasks, methods, Run(**run), dict(provenance), base)
+    return Spec(name, Data(**data), tasks, methods, Run(**run), provenance, base, digests)
+
+
+def _texts(tables: Mapping[str, Any], key: str, example: str) -> dict[str, str]:
+    """A table of texts, which may be missing."""
+    held = tables.get(key, {})
+    if not isinstance(held, Mapping) or not all(isinstance(text, str) for text in held.values()):
+        raise BadSpec(f"[{key}] holds texts, such as {example}.")
+    return dict(held)
 
 
 def _known(table: Mapping[str, Any], keys: Sequence[str], where: str) -> None:
@@ -279,8 +306,9 @@ def noise_level(held: Scalar, where: str) -> float:
 
 
 def identity(resolved: Mapping[str, Any]) -> dict[str, Any]:
-    """What decides the results, as flat ``table.key -> value``: not the place of the pictures but their digest, not the
-    batch, not the provenance. A crop of 0 counts as no crop, a wrapper that is told to do nothing as none."""
+    """What decides the results, as flat ``table.key -> value``: not the place of the pictures but their digest, those
+    of the files that specs name, not the batch, not the provenance. A crop of 0 counts as no crop, a wrapper that is
+    told to do nothing as none."""
     flat: dict[str, Any] = {"name": resolved["name"]}
     for key, held in resolved["data"].items():
         if key not in ("folder", "files", "observed"):
@@ -291,6 +319,7 @@ def identity(resolved: Mapping[str, Any]) -> dict[str, Any]:
             kept = {key: held for key, held in block.items() if key not in idle or held != idle[key]}
             flat.update({f"{table}.{place}.{key}": held for key, held in kept.items()})
     flat.update({f"run.{key}": held for key, held in resolved["run"].items() if key != "batch"})
+    flat.update({f"digests.{path}": held for path, held in resolved.get("digests", {}).items()})
     if not flat.get("run.crop"):
         flat.pop("run.crop", None)
     return flat
@@ -307,5 +336,9 @@ def first_difference(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str 
     for key in [*a, *(key for key in b if key not in a)]:
         if a.get(key) != b.get(key):
             told = ["missing" if key not in side else repr(side[key]) for side in (a, b)]
+            if key.startswith("digests."):
+                return (
+                    f"the file {key.removeprefix('digests.')} is another one (SHA-256 {told[0]} here, {told[1]} there)"
+                )
             return f"{key} is {told[0]} here and {told[1]} there"
     return None

@@ -12,6 +12,8 @@ ZsirError
 
 from __future__ import annotations
 
+import os
+
 
 class ZsirError(Exception):
     """Base of all errors below: catching it catches every mistake a user can make."""
@@ -52,3 +54,35 @@ class SolveError(ZsirError, RuntimeError):
 
 class OutputError(ZsirError, OSError):
     """A result could not be written. Nothing is left half-written."""
+
+
+def debugging() -> bool:
+    """Whether the user wants tracebacks."""
+    return os.environ.get("ZSIR_DEBUG", "") not in ("", "0")
+
+
+def bug(error: Exception) -> str:
+    """What to say of an error that should not have happened."""
+    what = " ".join(str(error).split())
+    text = f"{type(error).__name__}: {what}" if what else type(error).__name__
+    return f"internal error: {text[:300]} (please report; run with ZSIR_DEBUG=1 for the traceback)"
+
+
+def out_of_memory(error: Exception, advice: str = "cut it into parts") -> SolveError | None:
+    """The sentence for an ``error`` by which torch, numpy or Python say that memory is short, on any device; None for
+    all other errors."""
+    text = str(error).lower()
+    signs = ("out of memory", "can't allocate memory", "not enough memory", "unable to allocate")
+    if isinstance(error, MemoryError) or any(sign in text for sign in signs):
+        return SolveError(f"There is not enough memory for a picture of this size; {advice}.")
+    return None
+
+
+def failure(error: Exception, advice: str = "cut it into parts") -> ZsirError:
+    """Any ``error`` as one to be noted while the work goes on; raises it instead where the user wants tracebacks."""
+    if isinstance(error, ZsirError):
+        return error
+    short = out_of_memory(error, advice)
+    if short is None and debugging():
+        raise error
+    return short or SolveError(bug(error))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import platform
 import secrets
+from contextlib import suppress
 from pathlib import Path
 
 from zsir.errors import OutputError
@@ -18,7 +21,7 @@ def write_bytes(path: str | Path, data: bytes) -> None:
     # a symbolic link stays a link: what it points at is replaced
     target = Path(os.path.realpath(path))
     check_target(path)
-    temporary = target.with_name(f".zsir-{os.getpid()}-{secrets.token_hex(4)}.part")
+    temporary = target.with_name(f".zsir-{_place()}-{os.getpid()}-{secrets.token_hex(4)}.part")
     try:
         try:
             with temporary.open("xb") as file:
@@ -39,6 +42,35 @@ def remove(path: str | Path) -> None:
         Path(path).unlink(missing_ok=True)
     except OSError as error:
         raise OutputError(f"{path} cannot be deleted: {reason(error)}.") from None
+
+
+def sweep(folder: Path) -> None:
+    """Remove, at any depth of ``folder``, what processes that were killed left of `write_bytes`.
+
+    What a living process, or one of another machine or container, may still be writing stays.
+    """
+    for path in folder.rglob(f".zsir-{_place()}-*.part"):
+        number = path.name.split("-")[2]
+        if number.isdecimal() and not _alive(int(number)):
+            path.unlink(missing_ok=True)
+
+
+def _place() -> str:
+    """Where the numbers of processes mean the same: this machine, or the container in it."""
+    container = ""
+    with suppress(OSError):
+        container = os.readlink("/proc/self/ns/pid")
+    return hashlib.sha256(f"{platform.node()} {container}".encode()).hexdigest()[:8]
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        return True  # it is there, and not ours
+    return True
 
 
 def check_target(path: str | Path) -> None:

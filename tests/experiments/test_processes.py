@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from tests.experiments.conftest import content
+from zsir import files
 from zsir.cli import main
 from zsir.errors import BadSpec
 from zsir.experiments.engine import Item, remaining
@@ -56,6 +57,17 @@ def test_processes_share_the_work(tiny: Path, whole: dict[str, bytes], count: in
     assert content(tiny / "r") == whole
     shares = [path.read_bytes().count(b"\n") for path in (tiny / "r").glob("manifest.*.jsonl")]
     assert len(shares) == count and sum(shares) == 45 and max(shares) - min(shares) <= 1
+
+
+def test_what_other_processes_are_writing_stays(tiny: Path, whole: dict[str, bytes]):
+    """The end of one process comes in the middle of the others' work."""
+    place = files._place()
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    for name in (f".zsir-{place}-{os.getppid()}-00.part", f".zsir-{place}-{dead.pid}-00.part"):
+        (tiny / "whole" / "truth" / name).write_bytes(b"half")
+    assert CliRunner().invoke(main, ["run", "tiny.toml", "-o", "whole"]).exit_code == 0
+    assert [path.name for path in (tiny / "whole").rglob("*.part")] == [f".zsir-{place}-{os.getppid()}-00.part"]
 
 
 @pytest.mark.slow

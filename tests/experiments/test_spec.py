@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from tests.experiments.conftest import TINY
 from tests.sources import ROOT
+from zsir import images, operators
 from zsir.errors import BadInput, BadSpec, UnknownName, ZsirError
-from zsir.experiments import toml
+from zsir.experiments import cut, toml
 from zsir.experiments.grid import cells
 from zsir.experiments.pictures import load, pictures
 from zsir.experiments.plan import make_plan
@@ -173,6 +175,13 @@ def test_mistakes(text, words):
         ("method.nfe=2", BadSpec, "method.0.nfe=2"),
         ("method.1.nfe=2", BadSpec, "method counts from 0 to 0"),
         ("data.size=x", BadSpec, "size = 'x' must be"),
+        ("name.x=3", BadSpec, "name is a value and has no keys; write --set name=..."),
+        ("name.x.y=3", BadSpec, "name is a value and has no keys; write --set name=..."),
+        ("data.folder.x=3", BadSpec, "data.folder is a value and has no keys; write --set data.folder=..."),
+        ("data.folder.x.y=3", BadSpec, "data.folder is a value and has no keys; write --set data.folder=..."),
+        ("task.0.noise.1=3", BadSpec, "task.0.noise is a value and has no keys; write --set task.0.noise=..."),
+        ("task.0.noise.1.x=3", BadSpec, "task.0.noise is a value and has no keys; write --set task.0.noise=..."),
+        ("task.0=3", BadSpec, "task.0 is a table; name a key of it, as in task.0.label=3"),
         ("task.0.op=sr9y", UnknownName, "no operator 'sr9y'"),
         ("method.0.prior=foto", UnknownName, "no prior 'foto'; did you mean 'photo'"),
         ("method.0.sampler=cm4ir:nef=2", UnknownName, "no option 'nef'"),
@@ -231,6 +240,71 @@ def test_picture_lists(tiny):
     assert [p.name for p in make_plan("tiny.toml").pictures] == ["p4", "p1"]
     gone = make_plan("tiny.toml", ['data.files=["x.png"]']).gone
     assert isinstance(gone, ZsirError) and "no file x.png" in str(gone)
+
+
+@pytest.mark.parametrize(
+    ("size", "op", "words"),
+    [
+        (15, "sr2x", r"\[data\] size = 15: for sr2x the centre of .*p0.png \(20x18\) begins or ends .*; leave it out"),
+        (8, "sr4x", r"p0.png has 20x18 pixels and its observation 10x9, which for sr4x should be 4 times smaller"),
+        (8, "identity", r"p0.png has 20x18 pixels and its observation 10x9, which for identity should be 1 times"),
+        (8, "box:size=0.5", "box:size=0.5 is placed in whole pictures"),
+    ],
+)
+def test_observations_that_cannot_be_cut(tiny, size, op, words):
+    pairs(tiny, 18, 20, 2)
+    with pytest.raises(BadSpec, match=words):
+        make_plan("tiny.toml", [f"data.size={size}", "data.observed=seen", f"task=[{{op='{op}'}}]"])
+
+
+def test_the_nearest_size_that_can_be_cut(tiny):
+    pairs(tiny, 24, 40, 2)
+    with pytest.raises(BadSpec, match="inside a pixel of its observation; take 12, or leave it out"):
+        make_plan("tiny.toml", ["data.size=14", "data.observed=seen", "task=[{op='sr2x'}]"])
+    assert make_plan("tiny.toml", ["data.size=12", "data.observed=seen", "task=[{op='sr2x'}]"]).solves == 15
+
+
+def pairs(folder, height, width, factor):
+    """Five pictures and their reductions by plain means, in photos/ and seen/."""
+    (folder / "seen").mkdir()
+    for k in range(5):
+        x = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(k))
+        images.write(folder / "photos" / f"p{k}.png", x)
+        images.write(folder / "seen" / f"p{k}.png", torch.nn.functional.avg_pool2d(x, factor))
+
+
+def test_the_part_of_an_observation_that_belongs_to_the_centre(tiny):
+    pairs(tiny, 24, 40, 2)
+    seen = images.read("seen/p1.png").pixels
+    sr, same = (operators.make(op, in_shape=(3, 12, 12)) for op in ("sr2x", "identity"))
+    part = cut.observation(tiny / "seen" / "p1.png", 12, sr)
+    # rows 6 to 18 and columns 14 to 26 of the picture
+    assert torch.equal(part, seen[:, :, 3:9, 7:13])
+    reduced = torch.nn.functional.avg_pool2d(load(tiny / "photos" / "p1.png", 12), 2)
+    assert float((reduced - part).abs().max()) < 1 / 255
+    assert torch.equal(cut.observation(tiny / "photos" / "p1.png", 12, same), load(tiny / "photos" / "p1.png", 12))
+    assert torch.equal(cut.observation(tiny / "seen" / "p1.png", None, sr), seen)
+    with pytest.raises(BadInput, match="less than 24x24"):
+        cut.observation(tiny / "seen" / "p1.png", 48, operators.make("sr2x", in_shape=(3, 48, 48)))
+
+
+def test_every_observation_has_a_folder_of_its_own(tiny):
+    long = "a label that says much more of its task than the name of a folder has room for, and then goes on and on"
+    tasks = f"task=[{{op='identity', noise=[0.01, 0.3], label='{long}'}}, {{op='identity', label='{long}!'}}]"
+    found = make_plan("tiny.toml", [tasks, "run.seeds=[0, 1]"]).cells
+    assert len({cell.observation for cell in found}) == 6 == len({(c.task, c.noise_text, c.seed) for c in found})
+    assert all(len(cell.observation) < 100 for cell in found)
+
+
+@pytest.mark.parametrize(("name", "count"), [("scikit-image", 5), ("eval34", 34), ("demo", 1)])
+def test_sets_keep_their_names(tiny, name, count):
+    plan = make_plan("tiny.toml", [f"data.folder={name}"])
+    assert len(plan.pictures) == count and plan.spec.data.folder == name
+    (tiny / "r").mkdir()
+    (tiny / "r" / "spec.toml").write_text(toml.dumps(plan.spec.resolved()))
+    again = make_plan("r/spec.toml")
+    assert again.pictures == plan.pictures and spec_hash(again.spec.resolved()) == spec_hash(plan.spec.resolved())
+    assert make_plan("tiny.toml").spec.data.folder == str((tiny / "photos").resolve())
 
 
 def test_the_pictures_of_scikit_image(monkeypatch):

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from zsir.cli.group import INTERRUPTED, bug, debugging, exit_code, fail, say
+from zsir.cli.group import INTERRUPTED, exit_code, fail, say
 from zsir.cli.tasks import Task, check_source
-from zsir.errors import SolveError, ZsirError
+from zsir.errors import ZsirError, bug, debugging, out_of_memory
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -100,7 +100,7 @@ class Batch:
         except Exception as error:
             if debugging():
                 raise
-            translated = _out_of_memory(error)
+            translated = out_of_memory(error)
             message = bug(error) if translated is None else str(translated)
             self._note_failure(task, message, exit_code(translated or error))
 
@@ -124,13 +124,6 @@ class Batch:
         self.written += 1
         self.position += 1
         self.display.line(line)
-
-
-def _out_of_memory(error: Exception) -> SolveError | None:
-    text = str(error).lower()
-    if isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text:
-        return SolveError("There is not enough memory for a picture of this size; cut it into parts.")
-    return None
 
 
 @contextmanager

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import difflib
 import errno
-import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import click
 
-from zsir.errors import BadSpec, Incompatible, UnknownName, ZsirError
+from zsir.errors import BadSpec, Incompatible, UnknownName, ZsirError, bug, debugging
 
 USAGE, FAILURE, BUG, INTERRUPTED = 2, 1, 70, 130
 
@@ -71,13 +70,6 @@ def exit_code(error: Exception) -> int:
     return FAILURE if isinstance(error, ZsirError) else BUG
 
 
-def bug(error: Exception) -> str:
-    """What to say of an error that should not have happened."""
-    what = " ".join(str(error).split())
-    text = f"{type(error).__name__}: {what}" if what else type(error).__name__
-    return f"internal error: {text[:300]} (please report; run with ZSIR_DEBUG=1 for the traceback)"
-
-
 def fail(message: str, code: int) -> None:
     """Say ``message`` on stderr and end with ``code``."""
     say(message)
@@ -87,8 +79,3 @@ def fail(message: str, code: int) -> None:
 def say(message: str) -> None:
     """One line on stderr."""
     click.echo(f"zsir: {message}", err=True)
-
-
-def debugging() -> bool:
-    """Whether the user wants tracebacks."""
-    return os.environ.get("ZSIR_DEBUG", "") not in ("", "0")

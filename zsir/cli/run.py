@@ -142,13 +142,17 @@ class _Show:
         if record["error"] is not None and record["error"] not in self._told:
             self._told.add(record["error"])  # one cause mostly hits all pictures of a cell
             say(f"{cell} | {record['picture']}: {record['error']}")
+        for metric, why in record["unmeasured"].items():
+            if metric not in self._told:
+                self._told.add(metric)
+                say(f"note: {cell} | {record['picture']}: no {metric}: {why}")
         self._left[cell] -= 1
         if not self._left[cell]:
             self._display.line(f"done: {cell}")
 
 
 def _run(plan: Plan, out: Path, s: Settings) -> None:
-    from zsir.experiments import machine, measures, workers
+    from zsir.experiments import attached, machine, measures, workers
     from zsir.experiments.engine import Engine, all_items, remaining
     from zsir.experiments.plan import calls
     from zsir.experiments.records import Manifest, RunFolder
@@ -157,6 +161,7 @@ def _run(plan: Plan, out: Path, s: Settings) -> None:
     calls(plan)  # options that a sampler refuses come to light now
     for error in measures.lacking(plan.spec.run.metrics, download=True):
         raise error
+    attached.check_present(plan.cells, plan.spec.run.metrics)
     me = workers.worker(os.environ)
     alone = workers.started_alone(os.environ)
     if alone:
@@ -184,8 +189,7 @@ def _run(plan: Plan, out: Path, s: Settings) -> None:
             write_tables(folder, spec_hash)
         meeting.wait()
         records = write_tables(folder, spec_hash)
-        if len(records) == len(items):
-            folder.sweep()
+        folder.sweep()
     _end(records, len(items), folder, quiet)
 
 
