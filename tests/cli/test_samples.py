@@ -118,9 +118,10 @@ def test_a_misfit_is_told(run, folder):
     images.write("rough.png", torch.rand(1, 3, 24, 30, generator=torch.Generator().manual_seed(0)))
     done = run("solve", "--op", "blur:sigma=3", "--noise", "0.01", "--prior", "gaussian", "--sampler", "mmps:nfe=2",
                "--samples", "2", "--record", "r.json", "rough.png", "-o", "mean.png", "-q")  # fmt: skip
-    assert done.code == 0 and done.message.startswith("note: The result misses the observation")
+    doubt, misfit = done.err.splitlines()  # one from the observation alone, one from the result
     (entry,) = json.loads((folder / "r.json").read_text())["results"]
-    assert done.message.endswith(entry["misfit"])
+    assert done.code == 0 and doubt == f"zsir: note: {entry['doubt']}" and misfit == f"zsir: note: {entry['misfit']}"
+    assert "looks more noisy than stated" in doubt and "The result misses the observation" in misfit
 
 
 def test_a_folder_is_done_again_without_its_own_maps(run, folder):
