@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import platform
 import secrets
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from zsir.errors import OutputError
+from zsir.errors import Incompatible, OutputError
 
 
 def write_bytes(path: str | Path, data: bytes) -> None:
@@ -34,6 +36,26 @@ def write_bytes(path: str | Path, data: bytes) -> None:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {reason(error)}.") from None
+
+
+@contextmanager
+def held(path: str | Path, otherwise: str) -> Iterator[None]:
+    """Hold the lock that is the file ``path``, made where it is missing; it goes with its process, however that ends.
+
+    Raises `Incompatible` with the sentence ``otherwise`` where another process holds it, and `OutputError`.
+    """
+    try:
+        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {reason(error)}.") from None
+    try:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Incompatible(otherwise) from None
+        yield
+    finally:
+        os.close(file)
 
 
 def remove(path: str | Path) -> None:

@@ -160,7 +160,7 @@ def test_a_folder_holds_one_run(tmp_path):
     (tmp_path / "run/.zsir-1-0.part").write_text("left by a run that was killed")
     with pytest.raises(Incompatible, match=r"holds a run with validation one picture in 16, not"):
         train_denoiser(run_of(tmp_path, "run", validation=tmp_path / "in"), recipe(SPEC))
-    assert not list((tmp_path / "run").glob(".*"))
+    assert not list((tmp_path / "run").glob(".zsir-*"))
     for name, words in (("settings.json", "damaged; begin in another"), ("pictures.json", "damaged; remove it")):
         whole = (tmp_path / "run" / name).read_bytes()
         (tmp_path / "run" / name).write_bytes(b"")
@@ -170,6 +170,20 @@ def test_a_folder_holds_one_run(tmp_path):
     (tmp_path / "run/checkpoint.pt").write_bytes(b"nonsense")
     with pytest.raises(BadInput, match="remove it to begin again"):
         train_denoiser(run_of(tmp_path, "run"), recipe(SPEC))
+
+
+def test_two_processes_do_not_train_in_one_folder(tmp_path):
+    run = run_of(tmp_path, "run")
+    with files.held(tmp_path / "lock", "never"):
+        pass
+    (tmp_path / "run").mkdir()
+    with (
+        files.held(tmp_path / "run" / ".lock", "never"),
+        pytest.raises(Incompatible, match="Another process is training"),
+    ):
+        train_denoiser(run, recipe(SPEC))
+    assert [path.name for path in (tmp_path / "run").iterdir()] == [".lock"]
+    assert train_denoiser(run, recipe(SPEC)).step == 24
 
 
 def test_distilling_what_was_trained(tmp_path):

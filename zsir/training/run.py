@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from zsir.errors import Incompatible
-from zsir.files import write_bytes
+from zsir.files import held, make_folder, write_bytes
 from zsir.priors.edm import edm_estimate
 from zsir.priors.network import NetworkPrior
 from zsir.priors.unet import UNet, UNetConfig
@@ -17,6 +18,9 @@ from zsir.training.objectives import Denoising, Distillation, Objective
 from zsir.training.pictures import Pictures, pack
 from zsir.training.recipe import Recipe
 from zsir.training.trainer import Progress, State, Task, accelerator_on, claim, train
+
+#: held while a run goes on
+LOCK = ".lock"
 
 
 @dataclass(frozen=True)
@@ -69,16 +73,20 @@ def _train(run: Run, r: Recipe, objective: Objective, net: UNet, about: str, tit
         "validation": str(run.validation or "one picture in 16"),
     }
     accelerator = accelerator_on(run.device)
-    with accelerator.main_process_first():
+    with ExitStack() as stack:
+        with accelerator.main_process_first():
+            if accelerator.is_main_process:
+                make_folder(run.out)
+                busy = f"Another process is training in {run.out}; wait for it, or give another --out."
+                stack.enter_context(held(run.out / LOCK, busy))
+                claim(run.out, r, settings)
+            pictures = _packed(run, r)
+        task = Task(run.out, r, objective, pictures, net, settings)
+        state = train(task, run.device, run.workers, run.report)
         if accelerator.is_main_process:
-            claim(run.out, r, settings)
-        pictures = _packed(run, r)
-    task = Task(run.out, r, objective, pictures, net, settings)
-    state = train(task, run.device, run.workers, run.report)
-    if accelerator.is_main_process:
-        digest = write_prior(run.out / "prior.safetensors", state.averaged, objective, r, state.step)
-        write_bytes(run.out / "curve.tsv", curve(state.rows).encode())
-        write_card(run.out / "card.md", task, state, title, digest)
+            digest = write_prior(run.out / "prior.safetensors", state.averaged, objective, r, state.step)
+            write_bytes(run.out / "curve.tsv", curve(state.rows).encode())
+            write_card(run.out / "card.md", task, state, title, digest)
     return state
 
 
