@@ -148,9 +148,9 @@ def test_parts_and_a_share_of_the_patches_give_the_same(channels, monkeypatch):
     whole = estimate_noise(y)
     monkeypatch.setattr(noise, "TOGETHER", 1001)
     assert estimate_noise(y) == pytest.approx(whole, rel=1e-9)
-    monkeypatch.setattr(noise, "MOST_PATCHES", 20000)
-    assert estimate_noise(y) == pytest.approx(whole, rel=0.03) and estimate_noise(y) != whole
-    places = noise._places(None, torch.zeros(240, 331), channels, 5)
+    share = noise.estimate(y, most=20000).std
+    assert share == pytest.approx(whole, rel=0.03) and share != whole
+    places = noise._places(None, torch.zeros(240, 331), channels, 5, 20000)
     assert 10000 < len(places) <= 20000 and int(places[:, 1].max()) == 326
     assert max(map(len, noise._patches(y[0], places, 5))) <= 1001
 

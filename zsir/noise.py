@@ -32,6 +32,8 @@ LEAST_WHOLE = 0.1
 LEAST_PER_NUMBER = 4
 #: patches that are looked at, evenly spread over a larger picture, and how many are in memory at a time
 MOST_PATCHES, TOGETHER = 2**18, 2**14
+#: a doubt needs no digits: a tenth of a second a picture
+ENOUGH_TO_DOUBT = 2**14
 #: colour with less noise than this share of that of luma is not independent from channel to channel: 0.5 and more on
 #: photographs with noise 2/255, 0 for grey saved as colour, 0.05 to 0.13 for JPEG with halved colour
 DEPENDENT, EQUAL = 0.15, 0.001
@@ -89,18 +91,18 @@ def estimate_noise_of(operator: LinearOperator, y: Tensor) -> float:
     return found.std
 
 
-def estimate(y: Tensor, known: Tensor | None = None) -> Estimate:
-    """`estimate_noise` with its note instead of a warning."""
+def estimate(y: Tensor, known: Tensor | None = None, most: int = MOST_PATCHES) -> Estimate:
+    """`estimate_noise` with its note instead of a warning, from ``most`` patches."""
     _check(y)
     x = y[0].detach().cpu()
     seen = None if known is None else (known.to(y).expand_as(y)[0] > 0).all(dim=0).cpu()
     clipped = ((x == 0) | (x == 1)).sum(dim=0).float() / len(x)
     if len(x) == 1:
-        return Estimate(_level(_spectrum(x, _places(seen, clipped, 1, GREY_SIDE), GREY_SIDE, GREY_SHARE)))
-    std = _level(_spectrum(x, _places(seen, clipped, len(x), COLOUR_SIDE), COLOUR_SIDE, COLOUR_SHARE))
+        return Estimate(_level(_spectrum(x, _places(seen, clipped, 1, GREY_SIDE, most), GREY_SIDE, GREY_SHARE)))
+    std = _level(_spectrum(x, _places(seen, clipped, len(x), COLOUR_SIDE, most), COLOUR_SIDE, COLOUR_SHARE))
     weights = x.new_tensor(LUMA if len(x) == 3 else [1 / len(x)] * len(x))
     try:
-        places = _places(seen, clipped, 1, GREY_SIDE)
+        places = _places(seen, clipped, 1, GREY_SIDE, most)
     except BadInput:  # the patches are larger: where there are none the channels have the last word
         return Estimate(std)
     spectrum = _spectrum(torch.einsum("c,chw->hw", weights, x)[None], places, GREY_SIDE, GREY_SHARE)
@@ -123,7 +125,7 @@ def _doubt(problem: Observation, y: Tensor) -> str:
     if y.shape[1] not in (1, 3):
         return ""
     try:
-        found = estimate(y, known)
+        found = estimate(y, known, ENOUGH_TO_DOUBT)
     except BadInput:
         return ""
     grey = y.shape[1] == 1 or bool(found.note)
@@ -151,9 +153,9 @@ def _check(y: Tensor) -> None:
         raise BadInput("The observation must hold finite floats in [0, 1]; remove NaN or mask them out.")
 
 
-def _places(seen: Tensor | None, clipped: Tensor, channels: int, side: int) -> Tensor:
+def _places(seen: Tensor | None, clipped: Tensor, channels: int, side: int, most: int) -> Tensor:
     """Upper left corners (count, 2) of the patches that are known as a whole and have lost nothing to the limits of a
-    file, at most `MOST_PATCHES`, evenly spread. ``clipped`` (height, width) is the share of channels that did."""
+    file, at most ``most``, evenly spread. ``clipped`` (height, width) is the share of channels that did."""
     least = LEAST_PER_NUMBER * channels * side**2
     height, width = clipped.shape
     if min(height, width) < side:
@@ -173,7 +175,7 @@ def _places(seen: Tensor | None, clipped: Tensor, channels: int, side: int) -> T
             "at 0 or 1, and their noise with them; state it, as in --noise 5/255 (noise_std=5/255)."
         )
     # odd, so that the patches do not all begin at one place of the 8x8 blocks of JPEG
-    found = found[:: -(-len(found) // MOST_PATCHES) | 1]
+    found = found[:: -(-len(found) // most) | 1]
     return torch.stack([found // whole.shape[1], found % whole.shape[1]], dim=1)
 
 
