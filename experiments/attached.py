@@ -10,6 +10,7 @@ from pathlib import Path
 from zsir.catalogue import OPERATORS, PRIORS, SAMPLERS
 from zsir.errors import BadInput, BadSpec
 from zsir.experiments.grid import Cell
+from zsir.registry import suggest
 
 #: options that name a file or folder
 PATHS = ("path", "config")
@@ -37,11 +38,14 @@ def named(cells: Iterable[Cell], metrics: Iterable[str]) -> dict[str, str]:
 def digests(paths: Mapping[str, str], expected: Mapping[str, str]) -> dict[str, str]:
     """Path -> SHA-256 of those of `named` that are there; of a folder that of the names and contents in it.
 
-    Raises `BadInput` for what cannot be read, `BadSpec` where one is not as ``expected``.
+    Raises `BadInput` for what cannot be read, `BadSpec` where one is not as ``expected`` or nothing names it.
     """
+    for path in expected:
+        if path not in paths:
+            raise BadSpec(f"[digests] {path}: nothing in the spec names this file{suggest(path, paths)}")
     found = {path: _digest(Path(path).expanduser()) for path in paths if Path(path).expanduser().exists()}
     for path, total in found.items():
-        if expected.get(path, total) != total:
+        if expected.get(path, total).lower() != total:
             raise BadSpec(
                 f"[digests] {path}: the file is not the one that the spec was written for (its digest is {total}); "
                 "bring that one, or take the line out."

@@ -279,10 +279,10 @@ class Engine:
         run, truth = self.spec.run, solved.ready.truth.clamp(0, 1)
         found, unmeasured = measures.measured(run.metrics, solved.x, truth, run.crop)
         assert solved.ready.operator is not None
-        found |= measures.against_data(run.metrics, solved.x - truth, solved.ready.operator, solved.residual)
+        more, also = measures.against_data(run.metrics, solved.x - truth, solved.ready.operator, solved.residual)
         # JSON has no infinity
-        finite = {name: value for name, value in found.items() if math.isfinite(value)}
-        return {name: finite.get(name) for name in run.metrics}, unmeasured
+        finite = {name: value for name, value in (found | more).items() if math.isfinite(value)}
+        return {name: finite.get(name) for name in run.metrics}, unmeasured | also
 
     def _pictures(self, solved: Solved) -> dict[str, str]:
         """Write estimate, observation and truth where the spec keeps them; name -> path in the folder."""

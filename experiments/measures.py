@@ -5,11 +5,10 @@ Besides the metrics of pictures there are three that need the operator, `AGAINST
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
-from zsir.errors import BadSpec, SolveError, UnknownName, ZsirError, failure
+from zsir.errors import BadSpec, UnknownName, ZsirError, failure
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -80,22 +79,22 @@ def measured(names: Sequence[str], x: Tensor, truth: Tensor, crop: int) -> tuple
     return found, unmeasured
 
 
-def against_data(names: Sequence[str], error: Tensor, operator: LinearOperator, residual: float) -> dict[str, float]:
-    """Those of `AGAINST_DATA` that are asked for; ``error`` (1, *in_shape) is the whole estimate minus the truth.
-
-    The parts of the error are nan where the operator's pseudo-inverse does not converge.
-    """
+def against_data(
+    names: Sequence[str], error: Tensor, operator: LinearOperator, residual: float
+) -> tuple[dict[str, float], dict[str, str]]:
+    """Those of `AGAINST_DATA` that are asked for, and for those that cannot be computed the sentence that says why;
+    ``error`` (1, *in_shape) is the whole estimate minus the truth."""
     from zsir.metrics import energies
 
-    found = {"residual": residual}
-    if {"determined", "free"} & set(names):
+    found, unmeasured = {"residual": residual}, dict[str, str]()
+    parts = [name for name in ("determined", "free") if name in names]
+    if parts:
         try:
-            parts = energies(operator, error)
-        except SolveError:
-            found |= {"determined": math.nan, "free": math.nan}
-        else:
-            found |= {"determined": parts.determined[0], "free": parts.free[0]}
-    return {name: value for name, value in found.items() if name in names}
+            both = energies(operator, error)
+            found |= {"determined": both.determined[0], "free": both.free[0]}
+        except Exception as fault:
+            unmeasured = dict.fromkeys(parts, str(failure(fault, "leave this metric out")))
+    return {name: value for name, value in found.items() if name in names}, unmeasured
 
 
 def better(name: str) -> Literal["higher", "lower"] | None:

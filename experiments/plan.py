@@ -123,6 +123,9 @@ def _missing_prior(spec: str, name: str, options: dict[str, Any], provenance: Ma
     if path and not Path(path).expanduser().exists():
         where = "on this machine" if Path(path).expanduser().is_absolute() else "in the working folder"
         found.append(_pointed(f"prior {spec}: there is no {path} {where}.", "weights", provenance))
+    config = options.get("config")
+    if config and isinstance(config, str) and not Path(config).expanduser().exists():
+        found.append(f"prior {spec}: there is no {config}, which config= names.")
     if not path and hub and on_this_machine(hub) is None:
         found.append(f"prior {spec}: the weights {hub} would be downloaded from huggingface.co/{hub}{_about(card)}.")
     return found

@@ -15,7 +15,8 @@ from zsir.experiments.records import Record, RunFolder, item_key
 
 INTERVAL = "means over pictures; ± half the 95 % confidence interval (Student's t)"
 PARTIAL = (
-    "(k of n): only k of n results have a finite value, and the mean is theirs; exact results have an infinite PSNR."
+    "(k of n): only k of n results have a finite value, and the mean is theirs; exact results have an infinite PSNR, "
+    "and the records say of others why they could not be measured."
 )
 #: fields of a row that table.json does not hold, or writes in another way
 APART = ("place", "seconds", "metrics", "done", "counted")

@@ -221,7 +221,7 @@ def _shot(shot: Shot, title: str) -> str:
         *(f'<img class="map" src="{m.src}" alt="{escape(KINDS[m.kind])} of {name}">' for m in shot.maps),
     ]
     values = ", ".join(
-        f"{metric} {'not finite' if value is None else f'{value:.{measures.digits(metric)}f}'}"
+        f"{metric} {'without a value' if value is None else f'{value:.{measures.digits(metric)}f}'}"
         for metric, value in shot.metrics.items()
     )
     return f"<figure>{''.join(parts)}<figcaption><b>{escape(shot.label)}</b>{escape(values)}</figcaption></figure>"

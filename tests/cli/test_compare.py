@@ -167,8 +167,8 @@ def test_a_note_on_the_picture_is_said_once(run, folder, monkeypatch):
     task = ("compare", "--op", "identity", "--prior", "gaussian", "-q", "scan.png", "-o", "o", "--overwrite")
     methods = ("-m", "hqs:nfe=1", "-m", "hqs:nfe=2", "-m", "hqs:nfe=2@wavelet")
     done = run(*task, *methods, "--noise", "0.5")
-    assert done.message.startswith("note: The observation looks less noisy")
-    assert [f"note: {entry['doubt']}" for entry in record(folder, "o")] == [done.message] * 3
+    assert done.message.startswith("note: scan.png: The observation looks less noisy")
+    assert [f"note: scan.png: {entry['doubt']}" for entry in record(folder, "o")] == [done.message] * 3
     calls = []
 
     def estimated(operator, y):
@@ -236,7 +236,7 @@ def test_a_metric_that_cannot_be_computed_is_left_empty(run, folder):
     done = run("compare", "--op", "identity", "--noise", "0.1", *FAST, *methods, "small.png", "other.png", "-o", "o")
     assert done.code == 0 and done.message.startswith("note: small.png: ssim is left out: ")
     small, _, large, _ = record(folder, "o")
-    assert small["ssim"] is None and small["psnr"] > 10 and "ssim" in small["not_measured"]
+    assert small["ssim"] is None and small["psnr"] > 10 and "ssim" in small["unmeasured"]
     assert f"| {large['ssim']:.4f} |" in (folder / "o" / "table.md").read_text()
     done = run("compare", "--op", "identity", *FAST, "--metrics", "ssim", *methods, "small.png", "-o", "p")
     assert done.code == 0 and (folder / "p" / "small_sheet.png").exists()

@@ -234,9 +234,11 @@ def test_noise_stated_wrongly_is_told_and_recorded(run, folder):
     task = ("solve", "--op", "identity", *FAST, "--nfe", 1, "noisy.png", "--overwrite", "--record", "r.json")
     for stated, than in (("0", "more"), ("0.005", "more"), ("0.5", "less")):
         done = run(*task, "--noise", stated, "--seed", "0,1")  # one note for both seeds
-        assert done.code == 0 and done.message.startswith(f"note: The observation looks {than} noisy"), stated
+        assert done.code == 0 and done.message.startswith(f"note: noisy.png: The observation looks {than} noisy"), (
+            stated
+        )
         entries = json.loads((folder / "r.json").read_text())["results"]
-        assert [f"note: {entry['doubt']}" for entry in entries] == [done.message] * 2
+        assert [f"note: noisy.png: {entry['doubt']}" for entry in entries] == [done.message] * 2
     for stated in ("0.05", "0.08", "auto"):
         assert run(*task, "--noise", stated).err == ""
         assert "doubt" not in json.loads((folder / "r.json").read_text())["results"][0]

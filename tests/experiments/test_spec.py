@@ -9,7 +9,7 @@ from tests.experiments.conftest import TINY
 from tests.sources import ROOT
 from zsir import images, operators
 from zsir.errors import BadInput, BadSpec, UnknownName, ZsirError
-from zsir.experiments import cut, toml
+from zsir.experiments import attached, cut, toml
 from zsir.experiments.grid import cells
 from zsir.experiments.pictures import load, pictures
 from zsir.experiments.plan import make_plan
@@ -322,3 +322,12 @@ def test_every_key_is_on_the_page():
     tables = {"[data]": DATA_KEYS, "[[task]]": TASK_KEYS, "[[method]]": METHOD_KEYS, "[run]": RUN_KEYS}
     missing = [f"{table} {key}" for table, keys in tables.items() for key in keys if f"| `{table} {key}` |" not in page]
     assert not missing
+
+
+def test_digests_are_of_files_that_are_named():
+    text = DATA + '[[task]]\nop = "kernel:path=k.png"\n' + METHOD + '[digests]\n"./k.png" = "00"\n'
+    spec = spec_of(text)
+    with pytest.raises(
+        BadSpec, match=r"\[digests\] ./k.png: nothing in the spec names this file; did you mean 'k.png'"
+    ):
+        attached.digests(attached.named(cells(spec), spec.run.metrics), spec.digests)

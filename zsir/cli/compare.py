@@ -190,7 +190,7 @@ def _compare_file(
         except ZsirError as error:
             say(f"{picture.path}: {label}: {error}")
             entry, pixels = {"error": str(error)}, None
-        for name, why in entry.get("not_measured", {}).items():
+        for name, why in entry.get("unmeasured", {}).items():
             if name not in lacking:
                 say(f"note: {picture.path}: {name} is left out: {why}")
             lacking.add(name)
@@ -218,7 +218,7 @@ def _attempt(posed: Posed, how: Method, seed: int, names: Sequence[str]) -> tupl
     values, failures = _measured(names, result.pixels, truth)
     costs: dict[str, Any] = dict(zip(COSTS, (stats.residual[0], stats.nfe, stats.seconds), strict=True))
     if failures:
-        costs["not_measured"] = failures
+        costs["unmeasured"] = failures
     if result.misfit:
         costs["misfit"] = result.misfit
     if result.doubt:

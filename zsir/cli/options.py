@@ -168,7 +168,9 @@ compiled = click.option(
     "--compile", "compiled", is_flag=True, help="Compile the network first; pays off for many pictures of one size."
 )
 prior = click.option("--prior", default="photo", show_default=True, metavar="SPEC", help="What pictures look like.")
-sampler = click.option("--sampler", metavar="SPEC", help="The algorithm; cm4ir up to 8 calls, hqs above.")
+sampler = click.option(
+    "--sampler", metavar="SPEC", help="The algorithm; cm4ir up to 8 calls, hqs above, mmps for several samples."
+)
 nfe = click.option(
     "--nfe", type=click.IntRange(min=1), metavar="N", help="Calls of the prior's network.  [default: 4 for cm4ir]"
 )

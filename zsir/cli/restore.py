@@ -156,13 +156,13 @@ def pose(
     else:
         y = picture.pixels
         operator = operator_for(picture, how.op, size)
-        _remind_of_noise(picture, how)
+    reminded = not simulate and _remind_of_noise(picture, how)
     noise = min(1.0, estimate_noise_of(operator, y)) if how.noise_std is None else how.noise_std
     problem = Problem(y.to(how.device, how.dtype), operator, noise)
     # what was simulated or estimated is as stated
     doubt = "" if simulate or how.noise_std is None else doubts(problem)[0]
-    if doubt:
-        warnings.warn(doubt, images.PictureWarning, stacklevel=2)
+    if doubt and not reminded:  # the file itself has said so
+        warnings.warn(f"{picture.path}: {doubt}", images.PictureWarning, stacklevel=2)
     return Posed(problem, _fitting(how.prior, y), y, picture.pixels if simulate else None, doubt)
 
 
@@ -233,12 +233,14 @@ def _made_by(picture: Picture, op: str) -> bool:
     return (a.name, a.options) == (b.name, b.options)
 
 
-def _remind_of_noise(picture: Picture, how: Method) -> None:
-    """Warn when the file says that it is noisy and the command does not."""
+def _remind_of_noise(picture: Picture, how: Method) -> bool:
+    """Warn when the file says that it is noisy and the command does not; whether it does."""
     noted = picture.text.get("zsir:noise", "0")
-    if how.noise_std == 0 and noted != "0" and _made_by(picture, how.op):
+    found = how.noise_std == 0 and noted != "0" and _made_by(picture, how.op)
+    if found:
         text = f"{picture.path} says that it holds noise; add --noise {noted}."
         warnings.warn(text, images.PictureWarning, stacklevel=2)
+    return found
 
 
 def shape_of(pixels: Tensor) -> tuple[int, int, int]:

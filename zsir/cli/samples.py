@@ -163,13 +163,16 @@ def about_sampler(sampler: Sampler) -> str:
     name, kind = type(sampler).__name__, getattr(sampler, "draws", "unknown")
     if kind == "posterior":
         return ""
-    return f"{name} {DRAWS.get(kind, DRAWS['unknown'])}; mmps, the default with --samples, draws from the posterior."
+    return (
+        f"{name} {DRAWS.get(kind, DRAWS['unknown'])}; mmps with kernel=covariance draws from the posterior, where the "
+        "prior has gradients."
+    )
 
 
-def remarks(spread: Spread, target: Path) -> list[str]:
-    """Sentences about this spread that the user should know."""
+def remarks(spread: Spread, target: Path, estimator: bool = False) -> list[str]:
+    """Sentences about this spread that the user should know; of an ``estimator`` equal samples are no surprise."""
     found = []
-    if bool((spread.samples == spread.samples[:1]).all()):
+    if not estimator and bool((spread.samples == spread.samples[:1]).all()):
         found.append(
             f"all {len(spread.samples)} samples are the same picture: the sampler draws nothing, it estimates."
         )

@@ -205,7 +205,7 @@ def _draw_samples(picture: Picture, seed: int, target: Path, s: Settings, how: M
     write_maps(spread, target)
     if s.sheet:
         images.write(sheet_path(target), sheet(result))
-    for said in remarks(spread, target):
+    for said in remarks(spread, target, getattr(how.sampler, "draws", "") == "estimate"):
         say(f"note: {picture.path}: {said}")
     batch.done(summary(target, result))
     return {**record_of(picture.path, target, result, how), "spread": about(spread)}
