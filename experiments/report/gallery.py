@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -17,7 +18,9 @@ from PIL import Image
 from torch import Tensor
 
 from zsir import images, operators
+from zsir.catalogue import OPERATORS
 from zsir.errors import BadInput, ZsirError
+from zsir.experiments import attached, toml
 from zsir.experiments.records import Record
 from zsir.experiments.report.facts import Facts
 
@@ -85,7 +88,7 @@ def collect(facts: Facts, budget: int = BUDGET) -> Gallery:
         groups.setdefault(key, []).append(record)
     scenes: list[Scene] = []
     shown = lost = broken = 0
-    unmade: dict[str, str] = {}
+    unmade = _other_files(facts)
     total = sum(record["sample"] == 0 for record in kept)
     for group in groups.values():
         if budget <= 0:
@@ -165,17 +168,29 @@ def _task(record: Record) -> str:
 def _raw(root: Path, record: Record, group: Sequence[Record], truth: Tensor, y: Tensor, unmade: dict[str, str]) -> _Raw:
     x = _read(root, record["outputs"]["estimate"])
     maps = {"error": (x - truth).abs().mean(dim=(0, 1))} if x.shape == truth.shape else {}
-    try:
-        misfit = _misfit(record["op"], x, y)
-    except ZsirError as error:
-        unmade[record["op"]] = str(error)
-    else:
-        maps |= {} if misfit is None else {"misfit": misfit}
+    if record["op"] not in unmade:
+        try:
+            misfit = _misfit(record["op"], x, y)
+        except ZsirError as error:
+            unmade[record["op"]] = str(error)
+        else:
+            maps |= {} if misfit is None else {"misfit": misfit}
     samples = [r for r in group if r["cell"] == record["cell"]]
     if len(samples) > 1:
         stack = torch.cat([_read(root, r["outputs"]["estimate"]) for r in samples])
         maps["spread"] = stack.var(dim=0).mean(dim=0).sqrt()
     return _Raw(record, x, maps)
+
+
+def _other_files(facts: Facts) -> dict[str, str]:
+    """Operators whose file is another one now than in the run, and what to say of them."""
+    held, found = toml.loads(facts.text).get("digests", {}), dict[str, str]()
+    for op in {record["op"] for record in facts.records}:
+        with suppress(ZsirError):  # an operator that is not known here is reported when it is made
+            path = str(OPERATORS.parse(op).options.get("path", ""))
+            if path in held and attached.digests({path: op}, {}).get(path, held[path]) != held[path]:
+                found[op] = f"{path} is not the file that the run had"
+    return found
 
 
 def _misfit(op: str, x: Tensor, y: Tensor) -> Tensor | None:

@@ -15,11 +15,13 @@ from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
 
 from tests.cli.conftest import Run
+from tests.experiments.conftest import tiny as tiny
 from zsir import images, operators
 from zsir.cli import main
 from zsir.experiments.records import RunFolder
@@ -470,3 +472,15 @@ def test_in_a_browser(made: Path, tmp_path: Path):
 def test_its_own_policy_lets_its_script_run(made: Path, tmp_path: Path):
     done = browse(made / "report.html", tmp_path / "profile", "--dump-dom")
     assert "CONSOLE" not in done.stderr and '<div class="stage">' in done.stdout
+
+
+def test_maps_are_not_made_with_another_kernel(run, tiny):
+    for name, side in (("k.png", 3), ("other.png", 5)):
+        Image.fromarray(np.full((side, side), 255, dtype=np.uint8)).save(name)
+    task = "task=[{op='kernel:path=k.png', noise=0.02}]"
+    assert run("run", "tiny.toml", "-o", "r", "--set", task, "--set", "data.pictures=1").code == 0
+    missing = "Maps of |A estimate - observation| are missing"
+    assert run("report", "r").code == 0 and missing not in (tiny / "r" / "report.html").read_text()
+    Path("k.png").write_bytes(Path("other.png").read_bytes())
+    assert run("report", "r").code == 0
+    assert "k.png is not the file that the run had" in (tiny / "r" / "report.html").read_text()
