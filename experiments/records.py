@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 from zsir.errors import BadInput, OutputError, ZsirError
 from zsir.experiments import toml
 from zsir.experiments.spec import Spec, first_difference, identity, parse, spec_hash
-from zsir.files import make_folder, reason, sweep, write_bytes
+from zsir.files import make_folder, opened, reason, sweep, write_bytes
 
 Record: TypeAlias = dict[str, Any]
 
@@ -60,7 +60,7 @@ class RunFolder:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """One process at a time; the lock goes with its process, however that ends."""
-        with _opened(self.path / LOCK, os.O_RDWR | os.O_CREAT) as file:
+        with opened(self.path / LOCK, os.O_RDWR | os.O_CREAT) as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
@@ -94,7 +94,7 @@ class RunFolder:
     def begun(self, session: Mapping[str, Any]) -> None:
         """Add a line to the list of commands that worked in this folder."""
         line = json.dumps(session, sort_keys=True).encode() + b"\n"
-        with self.locked(), _opened(self.path / SESSIONS, os.O_WRONLY | os.O_CREAT | os.O_APPEND) as file:
+        with self.locked(), opened(self.path / SESSIONS, os.O_WRONLY | os.O_CREAT | os.O_APPEND) as file:
             try:
                 os.write(file, line)
             except OSError as error:
@@ -145,25 +145,13 @@ def _checked(record: object) -> Record:
     return record
 
 
-@contextmanager
-def _opened(path: Path, flags: int) -> Iterator[int]:
-    try:
-        file = os.open(path, flags, 0o666)
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written: {reason(error)}.") from None
-    try:
-        yield file
-    finally:
-        os.close(file)
-
-
 class Manifest:
     """One process's own list of what it has done. Locked as long as it is open, so that no second process of the same
     rank works in the folder; the lock goes with the process, however that ends."""
 
     def __init__(self, folder: RunFolder, rank: int) -> None:
         self._path = folder.path / f"manifest.{rank}.jsonl"
-        self._context = _opened(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
+        self._context = opened(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
         self._file = self._context.__enter__()
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)

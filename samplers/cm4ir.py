@@ -42,6 +42,13 @@ ETA, ETA_CONSISTENCY = 0.1, 0.95
 #: The ridge of a back-projection is RIDGE (noise / sigma_k)^2, DPIR's balance of data and prior.
 RIDGE = 0.23
 
+#: the published levels, which PnP-CM has too
+Start = Annotated[
+    int | None,
+    Option("first level, as an index into the DDPM table of 1000", "0..998", tune=Range(20, 700, log=True)),
+]
+Gamma = Annotated[float, Option("growth of 1 - (2 sigma)^2 per step; with start", tune=Range(0.01, 1, log=True))]
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -83,13 +90,8 @@ class CM4IR:
     draws: ClassVar[str] = "estimate"
 
     nfe: Annotated[int, Option("network calls")] = 4
-    start: Annotated[
-        int | None,
-        Option("first level, as an index into the DDPM table of 1000", "0..998", tune=Range(20, 700, log=True)),
-    ] = None
-    gamma: Annotated[float, Option("growth of 1 - (2 sigma)^2 per step; with start", tune=Range(0.01, 1, log=True))] = (
-        0.2
-    )
+    start: Start = None
+    gamma: Gamma = 0.2
     eta: Annotated[
         float | None,
         Option("share of fresh noise; 0 is closest to the data, 1 has most texture", "0..1", tune=Range(0, 1)),

@@ -23,6 +23,11 @@ from zsir.samplers.chain import denoise
 from zsir.samplers.schedule import geometric
 from zsir.samplers.start import ROUNDING, initial_estimate
 
+#: what the samplers on DPIR's ladder share
+First = Annotated[float, Option("first noise level", "[0, 1]", tune=Range(0.02, 1, log=True))]
+Last = Annotated[float | None, Option("last noise level", "[0, 1]", tune=Range(0.004, 0.3, log=True))]
+Weight = Annotated[float, Option("weight of the prior against the data", tune=Range(0.02, 2, log=True))]
+
 
 def dpir_ladder(
     problem: Observation, nfe: int, first: float = 49 / 255, last: float | None = None, *, rising: bool = False
@@ -75,9 +80,9 @@ class HQS:
     draws: ClassVar[str] = "estimate"
 
     nfe: Annotated[int, Option("network calls")] = 8
-    first: Annotated[float, Option("first noise level", "[0, 1]", tune=Range(0.02, 1, log=True))] = 49 / 255
-    last: Annotated[float | None, Option("last noise level", "[0, 1]", tune=Range(0.004, 0.3, log=True))] = None
-    lam: Annotated[float, Option("weight of the prior against the data", tune=Range(0.02, 2, log=True))] = 0.23
+    first: First = 49 / 255
+    last: Last = None
+    lam: Weight = 0.23
     turns: Annotated[bool, Option("give the prior another flip or rotation at every step")] = True
 
     def __post_init__(self) -> None:

@@ -19,9 +19,9 @@ from torch import Tensor
 from zsir.errors import BadSpec
 from zsir.linalg import norm2
 from zsir.protocols import NoiseSource, Observation, Prior
-from zsir.registry import Option, Range
+from zsir.registry import Option
 from zsir.samplers.chain import Chain, check_calls, denoise
-from zsir.samplers.hqs import dpir_ladder
+from zsir.samplers.hqs import First, Last, Weight, dpir_ladder
 from zsir.samplers.start import ROUNDING, initial_estimate
 
 
@@ -63,8 +63,8 @@ class PGD:
     draws: ClassVar[str] = "estimate"
 
     nfe: Annotated[int, Option("network calls")] = 50
-    first: Annotated[float, Option("first noise level", "[0, 1]", tune=Range(0.02, 1, log=True))] = 49 / 255
-    last: Annotated[float | None, Option("last noise level", "[0, 1]", tune=Range(0.004, 0.3, log=True))] = None
+    first: First = 49 / 255
+    last: Last = None
 
     def __post_init__(self) -> None:
         _check("pgd", self.nfe, self.first, self.last)
@@ -98,9 +98,9 @@ class ADMM:
     draws: ClassVar[str] = "estimate"
 
     nfe: Annotated[int, Option("network calls")] = 20
-    first: Annotated[float, Option("first noise level", "[0, 1]", tune=Range(0.02, 1, log=True))] = 49 / 255
-    last: Annotated[float | None, Option("last noise level", "[0, 1]", tune=Range(0.004, 0.3, log=True))] = None
-    lam: Annotated[float, Option("weight of the prior against the data", tune=Range(0.02, 2, log=True))] = 0.23
+    first: First = 49 / 255
+    last: Last = None
+    lam: Weight = 0.23
 
     def __post_init__(self) -> None:
         _check("admm", self.nfe, self.first, self.last)
@@ -137,9 +137,9 @@ class RED:
     draws: ClassVar[str] = "estimate"
 
     nfe: Annotated[int, Option("network calls")] = 100
-    first: Annotated[float, Option("first noise level", "[0, 1]", tune=Range(0.02, 1, log=True))] = 49 / 255
-    last: Annotated[float | None, Option("last noise level", "[0, 1]", tune=Range(0.004, 0.3, log=True))] = None
-    lam: Annotated[float, Option("weight of the prior against the data", tune=Range(0.02, 2, log=True))] = 0.23
+    first: First = 49 / 255
+    last: Last = None
+    lam: Weight = 0.23
 
     def __post_init__(self) -> None:
         _check("red", self.nfe, self.first, self.last)

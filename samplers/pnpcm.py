@@ -23,7 +23,7 @@ from zsir.errors import BadSpec
 from zsir.protocols import NoiseSource, Observation, Prior
 from zsir.registry import Option, Range
 from zsir.samplers.chain import Chain, check_calls, check_reach, check_share, levels
-from zsir.samplers.cm4ir import CM4IR
+from zsir.samplers.cm4ir import CM4IR, Gamma, Start
 from zsir.samplers.start import initial_estimate
 
 
@@ -53,13 +53,8 @@ class PnPCM:
     draws: ClassVar[str] = "approximate"
 
     nfe: Annotated[int, Option("network calls")] = 4
-    start: Annotated[
-        int | None,
-        Option("first level, as an index into the DDPM table of 1000", "0..998", tune=Range(20, 700, log=True)),
-    ] = None
-    gamma: Annotated[float, Option("growth of 1 - (2 sigma)^2 per step; with start", tune=Range(0.01, 1, log=True))] = (
-        0.2
-    )
+    start: Start = None
+    gamma: Gamma = 0.2
     rho_first: Annotated[float, Option("exponent of the first penalty", tune=Range(-6, 0))] = -4.0
     rho_last: Annotated[float, Option("exponent of the last penalty", tune=Range(0, 6))] = 4.0
     momentum: Annotated[float, Option("mu_0", "0..1", tune=Range(0, 1))] = 0.2

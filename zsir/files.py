@@ -39,23 +39,30 @@ def write_bytes(path: str | Path, data: bytes) -> None:
 
 
 @contextmanager
+def opened(path: str | Path, flags: int) -> Iterator[int]:
+    """A file descriptor for writing, closed in the end; raises `OutputError`."""
+    try:
+        file = os.open(path, flags, 0o666)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {reason(error)}.") from None
+    try:
+        yield file
+    finally:
+        os.close(file)
+
+
+@contextmanager
 def held(path: str | Path, otherwise: str) -> Iterator[None]:
     """Hold the lock that is the file ``path``, made where it is missing; it goes with its process, however that ends.
 
     Raises `Incompatible` with the sentence ``otherwise`` where another process holds it, and `OutputError`.
     """
-    try:
-        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written: {reason(error)}.") from None
-    try:
+    with opened(path, os.O_RDWR | os.O_CREAT) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise Incompatible(otherwise) from None
         yield
-    finally:
-        os.close(file)
 
 
 def remove(path: str | Path) -> None:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from zsir.errors import BadInput, BadSpec, Incompatible, OutputError, SolveError
-from zsir.files import make_folder, write_bytes
+from zsir.files import write_bytes
 from zsir.priors.unet import UNet
 from zsir.training.batches import Batch, Batches
 from zsir.training.export import curve, prior_of, write_prior
@@ -116,8 +116,7 @@ MODULES, NUMBERS = ("net", "averaged", "optimiser"), ("loss", "step", "seconds",
 
 
 def claim(folder: Path, r: Recipe, settings: dict[str, str]) -> None:
-    """Note what a run is made with, or raise `Incompatible` where the folder holds a run made with something else."""
-    make_folder(folder)
+    """Note in ``folder``, which exists, what a run is made with, or raise `Incompatible` where it holds another run."""
     for left in folder.glob(".zsir-*.part"):  # of a run that was killed while it wrote
         left.unlink(missing_ok=True)
     noted, described = folder / "recipe.json", folder / "settings.json"

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from zsir.errors import BadSpec
+from zsir.loop import observed
 from zsir.metrics import find, measure, residual
 from zsir.problem import Problem
 from zsir.rng import ImageNoise
@@ -62,10 +63,7 @@ def sure(problem: Problem, restore: Restore, truth: Tensor | None = None) -> flo
     ``b . (A x(y + e b) - A x(y)) / e``. What the operator hides is not judged. It may be negative by chance.
     Sources: Stein 1981; Ramani, Blu and Unser 2008 (the divergence).
     """
-    y, op, sigma, n = problem.y, problem.operator, problem.noise_std, problem.operator.measurements
-    known = getattr(op, "known", None)
-    if known is not None:
-        y = y * known.to(y)
+    y, op, sigma, n = observed(problem), problem.operator, problem.noise_std, problem.operator.measurements
     # of +-1, not normal numbers: exact where the Jacobian is diagonal, and less noisy elsewhere
     b, e = torch.sign(ImageNoise(_seed_of(y), [0], "divergence").randn_like(y)), STEP * sigma
     seen = op.forward(restore(replace(problem, y=y)))
@@ -96,9 +94,7 @@ def whiteness(problem: Problem, restore: Restore, truth: Tensor | None = None) -
     residual too. Source: Almeida and Figueiredo 2013, IEEE Transactions on Image Processing 22(7) (whiteness as a
     criterion); the form with all lags.
     """
-    y, op = problem.y, problem.operator
-    known = getattr(op, "known", None)
-    r = (y if known is None else y * known.to(y)) - op.forward(restore(problem))
+    r = observed(problem) - problem.operator.forward(restore(problem))
     power = torch.fft.fft2(r.double()).abs().square()
     total = power.sum(dim=(-2, -1))
     if not bool((total > 0).all()):

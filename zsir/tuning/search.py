@@ -95,7 +95,7 @@ def tune(
     """
     ranges = ranges_of(spec, names, given)
     check_goal(goal, ranges)
-    draw = torch.Generator().manual_seed(generator(seed, 0, "tune").initial_seed())
+    draw = generator(seed, stream="tune")
     parsed = SAMPLERS.parse(spec)
     tried = [Trial(parsed.spec, _values(parsed.spec, cases, goal))]
     watch(tried[0])
