@@ -33,6 +33,8 @@ def test_recipes_are_specs_and_files(tmp_path):
         ("huge", "no recipe 'huge'"),
         ("tiny:steps=0", "steps=0"),
         ("tiny:grey=2", r"grey=2 must lie in \[0, 1\]"),
+        ("tiny:shapes=-1", r"shapes=-1 must lie in \[0, 1\]"),
+        ("tiny:optimiser=sgd", "optimiser=sgd: choose one of adamw, muon"),
         ("tiny:patch=2", "patch=2"),
         ("tiny:channels=4", "channels=4"),
         ("tiny:sigma_min=2", "sigma_min"),

@@ -44,6 +44,13 @@ def test_denoising_is_the_weighted_error_of_the_estimate():
     assert Denoising().loss(Zero(), b).item() == pytest.approx(float(expected), rel=1e-12)
 
 
+def test_the_logarithm_of_each_crops_error():
+    b = batch()
+    parts = [Batch(b.x0[k : k + 1], b.noise[k : k + 1], b.sigma[k : k + 1]) for k in range(5)]
+    logs = [math.log(Denoising().loss(Zero(), part).item() + 0.02) for part in parts]
+    assert Denoising(log=True).loss(Zero(), b).item() == pytest.approx(sum(logs) / 5, rel=1e-12)
+
+
 def exact_teacher():
     """The denoiser of N(0, V), whose ODE scales: x(r) = x(s) sqrt((V + r^2)/(V + s^2))."""
 

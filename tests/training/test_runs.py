@@ -65,6 +65,12 @@ def test_training_learns(tmp_path):
     assert prior.fingerprint in card and '"steps": 150' in card and "5 pictures" in card
 
 
+def test_training_learns_with_muon_from_drawings_too(tmp_path):
+    more = ",steps=100,every=50,lr=0.01,optimiser=muon,shapes=0.25,log=true"
+    first, *_, last = train_denoiser(run_of(tmp_path, "run"), recipe(SPEC + more)).rows
+    assert all(b > a + 0.5 for a, b in zip(first[2:], last[2:], strict=True)), (first, last)
+
+
 def test_killed_again_and_again_a_run_ends_with_the_same_bits(tmp_path, one_thread):
     spec = SPEC + ",steps=60"
     train_denoiser(run_of(tmp_path, "whole"), recipe(spec))
@@ -91,10 +97,12 @@ def stamp(path: Path) -> int:
     return path.stat().st_mtime_ns if path.exists() else 0
 
 
-def test_a_full_disk_leaves_the_last_checkpoint(tmp_path, one_thread, monkeypatch):
+@pytest.mark.parametrize("more", ["", ",optimiser=muon,shapes=0.3,log=true"])
+def test_a_full_disk_leaves_the_last_checkpoint(tmp_path, one_thread, monkeypatch, more):
     from zsir.training import trainer
 
-    train_denoiser(run_of(tmp_path, "whole"), recipe(SPEC))
+    spec = SPEC + more
+    train_denoiser(run_of(tmp_path, "whole"), recipe(spec))
     written: list[str] = []
 
     def full(path, data):
@@ -106,13 +114,13 @@ def test_a_full_disk_leaves_the_last_checkpoint(tmp_path, one_thread, monkeypatc
     original = files.write_bytes
     monkeypatch.setattr(trainer, "write_bytes", full)
     with pytest.raises(OutputError, match=r"no space left on device\. Training stopped at step 16; .* intact"):
-        train_denoiser(run_of(tmp_path, "full"), recipe(SPEC))
+        train_denoiser(run_of(tmp_path, "full"), recipe(spec))
     monkeypatch.undo()
     stored = torch.load(tmp_path / "full/checkpoint.pt", weights_only=True)
     assert stored["step"] == 12
     assert not list((tmp_path / "full").glob("*.part"))
     seen: list[Any] = []
-    train_denoiser(run_of(tmp_path, "full", report=seen.append), recipe(SPEC))
+    train_denoiser(run_of(tmp_path, "full", report=seen.append), recipe(spec))
     assert seen[0].step == 16, "the run began anew instead of at step 12"
     assert (tmp_path / "full/prior.safetensors").read_bytes() == (tmp_path / "whole/prior.safetensors").read_bytes()
 

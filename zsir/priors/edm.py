@@ -51,8 +51,8 @@ def edm_estimate(net: nn.Module, x: Tensor, s: Tensor, told: Tensor) -> Tensor:
     return EDMEstimate()(net, x, s, told)
 
 
-def loss(net: Callable[[Tensor, Tensor], Tensor], x0: Tensor, noise: Tensor, s: Tensor) -> Tensor:
-    """Mean squared error of F, which is the EDM-weighted denoising error ``(D - x0)^2 / c_out^2``."""
+def errors(net: Callable[[Tensor, Tensor], Tensor], x0: Tensor, noise: Tensor, s: Tensor) -> Tensor:
+    """Mean squared error of F of each picture (batch,): the EDM-weighted denoising error ``(D - x0)^2 / c_out^2``."""
     c_skip, c_out, c_in, c_noise = coefficients(s)
     x = x0 + s.view(-1, 1, 1, 1) * noise
-    return (net(c_in * x, c_noise) - (x0 - c_skip * x) / c_out).square().mean()
+    return (net(c_in * x, c_noise) - (x0 - c_skip * x) / c_out).square().mean((1, 2, 3))

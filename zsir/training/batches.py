@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 
 from zsir.training.pictures import Array, Pictures, as_floats
 from zsir.training.recipe import Recipe
+from zsir.training.shapes import drawn
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Batches(Dataset[Batch]):
         for i in range(self.rank, r.batch, self.world):
             rng = np.random.default_rng([r.seed, step, i])
             item = self._training[int(rng.choice(len(self._training), p=self._weights))]
-            pixels = as_floats(crop(self.pictures.array(item), r, rng)).expand(r.channels, -1, -1)
+            pixels = as_floats(self._crop(self.pictures.array(item), rng)).expand(r.channels, -1, -1)
             white = torch.from_numpy(rng.standard_normal((r.channels, r.patch, r.patch), dtype=np.float32))
             # a grey observation has grey noise; but grey may also be seen in three channels, with three noises
             if rng.random() < (0.5 if item.shape[2] < r.channels else r.grey):
@@ -59,6 +60,10 @@ class Batches(Dataset[Batch]):
             # one level per stratum: a batch always covers the whole range
             sigma.append(level((i + rng.random()) / r.batch, r))
         return Batch(torch.stack(x0), torch.stack(noise), torch.tensor(sigma, dtype=torch.float32))
+
+    def _crop(self, picture: Array, rng: np.random.Generator) -> NDArray[np.generic]:
+        r = self.recipe
+        return drawn(picture, r.patch, rng) if r.shapes and rng.random() < r.shapes else crop(picture, r, rng)
 
 
 def level(u: float, r: Recipe) -> float:

@@ -13,12 +13,14 @@ import torch
 from torch import Tensor, nn
 
 from zsir.priors.consistency import ConsistencyEstimate
-from zsir.priors.edm import edm_estimate
-from zsir.priors.edm import loss as edm_loss
+from zsir.priors.edm import edm_estimate, errors
 from zsir.priors.network import NetworkPrior, Parametrisation
 from zsir.priors.photo import consistency_of
 from zsir.priors.unet import UNet
 from zsir.training.batches import Batch
+
+#: below which an error need not fall: a tenth of what it is on photographs
+LEAST_ERROR = 0.02
 
 
 class Objective(Protocol):
@@ -38,14 +40,21 @@ class Objective(Protocol):
 
 @dataclass(frozen=True)
 class Denoising:
-    """The EDM-weighted squared error of the clean estimate: Karras et al. 2022, equation 8, for any levels."""
+    """The EDM-weighted squared error e of the clean estimate: Karras et al. 2022, equation 8, for any levels.
 
+    With ``log`` the logarithm of each crop's error is learned, which is what PSNR counts: an even crop, of small error,
+    is then worth as much as a textured one. The error of a whole crop hardly varies between the pictures that could
+    have given an observation, so that the estimate stays their mean, nearly.
+    """
+
+    log: bool = False
     kind: Literal["denoiser"] = "denoiser"
     parametrise: Parametrisation = field(default=edm_estimate, repr=False)
 
     def loss(self, net: nn.Module, batch: Batch) -> Tensor:
-        """``mean |F - (x0 - c_skip x)/c_out|^2``."""
-        return edm_loss(net, 2 * batch.x0 - 1, batch.noise, 2 * batch.sigma)
+        """``mean e`` or ``mean log(e + 0.02)``, e the mean of ``|F - (x0 - c_skip x)/c_out|^2`` over a crop."""
+        e = errors(net, 2 * batch.x0 - 1, batch.noise, 2 * batch.sigma)
+        return (e + LEAST_ERROR).log().mean() if self.log else e.mean()
 
 
 @dataclass(frozen=True, eq=False)

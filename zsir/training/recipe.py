@@ -11,6 +11,8 @@ from typing import Annotated
 from zsir.errors import BadSpec
 from zsir.registry import Entry, Option, Registry
 
+OPTIMISERS = ("adamw", "muon")
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -27,7 +29,8 @@ class Recipe:
     steps: Annotated[int, Option("optimiser steps")] = 24000
     batch: Annotated[int, Option("crops per step, over all processes")] = 16
     patch: Annotated[int, Option("side of a crop", "pixels")] = 64
-    lr: Annotated[float, Option("step size of AdamW")] = 1e-3
+    optimiser: Annotated[str, Option("muon: orthogonal steps of convolutions", choices=OPTIMISERS)] = "adamw"
+    lr: Annotated[float, Option("step size of the optimiser")] = 1e-3
     warmup: Annotated[int, Option("steps until it is reached")] = 200
     decay: Annotated[float, Option("share of the steps, at the end, in which it falls to zero", "0..1")] = 0.3
     ema: Annotated[float, Option("memory of the averaged weights, per step", "0..1")] = 0.999
@@ -40,6 +43,8 @@ class Recipe:
     mirror: Annotated[bool, Option("every other crop mirrored left to right; not for documents")] = True
     turns: Annotated[bool, Option("quarter turns besides mirroring: for textures and microscopy")] = False
     texture: Annotated[float, Option("how often the richer of two crops is taken", "0..1")] = 0.75
+    shapes: Annotated[float, Option("share of crops that are drawn: plain shapes in a picture's colours", "0..1")] = 0.0
+    log: Annotated[bool, Option("learn the logarithm of each crop's error, which is what PSNR counts")] = False
     every: Annotated[int, Option("steps between checkpoints")] = 250
     seed: Annotated[int, Option("of weights, crops and noise")] = 0
 
@@ -50,7 +55,7 @@ class Recipe:
         for name in ("blocks", "steps", "batch", "every"):
             if getattr(self, name) < 1:
                 raise BadSpec(f"recipe: {name}={getattr(self, name)} must be at least 1.")
-        for name in ("decay", "ema", "focus", "grey", "texture"):
+        for name in ("decay", "ema", "focus", "grey", "texture", "shapes"):
             if not 0 <= getattr(self, name) <= 1:
                 raise BadSpec(f"recipe: {name}={getattr(self, name):g} must lie in [0, 1].")
         if not self.widths or min(self.widths) < 1 or len(self.widths) > 6:

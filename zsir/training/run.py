@@ -43,7 +43,7 @@ def train_denoiser(run: Run, r: Recipe) -> State:
     Raises `BadInput`, `BadSpec`, `Incompatible` (the folder holds another run) or `OutputError`.
     """
     net = UNet(UNetConfig(r.channels, tuple(int(w) for w in r.widths), r.blocks)).initialise(generator(r.seed))
-    return _train(run, r, Denoising(), net, "a denoiser", "A noise-conditional denoiser, trained by `zsir train`.")
+    return _train(run, r, Denoising(r.log), net, "a denoiser", "A noise-conditional denoiser, trained by `zsir train`.")
 
 
 def distill(run: Run, r: Recipe, teacher: NetworkPrior) -> State:

@@ -25,6 +25,7 @@ from zsir.files import write_bytes
 from zsir.priors.unet import UNet
 from zsir.training.batches import Batch, Batches
 from zsir.training.export import curve, prior_of, write_prior
+from zsir.training.muon import optimiser_of
 from zsir.training.objectives import Objective
 from zsir.training.pictures import Pictures
 from zsir.training.preview import Measured, measure, write_preview
@@ -149,7 +150,7 @@ def train(
     if r.batch % accelerator.num_processes:
         raise BadSpec(f"recipe: batch={r.batch} cannot be shared evenly by {accelerator.num_processes} processes.")
     net = task.net.to(accelerator.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimiser = torch.optim.AdamW(net.parameters(), lr=r.lr, weight_decay=1e-4, betas=(0.9, 0.99))
+    optimiser = optimiser_of(net, r.optimiser, r.lr)
     state = State(net, deepcopy(net), optimiser, torch.zeros((), device=accelerator.device))
     if (task.folder / "checkpoint.pt").is_file():
         state.load(task.folder / "checkpoint.pt")

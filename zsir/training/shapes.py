@@ -1,0 +1,109 @@
+"""Drawn crops: plain shapes over one another, in the colours of a photograph ("dead leaves").
+
+Photographs hold few clean edges and even surfaces, and a squared error hardly counts them, so that a network learns
+them last. The occlusion model of Lee, Mumford and Huang (2001) is made of nothing else; denoisers that learned from it
+alone come close to others (Achddou, Gousseau and Ladjal 2021). Sizes follow a power law, as those of things do.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFilter
+
+Array = NDArray[Any]
+#: radii are drawn from a density r^-2.5 (in pixels of the canvas, which is twice the crop), the smallest one of these
+SMALLEST = (6.0, 12.0, 24.0)
+#: of the fills: some textured, at one of these rates a crop, some shaded, the others even
+TEXTURED, SHADED = (0.0, 0.1, 0.35), 0.55
+#: blur of a crop, in pixels of the canvas: mostly sharp
+BLUR = (0.0, 0.0, 0.0, 1.0, 2.5)
+
+
+def drawn(picture: Array, patch: int, rng: np.random.Generator) -> Array:
+    """A crop (patch, patch, channels) that shows shapes in colours and textures of ``picture`` (height, width,
+    channels), of the same type, uint8 or uint16. It is drawn twice as large and reduced, which softens edges by as
+    much as a lens would."""
+    side = 2 * patch
+    source = picture if picture.dtype == np.uint8 else (picture >> 8).astype(np.uint8)
+    canvas = Image.fromarray(_flat(_shaded(source, side, side, rng)))
+    textured = float(rng.choice(TEXTURED))
+    count = round(math.exp(rng.uniform(math.log(2), math.log(max(3, side * side / 500)))))
+    low, high = float(rng.choice(SMALLEST)) ** -1.5, (2.0 * side) ** -1.5
+    for _ in range(count):
+        radius = (high + rng.random() * (low - high)) ** (-1 / 1.5)
+        x, y = rng.uniform(-0.1 * side, 1.1 * side, 2)
+        left, top = (max(0, math.floor(c - 2.2 * radius)) for c in (x, y))
+        right, bottom = (min(side, math.ceil(c + 2.2 * radius)) for c in (x, y))
+        if right - left < 2 or bottom - top < 2:
+            continue
+        mask = Image.new("L", (right - left, bottom - top))
+        _shape(ImageDraw.Draw(mask), x - left, y - top, radius, rng)
+        canvas.paste(
+            Image.fromarray(_flat(_fill(source, bottom - top, right - left, textured, rng))), (left, top), mask
+        )
+    blur = float(rng.choice(BLUR))
+    if blur:
+        canvas = canvas.filter(ImageFilter.GaussianBlur(blur))
+    crop = np.asarray(canvas.resize((patch, patch), Image.Resampling.LANCZOS)).reshape(patch, patch, -1)
+    return crop if picture.dtype == np.uint8 else crop.astype(np.uint16) * 257
+
+
+def _shape(draw: ImageDraw.ImageDraw, x: float, y: float, radius: float, rng: np.random.Generator) -> None:
+    """Fill an ellipse, a polygon, a turned rectangle, a bent stroke or a ring."""
+    kind, turn = rng.random(), rng.uniform(0, 2 * math.pi)
+    if kind < 0.3:
+        flat = radius * rng.uniform(0.4, 1)
+        draw.ellipse([x - radius, y - flat, x + radius, y + flat], fill=255)
+    elif kind < 0.6:
+        angles = np.sort(rng.uniform(0, 2 * math.pi, int(rng.integers(3, 8))))
+        reach = radius * rng.uniform(0.5, 1.1, len(angles))
+        draw.polygon([(x + r * math.cos(a), y + r * math.sin(a)) for r, a in zip(reach, angles, strict=True)], fill=255)
+    elif kind < 0.8:
+        turn, narrow = float(rng.choice([0.0, turn])), rng.uniform(0.15, 1)  # buildings stand upright
+        c, s = radius * math.cos(turn), radius * math.sin(turn)
+        corners = ((-1, -1), (1, -1), (1, 1), (-1, 1))
+        draw.polygon([(x + c * u - s * v * narrow, y + s * u + c * v * narrow) for u, v in corners], fill=255)
+    elif kind < 0.95:
+        c, s, bend = 2 * radius * math.cos(turn), 2 * radius * math.sin(turn), rng.normal(0, 0.4 * radius, 2)
+        path = [(x - c, y - s), (x + bend[0], y + bend[1]), (x + c, y + s)]
+        draw.line(path, fill=255, width=int(rng.integers(1, 11)), joint="curve")
+    else:
+        draw.ellipse([x - radius, y - radius, x + radius, y + radius], outline=255, width=int(rng.integers(2, 9)))
+
+
+def _colour(source: Array, rng: np.random.Generator) -> NDArray[np.float64]:
+    y, x = (int(rng.integers(n)) for n in source.shape[:2])
+    colour: NDArray[np.float64] = source[y, x].astype(np.float64)
+    return colour
+
+
+def _shaded(source: Array, height: int, width: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """From one colour to another in a straight line, mostly a little only."""
+    one, turn = _colour(source, rng), rng.uniform(0, 2 * math.pi)
+    other = one + rng.normal(0, rng.choice([8.0, 25.0, 60.0]), one.shape)
+    y, x = np.ogrid[0:height, 0:width]
+    t = math.cos(turn) * x / width + math.sin(turn) * y / height
+    shades: NDArray[np.float64] = one + (other - one) * t[..., None]
+    return shades
+
+
+def _fill(source: Array, height: int, width: int, textured: float, rng: np.random.Generator) -> NDArray[np.float64]:
+    kind = rng.random()
+    if kind < textured and min(source.shape[0] - height, source.shape[1] - width) >= 0:
+        top, left = (int(rng.integers(n + 1)) for n in (source.shape[0] - height, source.shape[1] - width))
+        piece = source[top : top + height, left : left + width].astype(np.float64)
+        detail: NDArray[np.float64] = _colour(source, rng) + rng.uniform(0.3, 1) * (piece - piece.mean((0, 1)))
+        return detail
+    if kind < SHADED:
+        return _shaded(source, height, width, rng)
+    return np.broadcast_to(_colour(source, rng), (height, width, source.shape[2]))
+
+
+def _flat(fill: NDArray[np.float64]) -> Array:
+    """As Pillow wants it: 8 bits, grey without a third axis."""
+    samples = np.clip(fill, 0, 255).astype(np.uint8)
+    return samples[..., 0] if samples.shape[2] == 1 else samples
