@@ -49,6 +49,11 @@ def test_a_wrong_recipe_is_one_sentence(spec, words):
         recipe(spec)
 
 
+def test_an_optimiser_of_another_name():
+    with pytest.raises(BadSpec, match="optimiser=AdamW; choose one of adamw, muon"):
+        Recipe(optimiser="AdamW")
+
+
 def test_the_rate_rises_stays_and_falls_to_nothing():
     r = Recipe(steps=100, warmup=10, decay=0.4, lr=1.0)
     rates = [r.learning_rate(k) for k in range(100)]

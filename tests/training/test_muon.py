@@ -1,6 +1,7 @@
 """The optimisers against singular value decompositions and against AdamW itself."""
 
 import copy
+import math
 
 import pytest
 import torch
@@ -20,8 +21,17 @@ def test_the_iteration_acts_on_singular_values_only(shape):
     assert bool(((s > 0.68) & (s < 1.21)).all()), s
 
 
-def test_a_layer_without_gradient_stays():
+def test_nothing_has_no_direction():
     assert torch.equal(orthogonal(torch.zeros(3, 9)), torch.zeros(3, 9))
+
+
+@pytest.mark.parametrize("smallest", [1e-1, 1e-3, 1e-6])
+def test_single_precision_is_enough(smallest):
+    g = torch.Generator().manual_seed(2)
+    u, _, vh = torch.linalg.svd(torch.randn(48, 432, generator=g, dtype=torch.float64), full_matrices=False)
+    matrix = u @ torch.diag(torch.logspace(0, math.log10(smallest), 48, dtype=torch.float64)) @ vh
+    exact = orthogonal(matrix)
+    assert (orthogonal(matrix.float()) - exact).norm() < 1e-3 * exact.norm()
 
 
 def network():
@@ -63,11 +73,28 @@ def test_inner_convolutions_take_orthogonal_steps_and_the_rest_those_of_adamw():
     assert turned == convolutions - {"head.weight", "tail.weight"} and len(turned) > 4
 
 
-def test_a_step_is_as_long_as_one_of_adamw():
-    p = torch.nn.Parameter(torch.zeros(16, 144, dtype=torch.float64))
-    p.grad = torch.randn(p.shape, generator=torch.Generator().manual_seed(0), dtype=p.dtype)
-    Muon([p], [torch.nn.Parameter(torch.zeros(1))], lr=1.0).step()
-    assert p.detach().square().mean().sqrt().item() == pytest.approx(RMS, rel=0.2)
+def test_a_step_is_about_as_long_as_one_of_adamw():
+    """On gradients of white noise AdamW's steps have size lr sqrt((1 - b1)/(1 + b1)) = 0.23 lr."""
+    g = torch.Generator().manual_seed(0)
+    turned, rest = (torch.nn.Parameter(torch.zeros(16, 144, dtype=torch.float64)) for _ in range(2))
+    optimiser = Muon([turned], [rest], lr=1.0)
+    for _ in range(40):
+        before = [p.detach().clone() for p in (turned, rest)]
+        for p in (turned, rest):
+            p.grad = torch.randn(p.shape, generator=g, dtype=p.dtype)
+        optimiser.param_groups[0]["weight_decay"] = 0.0
+        optimiser.step()
+    lengths = [(p.detach() - b).square().mean().sqrt().item() for p, b in zip((turned, rest), before, strict=True)]
+    assert lengths[1] == pytest.approx((0.1 / 1.9) ** 0.5, rel=0.1)
+    assert lengths[0] == pytest.approx(lengths[1], rel=0.35)
+
+
+def test_a_layer_that_was_not_used_stays():
+    used, unused = (torch.nn.Parameter(torch.ones(4, 9)) for _ in range(2))
+    optimiser = Muon([used, unused], [torch.nn.Parameter(torch.zeros(1))], lr=0.1)
+    used.grad = torch.ones(4, 9)
+    optimiser.step()
+    assert torch.equal(unused, torch.ones(4, 9)) and not torch.equal(used, torch.ones(4, 9))
 
 
 def test_its_state_goes_through_a_file(tmp_path):

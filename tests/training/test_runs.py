@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -145,10 +146,12 @@ def test_a_disk_that_is_really_full(tmp_path):
     assert "cannot be written: file too large" in done.stderr
 
 
-def test_two_processes_make_the_same_prior_as_one(tmp_path, one_thread):
-    train_denoiser(run_of(tmp_path, "one"), recipe(SPEC))
+@pytest.mark.parametrize("more", ["", ",optimiser=muon,shapes=0.3,log=true"])
+def test_two_processes_make_the_same_prior_as_one(tmp_path, one_thread, more):
+    spec = SPEC + more
+    train_denoiser(run_of(tmp_path, "one"), recipe(spec))
     launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "-m", "zsir", "train"]
-    options = [str(tmp_path / "in"), "-o", str(tmp_path / "two"), "--recipe", SPEC, "--device", "cpu"]
+    options = [str(tmp_path / "in"), "-o", str(tmp_path / "two"), "--recipe", spec, "--device", "cpu"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run([*launcher, *options], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -198,6 +201,8 @@ def test_distilling_what_was_trained(tmp_path):
     train_denoiser(run_of(tmp_path, "run"), recipe(SPEC))
     teacher = priors.trained(str(tmp_path / "run/prior.safetensors"))
     short = recipe("distill:steps=12,batch=4,patch=16,every=6,warmup=2")
+    with pytest.raises(BadSpec, match="log=true is for zsir train"):
+        distill(run_of(tmp_path, "cm"), replace(short, log=True), teacher)
     distill(run_of(tmp_path, "cm"), short, teacher)
     student = priors.load(f"trained:path={tmp_path / 'cm/prior.safetensors'}")
     assert student.kind == "consistency" and student.sigma_range == teacher.sigma_range

@@ -52,7 +52,7 @@ def edm_estimate(net: nn.Module, x: Tensor, s: Tensor, told: Tensor) -> Tensor:
 
 
 def errors(net: Callable[[Tensor, Tensor], Tensor], x0: Tensor, noise: Tensor, s: Tensor) -> Tensor:
-    """Mean squared error of F of each picture (batch,): the EDM-weighted denoising error ``(D - x0)^2 / c_out^2``."""
+    """Squared error of F, in the shape of x0: the EDM-weighted denoising error ``(D - x0)^2 / c_out^2``."""
     c_skip, c_out, c_in, c_noise = coefficients(s)
     x = x0 + s.view(-1, 1, 1, 1) * noise
-    return (net(c_in * x, c_noise) - (x0 - c_skip * x) / c_out).square().mean((1, 2, 3))
+    return (net(c_in * x, c_noise) - (x0 - c_skip * x) / c_out).square()

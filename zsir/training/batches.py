@@ -63,6 +63,7 @@ class Batches(Dataset[Batch]):
 
     def _crop(self, picture: Array, rng: np.random.Generator) -> NDArray[np.generic]:
         r = self.recipe
+        # without drawings no number is drawn for them, so that runs from before they were offered see what they saw
         return drawn(picture, r.patch, rng) if r.shapes and rng.random() < r.shapes else crop(picture, r, rng)
 
 

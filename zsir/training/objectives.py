@@ -19,8 +19,8 @@ from zsir.priors.photo import consistency_of
 from zsir.priors.unet import UNet
 from zsir.training.batches import Batch
 
-#: below which an error need not fall: a tenth of what it is on photographs
-LEAST_ERROR = 0.02
+#: errors far below this one count no more: half of an even crop's, a tenth of a photograph's (around noise 50 of 255)
+LEAST_ERROR = 0.005
 
 
 class Objective(Protocol):
@@ -42,9 +42,9 @@ class Objective(Protocol):
 class Denoising:
     """The EDM-weighted squared error e of the clean estimate: Karras et al. 2022, equation 8, for any levels.
 
-    With ``log`` the logarithm of each crop's error is learned, which is what PSNR counts: an even crop, of small error,
-    is then worth as much as a textured one. The error of a whole crop hardly varies between the pictures that could
-    have given an observation, so that the estimate stays their mean, nearly.
+    With ``log`` the logarithm of each crop's error is learned, as PSNR counts: a crop of small error then weighs about
+    as much as a textured one. The estimate is the posterior mean as far as a crop's error is the same for all pictures
+    that the observation leaves possible, which it nearly is where it is the sum of many independent ones.
     """
 
     log: bool = False
@@ -52,9 +52,9 @@ class Denoising:
     parametrise: Parametrisation = field(default=edm_estimate, repr=False)
 
     def loss(self, net: nn.Module, batch: Batch) -> Tensor:
-        """``mean e`` or ``mean log(e + 0.02)``, e the mean of ``|F - (x0 - c_skip x)/c_out|^2`` over a crop."""
-        e = errors(net, 2 * batch.x0 - 1, batch.noise, 2 * batch.sigma)
-        return (e + LEAST_ERROR).log().mean() if self.log else e.mean()
+        """``mean e`` or ``mean log(e + 0.005)``, e the mean of ``|F - (x0 - c_skip x)/c_out|^2`` over a crop."""
+        each = errors(net, 2 * batch.x0 - 1, batch.noise, 2 * batch.sigma)
+        return (each.mean((1, 2, 3)) + LEAST_ERROR).log().mean() if self.log else each.mean()
 
 
 @dataclass(frozen=True, eq=False)

@@ -44,7 +44,7 @@ class Recipe:
     turns: Annotated[bool, Option("quarter turns besides mirroring: for textures and microscopy")] = False
     texture: Annotated[float, Option("how often the richer of two crops is taken", "0..1")] = 0.75
     shapes: Annotated[float, Option("share of crops that are drawn: plain shapes in a picture's colours", "0..1")] = 0.0
-    log: Annotated[bool, Option("learn the logarithm of each crop's error, which is what PSNR counts")] = False
+    log: Annotated[bool, Option("zsir train: learn the logarithm of each crop's error, as PSNR counts")] = False
     every: Annotated[int, Option("steps between checkpoints")] = 250
     seed: Annotated[int, Option("of weights, crops and noise")] = 0
 
@@ -52,6 +52,8 @@ class Recipe:
         if any(w != int(w) for w in self.widths):
             raise BadSpec("recipe: widths are whole numbers of channels, as in widths=48+96+192.")
         object.__setattr__(self, "widths", tuple(int(w) for w in self.widths))
+        if self.optimiser not in OPTIMISERS:
+            raise BadSpec(f"recipe: optimiser={self.optimiser}; choose one of {', '.join(OPTIMISERS)}.")
         for name in ("blocks", "steps", "batch", "every"):
             if getattr(self, name) < 1:
                 raise BadSpec(f"recipe: {name}={getattr(self, name)} must be at least 1.")

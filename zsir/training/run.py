@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from zsir.errors import Incompatible
+from zsir.errors import BadSpec, Incompatible
 from zsir.files import held, make_folder, write_bytes
 from zsir.priors.edm import edm_estimate
 from zsir.priors.network import NetworkPrior
@@ -54,6 +54,8 @@ def distill(run: Run, r: Recipe, teacher: NetworkPrior) -> State:
     """
     if not isinstance(teacher.net, UNet) or teacher.parametrise is not edm_estimate:
         raise Incompatible(f"The prior '{teacher.name}' is no denoiser of zsir train; photo and trained:path=... are.")
+    if r.log:
+        raise BadSpec("recipe: log=true is for zsir train; distillation has a distance of its own. Leave it out.")
     config = teacher.net.config
     low, high = teacher.sigma_range
     # what the teacher has not learned it cannot teach

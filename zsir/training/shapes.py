@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
 Array = NDArray[Any]
-#: radii are drawn from a density r^-2.5 (in pixels of the canvas, which is twice the crop), the smallest one of these
+#: radii are drawn from a density r^-2.5 (in pixels of the canvas, which is twice the crop) above one of these
 SMALLEST = (6.0, 12.0, 24.0)
 #: of the fills: some textured, at one of these rates a crop, some shaded, the others even
 TEXTURED, SHADED = (0.0, 0.1, 0.35), 0.55
@@ -25,14 +25,16 @@ BLUR = (0.0, 0.0, 0.0, 1.0, 2.5)
 
 def drawn(picture: Array, patch: int, rng: np.random.Generator) -> Array:
     """A crop (patch, patch, channels) that shows shapes in colours and textures of ``picture`` (height, width,
-    channels), of the same type, uint8 or uint16. It is drawn twice as large and reduced, which softens edges by as
-    much as a lens would."""
+    channels), of the same type, uint8 or uint16 (8 bits deep all the same).
+
+    It is drawn twice as large and reduced by means of four, which softens edges without a halo. It depends on Pillow's
+    drawing too: another version may draw another outline.
+    """
     side = 2 * patch
-    source = picture if picture.dtype == np.uint8 else (picture >> 8).astype(np.uint8)
-    canvas = Image.fromarray(_flat(_shaded(source, side, side, rng)))
+    canvas = Image.fromarray(_flat(_shaded(picture, side, side, rng)))
     textured = float(rng.choice(TEXTURED))
     count = round(math.exp(rng.uniform(math.log(2), math.log(max(3, side * side / 500)))))
-    low, high = float(rng.choice(SMALLEST)) ** -1.5, (2.0 * side) ** -1.5
+    low, high = min(float(rng.choice(SMALLEST)), side) ** -1.5, (2.0 * side) ** -1.5
     for _ in range(count):
         radius = (high + rng.random() * (low - high)) ** (-1 / 1.5)
         x, y = rng.uniform(-0.1 * side, 1.1 * side, 2)
@@ -43,12 +45,12 @@ def drawn(picture: Array, patch: int, rng: np.random.Generator) -> Array:
         mask = Image.new("L", (right - left, bottom - top))
         _shape(ImageDraw.Draw(mask), x - left, y - top, radius, rng)
         canvas.paste(
-            Image.fromarray(_flat(_fill(source, bottom - top, right - left, textured, rng))), (left, top), mask
+            Image.fromarray(_flat(_fill(picture, bottom - top, right - left, textured, rng))), (left, top), mask
         )
     blur = float(rng.choice(BLUR))
     if blur:
         canvas = canvas.filter(ImageFilter.GaussianBlur(blur))
-    crop = np.asarray(canvas.resize((patch, patch), Image.Resampling.LANCZOS)).reshape(patch, patch, -1)
+    crop = np.asarray(canvas.reduce(2)).reshape(patch, patch, -1)
     return crop if picture.dtype == np.uint8 else crop.astype(np.uint16) * 257
 
 
@@ -75,35 +77,41 @@ def _shape(draw: ImageDraw.ImageDraw, x: float, y: float, radius: float, rng: np
         draw.ellipse([x - radius, y - radius, x + radius, y + radius], outline=255, width=int(rng.integers(2, 9)))
 
 
-def _colour(source: Array, rng: np.random.Generator) -> NDArray[np.float64]:
-    y, x = (int(rng.integers(n)) for n in source.shape[:2])
-    colour: NDArray[np.float64] = source[y, x].astype(np.float64)
-    return colour
+def _colour(picture: Array, rng: np.random.Generator) -> NDArray[np.float64]:
+    y, x = (int(rng.integers(n)) for n in picture.shape[:2])
+    return _levels(picture[y, x])
 
 
-def _shaded(source: Array, height: int, width: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """From one colour to another in a straight line, mostly a little only."""
-    one, turn = _colour(source, rng), rng.uniform(0, 2 * math.pi)
-    other = one + rng.normal(0, rng.choice([8.0, 25.0, 60.0]), one.shape)
+def _levels(samples: Array) -> NDArray[np.float64]:
+    """From 0 to 255, whatever the samples' type."""
+    levels: NDArray[np.float64] = samples * (255 / np.iinfo(samples.dtype).max)
+    return levels
+
+
+def _shaded(picture: Array, height: int, width: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """From a colour of the picture to one near it, in a straight line."""
+    one, turn = _colour(picture, rng), rng.uniform(0, 2 * math.pi)
+    change = rng.normal(0, rng.choice([8.0, 25.0, 60.0]), one.shape)
     y, x = np.ogrid[0:height, 0:width]
     t = math.cos(turn) * x / width + math.sin(turn) * y / height
-    shades: NDArray[np.float64] = one + (other - one) * t[..., None]
+    shades: NDArray[np.float64] = one + change * t[..., None]
     return shades
 
 
-def _fill(source: Array, height: int, width: int, textured: float, rng: np.random.Generator) -> NDArray[np.float64]:
+def _fill(picture: Array, height: int, width: int, textured: float, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Texture of the picture around another of its colours, a shade, or an even colour."""
     kind = rng.random()
-    if kind < textured and min(source.shape[0] - height, source.shape[1] - width) >= 0:
-        top, left = (int(rng.integers(n + 1)) for n in (source.shape[0] - height, source.shape[1] - width))
-        piece = source[top : top + height, left : left + width].astype(np.float64)
-        detail: NDArray[np.float64] = _colour(source, rng) + rng.uniform(0.3, 1) * (piece - piece.mean((0, 1)))
-        return detail
+    if kind < textured and min(picture.shape[0] - height, picture.shape[1] - width) >= 0:
+        top, left = (int(rng.integers(n + 1)) for n in (picture.shape[0] - height, picture.shape[1] - width))
+        piece = _levels(picture[top : top + height, left : left + width])
+        detail: NDArray[np.float64] = rng.uniform(0.3, 1) * (piece - piece.mean((0, 1)))
+        return _colour(picture, rng) + detail
     if kind < SHADED:
-        return _shaded(source, height, width, rng)
-    return np.broadcast_to(_colour(source, rng), (height, width, source.shape[2]))
+        return _shaded(picture, height, width, rng)
+    return np.broadcast_to(_colour(picture, rng), (height, width, picture.shape[2]))
 
 
 def _flat(fill: NDArray[np.float64]) -> Array:
     """As Pillow wants it: 8 bits, grey without a third axis."""
-    samples = np.clip(fill, 0, 255).astype(np.uint8)
+    samples = np.rint(np.clip(fill, 0, 255)).astype(np.uint8)
     return samples[..., 0] if samples.shape[2] == 1 else samples
