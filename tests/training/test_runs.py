@@ -214,6 +214,20 @@ def test_distilling_what_was_trained(tmp_path):
     assert json.loads((tmp_path / "cm/recipe.json").read_text())["widths"] == [8, 16]
 
 
+def test_training_that_begins_with_a_prior(tmp_path, one_thread, capsys):
+    train_denoiser(run_of(tmp_path, "first"), recipe(SPEC))
+    first = f"trained:path={tmp_path / 'first/prior.safetensors'}"
+    begun = ["train", str(tmp_path / "in"), "--device", "cpu", "--start", first]
+    main([*begun, "-o", str(tmp_path / "still"), "--recipe", "small:steps=1,batch=2,patch=16,lr=1e-12"], standalone_mode=False)
+    one, still = (load_file(tmp_path / name / "prior.safetensors") for name in ("first", "still"))
+    for name, tensor in one.items():
+        assert torch.allclose(tensor.float(), still[name].float(), rtol=1e-3, atol=1e-7), name
+    assert json.loads((tmp_path / "still/recipe.json").read_text())["widths"] == [8, 16]
+    assert "began as" in (tmp_path / "still/card.md").read_text()
+    with pytest.raises(Incompatible, match=r"holds a run with trains a denoiser that began as .*, not a denoiser;"):
+        train_denoiser(run_of(tmp_path, "still"), recipe("small:steps=1,batch=2,patch=16,lr=1e-12,widths=8+16,blocks=1"))
+
+
 def test_the_commands(tmp_path, capsys):
     pictures = folder(tmp_path / "in", 5)
     (pictures / "torn.png").write_bytes(b"torn")
@@ -264,7 +278,9 @@ def test_options_of_both_commands(tmp_path, one_thread, capsys):
     [
         (["train", "{in}", "-o", "{out}", "--recipe", "tiyn"], "did you mean 'tiny'"),
         (["train", "{in}/nowhere", "-o", "{out}"], "is not a folder"),
-        (["distill", "gaussian", "{in}", "-o", "{out}"], "no network of zsir train"),
+        (["distill", "gaussian", "{in}", "-o", "{out}"], "PRIOR gaussian is no network of zsir train"),
+        (["train", "{in}", "-o", "{out}", "--start", "tv"], "--start tv is no network of zsir train"),
+        (["train", "{in}", "-o", "{out}", "--start", "cm-photo"], "no denoiser of zsir train"),
         (["distill", "trained:path={in}/none", "{in}", "-o", "{out}"], "no weights file"),
         (["train", "{in}", "-o", "{out}", "--device", "cuda"], "no usable CUDA device"),
         (["distill", "photo", "{in}", "-o", "{out}", "--device", "cuda"], "no usable CUDA device"),

@@ -13,6 +13,7 @@ import click
 from zsir.cli import options
 
 if TYPE_CHECKING:
+    from zsir.priors.network import NetworkPrior
     from zsir.training.run import Run
     from zsir.training.trainer import Progress
 
@@ -45,6 +46,7 @@ class TrainSettings:
     folders: tuple[Path, ...]
     out: Path
     recipe: str
+    start: str | None
     validation: Path | None
     device: str
     workers: int
@@ -60,6 +62,11 @@ class TrainSettings:
     show_default=True,
     metavar="SPEC",
     help="tiny, small, base, with changes as in small:steps=30000, or a JSON file.",
+)
+@click.option(
+    "--start",
+    metavar="PRIOR",
+    help="Begin as photo or trained:path=..., whose network and noise range are kept, not at random.",
 )
 @validation
 @device
@@ -77,8 +84,9 @@ def train(settings: TrainSettings) -> None:
 
     s = settings
     r = recipe(s.recipe)
+    start = _network(s.start, "--start") if s.start else None
     with _run(s) as run:
-        train_denoiser(run, r)
+        train_denoiser(run, r, start)
     _finished(s)
 
 
@@ -117,20 +125,26 @@ def distill(settings: DistillSettings) -> None:
 
     PRIOR is photo or trained:path=RUN/prior.safetensors. Files and interruptions are as for zsir train.
     """
-    from zsir import priors
-    from zsir.errors import Incompatible
-    from zsir.priors.network import NetworkPrior
     from zsir.training import distill as start
     from zsir.training import recipe
 
     s = settings
     r = recipe(s.recipe)
-    teacher = priors.load(s.teacher)
-    if not isinstance(teacher, NetworkPrior):
-        raise Incompatible(f"PRIOR {s.teacher} is no network of zsir train; photo and trained:path=... are.")
+    teacher = _network(s.teacher, "PRIOR")
     with _run(s) as run:
         start(run, r, teacher)
     _finished(s)
+
+
+def _network(spec: str, option: str) -> NetworkPrior:
+    from zsir import priors
+    from zsir.errors import Incompatible
+    from zsir.priors.network import NetworkPrior
+
+    prior = priors.load(spec)
+    if not isinstance(prior, NetworkPrior):
+        raise Incompatible(f"{option} {spec} is no network of zsir train; photo and trained:path=... are.")
+    return prior
 
 
 @contextmanager

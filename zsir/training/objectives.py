@@ -5,7 +5,6 @@ Both work in native units, pictures in [-1, 1], and differ in nothing but the lo
 
 from __future__ import annotations
 
-from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -16,7 +15,6 @@ from zsir.priors.consistency import ConsistencyEstimate
 from zsir.priors.edm import edm_estimate, errors
 from zsir.priors.network import NetworkPrior, Parametrisation
 from zsir.priors.photo import consistency_of
-from zsir.priors.unet import UNet
 from zsir.training.batches import Batch
 
 #: errors far below this one count no more: half of an even crop's, a tenth of a photograph's (around noise 50 of 255)
@@ -67,7 +65,7 @@ class Distillation:
 
     q is the ratio of ``jumps`` equal ones from ``sigma_max`` to ``sigma_min`` (in [0, 1] units); rho (pseudo-Huber,
     |e| over the n numbers of a crop, c = 0.00054 sqrt(n)), w and a target without averaged weights are those of
-    Song and Dhariwal 2024. ``teacher`` is a denoiser with EDM preconditioning; the network starts as its copy.
+    Song and Dhariwal 2024. ``teacher`` is a denoiser with EDM preconditioning; the network should start as its copy.
     """
 
     teacher: NetworkPrior
@@ -80,12 +78,6 @@ class Distillation:
     def parametrise(self) -> ConsistencyEstimate:
         """f(x, s), told the level as the teacher is."""
         return consistency_of(self.sigma_min)
-
-    def start(self) -> UNet:
-        """The network before training: the teacher's."""
-        net = deepcopy(self.teacher.net)
-        assert isinstance(net, UNet)
-        return net.requires_grad_(True)
 
     def loss(self, net: nn.Module, batch: Batch) -> Tensor:
         """The formula above."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -37,13 +38,21 @@ class Run:
     report: Callable[[Progress], None] = lambda progress: None
 
 
-def train_denoiser(run: Run, r: Recipe) -> State:
+def train_denoiser(run: Run, r: Recipe, start: NetworkPrior | None = None) -> State:
     """Train a denoiser, or go on with it; the result is ``out``/prior.safetensors, with a card.
 
-    Raises `BadInput`, `BadSpec`, `Incompatible` (the folder holds another run) or `OutputError`.
+    With ``start``, a denoiser of this function or the embedded `photo`, training begins with its weights in place of
+    random ones; the recipe's network and noise range give way to its own. Raises `BadInput`, `BadSpec`, `Incompatible`
+    (the folder holds another run, ``start`` is of another kind) or `OutputError`.
     """
-    net = UNet(UNetConfig(r.channels, tuple(int(w) for w in r.widths), r.blocks)).initialise(generator(r.seed))
-    return _train(run, r, Denoising(r.log), net, "a denoiser", "A noise-conditional denoiser, trained by `zsir train`.")
+    about, title = "a denoiser", "A noise-conditional denoiser, trained by `zsir train`."
+    if start is None:
+        net = UNet(UNetConfig(r.channels, tuple(int(w) for w in r.widths), r.blocks)).initialise(generator(r.seed))
+    else:
+        net, r = _own(start, r)
+        about += f" that began as {start.fingerprint}"
+        title = title[:-1] + f", which began as {start.fingerprint}."
+    return _train(run, r, Denoising(r.log), net, about, title)
 
 
 def distill(run: Run, r: Recipe, teacher: NetworkPrior) -> State:
@@ -52,20 +61,25 @@ def distill(run: Run, r: Recipe, teacher: NetworkPrior) -> State:
     The recipe's network and noise range give way to the teacher's. Raises as `train_denoiser`, and `Incompatible` for
     a teacher of another kind.
     """
-    if not isinstance(teacher.net, UNet) or teacher.parametrise is not edm_estimate:
-        raise Incompatible(f"The prior '{teacher.name}' is no denoiser of zsir train; photo and trained:path=... are.")
     if r.log:
         raise BadSpec("recipe: log=true is for zsir train; distillation has a distance of its own. Leave it out.")
-    config = teacher.net.config
-    low, high = teacher.sigma_range
+    net, r = _own(teacher, r)
     # what the teacher has not learned it cannot teach
-    grey = r.grey if teacher.knows_grey else 0.0
-    r = replace(r, grey=grey, focus_low=max(low, r.focus_low), focus_high=min(high, r.focus_high))
-    r = replace(r, widths=config.widths, blocks=config.blocks, channels=config.channels, sigma_min=low, sigma_max=high)
-    objective = Distillation(teacher, low, high)
+    r = replace(r, grey=r.grey if teacher.knows_grey else 0.0)
+    objective = Distillation(teacher, r.sigma_min, r.sigma_max)
     about = f"a consistency model of {teacher.fingerprint}"
     title = f"A consistency model, distilled by `zsir distill` from the denoiser {teacher.fingerprint}."
-    return _train(run, r, objective, objective.start(), about, title)
+    return _train(run, r, objective, net, about, title)
+
+
+def _own(prior: NetworkPrior, r: Recipe) -> tuple[UNet, Recipe]:
+    """A copy of the network of one of our denoisers, to be trained, and the recipe with its shape and noise range."""
+    if not isinstance(prior.net, UNet) or prior.parametrise is not edm_estimate:
+        raise Incompatible(f"The prior '{prior.name}' is no denoiser of zsir train; photo and trained:path=... are.")
+    config, (low, high) = prior.net.config, prior.sigma_range
+    r = replace(r, focus_low=max(low, r.focus_low), focus_high=min(high, r.focus_high))
+    r = replace(r, widths=config.widths, blocks=config.blocks, channels=config.channels, sigma_min=low, sigma_max=high)
+    return deepcopy(prior.net).requires_grad_(True), r
 
 
 def _train(run: Run, r: Recipe, objective: Objective, net: UNet, about: str, title: str) -> State:
