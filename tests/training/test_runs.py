@@ -218,14 +218,15 @@ def test_training_that_begins_with_a_prior(tmp_path, one_thread, capsys):
     train_denoiser(run_of(tmp_path, "first"), recipe(SPEC))
     first = f"trained:path={tmp_path / 'first/prior.safetensors'}"
     begun = ["train", str(tmp_path / "in"), "--device", "cpu", "--start", first]
-    main([*begun, "-o", str(tmp_path / "still"), "--recipe", "small:steps=1,batch=2,patch=16,lr=1e-12"], standalone_mode=False)
+    short = "small:steps=1,batch=2,patch=16,lr=1e-12"
+    main([*begun, "-o", str(tmp_path / "still"), "--recipe", short], standalone_mode=False)
     one, still = (load_file(tmp_path / name / "prior.safetensors") for name in ("first", "still"))
     for name, tensor in one.items():
         assert torch.allclose(tensor.float(), still[name].float(), rtol=1e-3, atol=1e-7), name
     assert json.loads((tmp_path / "still/recipe.json").read_text())["widths"] == [8, 16]
     assert "began as" in (tmp_path / "still/card.md").read_text()
     with pytest.raises(Incompatible, match=r"holds a run with trains a denoiser that began as .*, not a denoiser;"):
-        train_denoiser(run_of(tmp_path, "still"), recipe("small:steps=1,batch=2,patch=16,lr=1e-12,widths=8+16,blocks=1"))
+        train_denoiser(run_of(tmp_path, "still"), recipe(short + ",widths=8+16,blocks=1"))
 
 
 def test_the_commands(tmp_path, capsys):
