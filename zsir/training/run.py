@@ -45,14 +45,13 @@ def train_denoiser(run: Run, r: Recipe, start: NetworkPrior | None = None) -> St
     random ones; the recipe's network and noise range give way to its own. Raises `BadInput`, `BadSpec`, `Incompatible`
     (the folder holds another run, ``start`` is of another kind) or `OutputError`.
     """
-    about, title = "a denoiser", "A noise-conditional denoiser, trained by `zsir train`."
+    began = "" if start is None else f" that began as {start.fingerprint}"
     if start is None:
         net = UNet(UNetConfig(r.channels, tuple(int(w) for w in r.widths), r.blocks)).initialise(generator(r.seed))
     else:
         net, r = _own(start, r)
-        about += f" that began as {start.fingerprint}"
-        title = title[:-1] + f", which began as {start.fingerprint}."
-    return _train(run, r, Denoising(r.log), net, about, title)
+    title = f"A noise-conditional denoiser{began}, trained by `zsir train`."
+    return _train(run, r, Denoising(r.log), net, "a denoiser" + began, title)
 
 
 def distill(run: Run, r: Recipe, teacher: NetworkPrior) -> State:

@@ -8,13 +8,13 @@ alone come close to others (Achddou, Gousseau and Ladjal 2021). Sizes follow a p
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
-Array = NDArray[Any]
+from zsir.training.pictures import Array
+
 #: radii are drawn from a density r^-2.5 (in pixels of the canvas, which is twice the crop) above one of these
 SMALLEST = (6.0, 12.0, 24.0)
 #: of the fills: some textured, at one of these rates a crop, some shaded, the others even
@@ -31,7 +31,7 @@ def drawn(picture: Array, patch: int, rng: np.random.Generator) -> Array:
     drawing too: another version may draw another outline.
     """
     side = 2 * patch
-    canvas = Image.fromarray(_flat(_shaded(picture, side, side, rng)))
+    canvas = _image(_shaded(picture, side, side, rng))
     textured = float(rng.choice(TEXTURED))
     count = round(math.exp(rng.uniform(math.log(2), math.log(max(3, side * side / 500)))))
     low, high = min(float(rng.choice(SMALLEST)), side) ** -1.5, (2.0 * side) ** -1.5
@@ -44,9 +44,8 @@ def drawn(picture: Array, patch: int, rng: np.random.Generator) -> Array:
             continue
         mask = Image.new("L", (right - left, bottom - top))
         _shape(ImageDraw.Draw(mask), x - left, y - top, radius, rng)
-        canvas.paste(
-            Image.fromarray(_flat(_fill(picture, bottom - top, right - left, textured, rng))), (left, top), mask
-        )
+        fill = _fill(picture, bottom - top, right - left, textured, rng)
+        canvas.paste(_image(fill), (left, top), mask)
     blur = float(rng.choice(BLUR))
     if blur:
         canvas = canvas.filter(ImageFilter.GaussianBlur(blur))
@@ -111,7 +110,7 @@ def _fill(picture: Array, height: int, width: int, textured: float, rng: np.rand
     return np.broadcast_to(_colour(picture, rng), (height, width, picture.shape[2]))
 
 
-def _flat(fill: NDArray[np.float64]) -> Array:
-    """As Pillow wants it: 8 bits, grey without a third axis."""
+def _image(fill: NDArray[np.float64]) -> Image.Image:
+    """In Pillow's terms: 8 bits, grey without a third axis."""
     samples = np.rint(np.clip(fill, 0, 255)).astype(np.uint8)
-    return samples[..., 0] if samples.shape[2] == 1 else samples
+    return Image.fromarray(samples[..., 0] if samples.shape[2] == 1 else samples)
