@@ -67,10 +67,14 @@ def test_what_cannot_be_used_is_left_out_and_named(tmp_path):
     (pictures / "no.jpg").write_text("text")
     Image.fromarray(picture(0)[:10]).save(pictures / "thin.png")
     (pictures / "notes.txt").write_text("not a picture")
+    clear = Image.fromarray(picture(5)).convert("RGBA")
+    clear.save(pictures / "p5.png")  # opaque everywhere: as good as any
+    clear.putpixel((3, 2), (0, 0, 0, 254))
+    clear.save(pictures / "pane.png")
     packed = pack([pictures], tmp_path, 3, 16)
-    assert len({item.name for item in packed.stored}) == 5
-    assert len(packed.skipped) == 3
-    for name, sentence in zip(("broken.png", "no.jpg", "thin.png"), packed.skipped, strict=True):
+    assert len({item.name for item in packed.stored}) == 6
+    assert len(packed.skipped) == 4
+    for name, sentence in zip(("broken.png", "no.jpg", "pane.png", "thin.png"), packed.skipped, strict=True):
         assert name in sentence
     for item in packed.stored:
         number = int(item.name[-5])

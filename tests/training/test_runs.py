@@ -279,9 +279,9 @@ def test_options_of_both_commands(tmp_path, one_thread, capsys):
     [
         (["train", "{in}", "-o", "{out}", "--recipe", "tiyn"], "did you mean 'tiny'"),
         (["train", "{in}/nowhere", "-o", "{out}"], "is not a folder"),
-        (["distill", "gaussian", "{in}", "-o", "{out}"], "PRIOR gaussian is no network of zsir train"),
-        (["train", "{in}", "-o", "{out}", "--start", "tv"], "--start tv is no network of zsir train"),
-        (["train", "{in}", "-o", "{out}", "--start", "cm-photo"], "no denoiser of zsir train"),
+        (["distill", "gaussian", "{in}", "-o", "{out}"], "Only a denoiser of zsir train can be"),
+        (["train", "{in}", "-o", "{out}", "--start", "tv"], "trained on (--start) or distilled (PRIOR)"),
+        (["train", "{in}", "-o", "{out}", "--start", "cm-photo"], "this NetworkPrior (consistency) is none"),
         (["distill", "trained:path={in}/none", "{in}", "-o", "{out}"], "no weights file"),
         (["train", "{in}", "-o", "{out}", "--device", "cuda"], "no usable CUDA device"),
         (["distill", "photo", "{in}", "-o", "{out}", "--device", "cuda"], "no usable CUDA device"),

@@ -13,7 +13,6 @@ import click
 from zsir.cli import options
 
 if TYPE_CHECKING:
-    from zsir.priors.network import NetworkPrior
     from zsir.training.run import Run
     from zsir.training.trainer import Progress
 
@@ -80,11 +79,12 @@ def train(settings: TrainSettings) -> None:
     prior with its card, prior.safetensors and card.md. Run the same command again to go on after an interruption.
     Several GPUs: accelerate launch -m zsir train ...
     """
+    from zsir import priors
     from zsir.training import recipe, train_denoiser
 
     s = settings
     r = recipe(s.recipe)
-    start = _network(s.start, "--start") if s.start else None
+    start = priors.load(s.start) if s.start else None
     with _run(s) as run:
         train_denoiser(run, r, start)
     _finished(s)
@@ -125,26 +125,16 @@ def distill(settings: DistillSettings) -> None:
 
     PRIOR is photo or trained:path=RUN/prior.safetensors. Files and interruptions are as for zsir train.
     """
+    from zsir import priors
     from zsir.training import distill as start
     from zsir.training import recipe
 
     s = settings
     r = recipe(s.recipe)
-    teacher = _network(s.teacher, "PRIOR")
+    teacher = priors.load(s.teacher)
     with _run(s) as run:
         start(run, r, teacher)
     _finished(s)
-
-
-def _network(spec: str, option: str) -> NetworkPrior:
-    from zsir import priors
-    from zsir.errors import Incompatible
-    from zsir.priors.network import NetworkPrior
-
-    prior = priors.load(spec)
-    if not isinstance(prior, NetworkPrior):
-        raise Incompatible(f"{option} {spec} is no network of zsir train; photo and trained:path=... are.")
-    return prior
 
 
 @contextmanager

@@ -114,10 +114,10 @@ def pack(
 ) -> Pictures:
     """Read all pictures into ``out``/pictures.bin with an index beside it, or open what was packed there before.
 
-    Those with a side below ``smallest`` pixels, or that cannot be read, are left out and named. Large ones (four times
-    ``smallest`` or more) are stored at half size too: fewer traces of compression, and another scale of the same
-    things. ``validation`` is a folder of pictures to measure on; without it one in 16 is kept back for that. Raises
-    `BadInput` when nothing usable is left, `OutputError` when the disk is full.
+    Those with a side below ``smallest`` pixels, with transparent ones, or that cannot be read, are left out and named.
+    Large ones (four times ``smallest`` or more) are stored at half size too: fewer traces of compression, and another
+    scale of the same things. ``validation`` is a folder of pictures to measure on; without it one in 16 is kept back
+    for that. Raises `BadInput` when nothing usable is left, `OutputError` when the disk is full.
     """
     index, target = out / "pictures.json", out / "pictures.bin"
     if index.is_file() and target.is_file():
@@ -177,6 +177,8 @@ def _copies(path: Path, channels: int, smallest: int, held_out: bool) -> list[Ar
     height, width = picture.pixels.shape[-2:]
     if min(height, width) < smallest:
         raise BadInput(f"{path} has {width}x{height} pixels; crops of {smallest}x{smallest} do not fit.")
+    if picture.alpha is not None and bool((picture.alpha < 1).any()):
+        raise BadInput(f"{path} is transparent in places, where its colours mean nothing; save it on a background.")
     pixels = picture.pixels.mean(1, keepdim=True) if channels == 1 else picture.pixels
     copies = [pixels]
     if min(height, width) >= 4 * smallest and not held_out:

@@ -13,6 +13,7 @@ from zsir.files import held, make_folder, write_bytes
 from zsir.priors.edm import edm_estimate
 from zsir.priors.network import NetworkPrior
 from zsir.priors.unet import UNet, UNetConfig
+from zsir.protocols import Prior
 from zsir.rng import generator
 from zsir.training.export import curve, write_card, write_prior
 from zsir.training.objectives import Denoising, Distillation, Objective
@@ -38,7 +39,7 @@ class Run:
     report: Callable[[Progress], None] = lambda progress: None
 
 
-def train_denoiser(run: Run, r: Recipe, start: NetworkPrior | None = None) -> State:
+def train_denoiser(run: Run, r: Recipe, start: Prior | None = None) -> State:
     """Train a denoiser, or go on with it; the result is ``out``/prior.safetensors, with a card.
 
     With ``start``, a denoiser of this function or the embedded `photo`, training begins with its weights in place of
@@ -49,12 +50,12 @@ def train_denoiser(run: Run, r: Recipe, start: NetworkPrior | None = None) -> St
     if start is None:
         net = UNet(UNetConfig(r.channels, tuple(int(w) for w in r.widths), r.blocks)).initialise(generator(r.seed))
     else:
-        net, r = _own(start, r)
+        _, net, r = _own(start, r)
     title = f"A noise-conditional denoiser{began}, trained by `zsir train`."
     return _train(run, r, Denoising(r.log), net, "a denoiser" + began, title)
 
 
-def distill(run: Run, r: Recipe, teacher: NetworkPrior) -> State:
+def distill(run: Run, r: Recipe, teacher: Prior) -> State:
     """Distil a denoiser of `train_denoiser`, or the embedded `photo`, into a consistency model of the same network.
 
     The recipe's network and noise range give way to the teacher's. Raises as `train_denoiser`, and `Incompatible` for
@@ -62,7 +63,7 @@ def distill(run: Run, r: Recipe, teacher: NetworkPrior) -> State:
     """
     if r.log:
         raise BadSpec("recipe: log=true is for zsir train; distillation has a distance of its own. Leave it out.")
-    net, r = _own(teacher, r)
+    teacher, net, r = _own(teacher, r)
     # what the teacher has not learned it cannot teach
     r = replace(r, grey=r.grey if teacher.knows_grey else 0.0)
     objective = Distillation(teacher, r.sigma_min, r.sigma_max)
@@ -71,14 +72,17 @@ def distill(run: Run, r: Recipe, teacher: NetworkPrior) -> State:
     return _train(run, r, objective, net, about, title)
 
 
-def _own(prior: NetworkPrior, r: Recipe) -> tuple[UNet, Recipe]:
-    """A copy of the network of one of our denoisers, to be trained, and the recipe with its shape and noise range."""
-    if not isinstance(prior.net, UNet) or prior.parametrise is not edm_estimate:
-        raise Incompatible(f"The prior '{prior.name}' is no denoiser of zsir train; photo and trained:path=... are.")
+def _own(prior: Prior, r: Recipe) -> tuple[NetworkPrior, UNet, Recipe]:
+    """One of our denoisers, a copy of its network to be trained, and the recipe with its shape and noise range."""
+    if not (isinstance(prior, NetworkPrior) and isinstance(prior.net, UNet) and prior.parametrise is edm_estimate):
+        raise Incompatible(
+            "Only a denoiser of zsir train can be trained on (--start) or distilled (PRIOR): photo or trained:path=...;"
+            f" this {type(prior).__name__} ({prior.kind}) is none."
+        )
     config, (low, high) = prior.net.config, prior.sigma_range
     r = replace(r, focus_low=max(low, r.focus_low), focus_high=min(high, r.focus_high))
     r = replace(r, widths=config.widths, blocks=config.blocks, channels=config.channels, sigma_min=low, sigma_max=high)
-    return deepcopy(prior.net).requires_grad_(True), r
+    return prior, deepcopy(prior.net).requires_grad_(True), r
 
 
 def _train(run: Run, r: Recipe, objective: Objective, net: UNet, about: str, title: str) -> State:
