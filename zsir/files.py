@@ -62,7 +62,25 @@ def held(path: str | Path, otherwise: str) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise Incompatible(otherwise) from None
-        yield
+        _LOCKS.add(file)
+        try:
+            yield
+        finally:
+            _LOCKS.discard(file)
+
+
+#: descriptors of locks that are held
+_LOCKS = set[int]()
+
+
+def _without_locks() -> None:
+    """In a forked child, whose copies would hold the locks on when this process is killed."""
+    for file in _LOCKS:
+        os.close(file)
+    _LOCKS.clear()
+
+
+os.register_at_fork(after_in_child=_without_locks)
 
 
 def remove(path: str | Path) -> None:

@@ -93,9 +93,16 @@ def copyright_rules(text: str) -> list[Rule]:
     for stanza in re.split(r"\n\s*\n", text):
         found = {key: re.search(rf"^{key}:(.*?)(?=^\S|\Z)", stanza, re.DOTALL | re.MULTILINE) for key in FIELDS}
         if all(found.values()):
-            files, owner, licence = (" ".join(m.group(1).split()) for m in found.values() if m)
-            rules += [Rule(glob, licence.split(" ")[0], owner) for glob in files.split()]
+            files, owner, licence = (m.group(1).strip() for m in found.values() if m)
+            short = licence.partition("\n")[0].strip()  # what follows is its text
+            rules += [Rule(glob, short, " ".join(owner.split())) for glob in files.split()]
     return rules
+
+
+def allowed(licence: str) -> bool:
+    """Whether a licence, or one of several to choose from (``A or B``), with all that hold at once (``A and B``), is
+    public domain, CC0 or CC-BY."""
+    return any(all(map(ALLOWED.fullmatch, choice.split(" and "))) for choice in licence.split(" or "))
 
 
 def rule_of(path: str, rules: list[Rule]) -> Rule | None:
@@ -158,13 +165,15 @@ def debian_photos(package: str, patterns: tuple[str, ...], work: Path) -> Iterat
     if not root.exists():
         subprocess.run(["apt-get", "download", package], cwd=work, check=True)
         (deb,) = work.glob(f"{package}_*.deb")
-        subprocess.run(["dpkg", "-x", str(deb), str(root)], check=True)
+        unpacked = work / f"{package}.part"
+        subprocess.run(["dpkg", "-x", str(deb), str(unpacked)], check=True)
+        unpacked.replace(root)  # so that a folder of this name is always whole
         deb.unlink()
     rules = copyright_rules((root / "usr/share/doc" / package / "copyright").read_text())
     for path, data in debian_files(root):
         wanted = PICTURE.search(path) and any(fnmatch.fnmatchcase(path, p) for p in patterns)
         rule = rule_of(path, rules) if wanted else None
-        if rule and ALLOWED.fullmatch(rule.licence):
+        if rule and allowed(rule.licence):
             yield Photo(package, path, rule.licence, rule.author, data)
 
 

@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 
 from tests.training.pictures import folder, picture
-from zsir.errors import BadInput, BadSpec, UnknownName
+from zsir.errors import BadInput, BadSpec, OutputError, UnknownName
+from zsir.training import pictures
 from zsir.training.batches import Batches, level
 from zsir.training.pictures import pack
 from zsir.training.recipe import Recipe, about, as_json, recipe
@@ -117,6 +118,29 @@ def test_every_file_is_learned_once_and_none_that_is_measured(tmp_path):
     assert not {item.name for item in packed.training} & {item.name for item in packed.stored if item.held_out}
 
 
+def test_of_a_large_folder_to_measure_on_nothing_is_learned(tmp_path, monkeypatch):
+    monkeypatch.setattr(pictures, "MOST_MEASURED", 2)
+    source = folder(tmp_path / "in", 3)
+    val = folder(source / "val", 5)
+    packed = pack([source], tmp_path, 3, 16, validation=val)
+    assert len(packed.validation()) == 2 and len(packed.training) == 3
+    assert not [item.name for item in packed.training if "val" in item.name]
+
+
+def test_an_index_is_never_beside_other_pictures(tmp_path, monkeypatch):
+    source = folder(tmp_path / "in", 2)
+    pack([source], tmp_path, 3, 16)
+    (tmp_path / "pictures.bin").unlink()
+
+    def full(path, data):
+        raise OutputError("no space left on device")
+
+    monkeypatch.setattr(pictures, "write_bytes", full)
+    with pytest.raises(OutputError):
+        pack([source], tmp_path, 3, 16)
+    assert not (tmp_path / "pictures.json").exists()
+
+
 def test_earlier_runs_are_no_pictures(tmp_path):
     source = folder(tmp_path / "in", 2)
     run = folder(source / "run", 2)
@@ -137,8 +161,6 @@ def test_folders_without_pictures(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(BadInput, match="no pictures found"):
         pack([tmp_path / "empty"], tmp_path, 3, 16)
-    with pytest.raises(BadInput, match="not a folder"):
-        pack([tmp_path / "missing"], tmp_path, 3, 16)
     with pytest.raises(BadInput, match="no usable picture of 128x128"):
         pack([folder(tmp_path / "in", 2)], tmp_path, 3, 128)
     assert not list(tmp_path.glob("pictures.*"))
@@ -206,6 +228,9 @@ def test_a_grey_file_is_shown_with_both_kinds_of_noise(tmp_path):
     source = tmp_path / "in"
     source.mkdir()
     Image.fromarray(picture(0)[..., 0]).save(source / "grey.png")
-    batch = Batches(pack([source], tmp_path, 3, 16), Recipe(widths=(8, 16), batch=32, patch=16, grey=0))[0]
+    packed = pack([source], tmp_path, 3, 16)
+    never = Batches(packed, Recipe(widths=(8, 16), batch=32, patch=16, grey=0))[0]
+    assert not bool((never.noise == never.noise[:, :1]).flatten(1).all(1).any())
+    batch = Batches(packed, Recipe(widths=(8, 16), batch=32, patch=16, grey=0.01))[0]
     equal = (batch.noise == batch.noise[:, :1]).flatten(1).all(1)
     assert torch.equal(batch.x0, batch.x0[:, :1].expand_as(batch.x0)) and 6 <= int(equal.sum()) <= 26

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from zsir.training.run import Run
     from zsir.training.trainer import Progress
 
-#: checkpoints of several processes, or of a machine with few cores, are made without helpers
+#: more processes wait for each other, and a mistyped number would fill the memory
 MOST_WORKERS = 16
 
 folders = click.argument("folders", metavar="FOLDER...", nargs=-1, required=True, type=click.Path(path_type=Path))
@@ -84,7 +84,7 @@ def train(settings: TrainSettings) -> None:
 
     s = settings
     r = recipe(s.recipe)
-    start = priors.load(s.start) if s.start else None
+    start = priors.load(s.start) if s.start is not None else None
     with _run(s) as run:
         train_denoiser(run, r, start)
     _finished(s)

@@ -53,7 +53,7 @@ class Batches(Dataset[Batch]):
             pixels = as_floats(self._crop(self.pictures.array(item), rng)).expand(r.channels, -1, -1)
             white = torch.from_numpy(rng.standard_normal((r.channels, r.patch, r.patch), dtype=np.float32))
             # a grey observation has grey noise; but grey may also be seen in three channels, with three noises
-            if rng.random() < (0.5 if item.shape[2] < r.channels else r.grey):
+            if rng.random() < (0.5 if r.grey and item.shape[2] < r.channels else r.grey):
                 pixels, white = pixels.mean(0, keepdim=True).expand_as(pixels), white[:1].expand_as(white)
             x0.append(pixels)
             noise.append(white)

@@ -84,7 +84,7 @@ def write_card(path: Path, task: Task, state: State, title: str, digest: str) ->
         recipe=as_json(r).strip(),
         curve=_table(state.rows),
     )
-    write_bytes(path, text.encode())
+    write_bytes(path, text.encode("utf-8", "replace"))  # a folder's name need not be text
 
 
 def where(net: nn.Module) -> str:

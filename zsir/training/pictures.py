@@ -22,6 +22,8 @@ from zsir.errors import BadInput, OutputError
 from zsir.files import reason, write_bytes
 from zsir.images import READABLE, read
 
+#: what is where in the file of packed pictures
+INDEX = "pictures.json"
 #: largest side of what is shown and measured during training
 VALIDATION_SIDE = 256
 #: one picture in so many is kept for validation, and at most so many; of a folder named for it at most so many
@@ -32,7 +34,7 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Stored:
-    """Where a picture (height, width, channels) lies in the packed file; ``name`` is its path in its folder."""
+    """Where a picture (height, width, channels) lies in the packed file; ``name`` is the path that it was read from."""
 
     name: str
     offset: int
@@ -85,22 +87,34 @@ def as_floats(array: Array) -> Tensor:
     return torch.from_numpy(scaled)
 
 
+def check(folders: Sequence[Path], validation: Path | None, out: Path) -> None:
+    """Raise `BadInput` where a folder of pictures does not exist or is that of the run, before anything is written.
+
+    A run that has its pictures packed in ``out`` needs no folders any more.
+    """
+    if (out / INDEX).is_file():
+        return
+    for option, folder in [*(("", f) for f in folders), *([("--val ", validation)] if validation else [])]:
+        if not folder.is_dir():
+            raise BadInput(f"{option}{folder} is not a folder; give folders with pictures.")
+        if folder.resolve() == out.resolve():
+            raise BadInput(f"--out {out} is a folder of pictures to learn from; give the run a folder of its own.")
+
+
 def find(folders: Sequence[Path]) -> list[tuple[str, Path]]:
     """(name, path) of every picture in ``folders`` and the folders inside them, each file once, in the order of their
-    names; what earlier runs of training left there is no picture.
-
-    Raises `BadInput` for a folder that does not exist or where none holds a picture.
+    names; what earlier runs of training left there is no picture. Raises `BadInput` where none holds a picture.
     """
     found: dict[Path, str] = {}
     for folder in folders:
-        if not folder.is_dir():
-            raise BadInput(f"{folder} is not a folder; give folders with pictures.")
         runs = {f.parent for f in folder.rglob("settings.json") if (f.parent / "recipe.json").is_file()}
         for path in sorted(folder.rglob("*")):
             if path.suffix.lower() in READABLE and path.is_file() and not runs.intersection(path.parents):
                 found.setdefault(path.resolve(), path.as_posix())
     if not found:
-        raise BadInput(f"{', '.join(map(str, folders))}: no pictures found ({', '.join(READABLE)}).")
+        raise BadInput(
+            f"{', '.join(map(str, folders))}: no pictures found ({', '.join(READABLE)}); what lies in runs is none."
+        )
     return [(name, path) for path, name in found.items()]
 
 
@@ -119,12 +133,12 @@ def pack(
     scale of the same things. ``validation`` is a folder of pictures to measure on; without it one in 16 is kept back
     for that. Raises `BadInput` when nothing usable is left, `OutputError` when the disk is full.
     """
-    index, target = out / "pictures.json", out / "pictures.bin"
+    index, target = out / INDEX, out / "pictures.bin"
     if index.is_file() and target.is_file():
         return _opened(index, target)
     measured = find([validation]) if validation else []
-    measured = measured[:: max(1, -(-len(measured) // MOST_MEASURED))]
     apart = {path for _, path in measured}
+    measured = measured[:: max(1, -(-len(measured) // MOST_MEASURED))]
     sources = [(name, path, False) for name, path in find(folders) if path not in apart]
     sources += [(name, path, True) for name, path in measured]
     stored, skipped = list[Stored](), list[str]()
@@ -136,7 +150,8 @@ def pack(
                 try:
                     copies = _copies(path, channels, smallest, held_out)
                 except BadInput as error:
-                    skipped.append(str(error))
+                    # names of files need not be text, but what is shown and written must
+                    skipped.append(str(error).encode("utf-8", "replace").decode())
                     continue
                 for array in copies:
                     stored.append(Stored(name, file.tell(), array.shape, array.dtype.name, held_out))
@@ -149,6 +164,7 @@ def pack(
         if not any(not item.held_out for item in stored):
             why = f": {skipped[0]}" if skipped else "."
             raise BadInput(f"There is no usable picture of {smallest}x{smallest} pixels or more to learn from{why}")
+        index.unlink(missing_ok=True)  # of pictures that are gone: never beside new ones
         temporary.replace(target)
     except OSError as error:
         raise OutputError(f"{target} cannot be written: {reason(error)}.") from None

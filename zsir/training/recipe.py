@@ -39,7 +39,9 @@ class Recipe:
     focus: Annotated[float, Option("share of levels that are drawn from the focus", "0..1")] = 0.75
     focus_low: Annotated[float, Option("lower end of the focus", "[0, 1]")] = 0.01
     focus_high: Annotated[float, Option("upper end of the focus", "[0, 1]")] = 0.3
-    grey: Annotated[float, Option("share of colour crops that are made grey, their noise too", "0..1")] = 0.125
+    grey: Annotated[float, Option("share of colour crops that are made grey, noise too; 0: no grey noise", "0..1")] = (
+        0.125
+    )
     mirror: Annotated[bool, Option("every other crop mirrored left to right; not for documents")] = True
     turns: Annotated[bool, Option("quarter turns besides mirroring: for textures and microscopy")] = False
     texture: Annotated[float, Option("how often the richer of two crops is taken", "0..1")] = 0.75

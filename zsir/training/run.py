@@ -17,12 +17,14 @@ from zsir.protocols import Prior
 from zsir.rng import generator
 from zsir.training.export import curve, write_card, write_prior
 from zsir.training.objectives import Denoising, Distillation, Objective
-from zsir.training.pictures import Pictures, pack
+from zsir.training.pictures import Pictures, check, pack
 from zsir.training.recipe import Recipe
 from zsir.training.trainer import Progress, State, Task, accelerator_on, claim, train
 
 #: held while a run goes on
 LOCK = ".lock"
+#: digits of a fingerprint that tell one prior from another
+SHORT = 12
 
 
 @dataclass(frozen=True)
@@ -46,13 +48,14 @@ def train_denoiser(run: Run, r: Recipe, start: Prior | None = None) -> State:
     random ones; the recipe's network and noise range give way to its own. Raises `BadInput`, `BadSpec`, `Incompatible`
     (the folder holds another run, ``start`` is of another kind) or `OutputError`.
     """
-    began = "" if start is None else f" that began as {start.fingerprint}"
+    about, title = "a denoiser", "A noise-conditional denoiser, trained by `zsir train`."
     if start is None:
         net = UNet(UNetConfig(r.channels, tuple(int(w) for w in r.widths), r.blocks)).initialise(generator(r.seed))
     else:
-        _, net, r = _own(start, r)
-    title = f"A noise-conditional denoiser{began}, trained by `zsir train`."
-    return _train(run, r, Denoising(r.log), net, "a denoiser" + began, title)
+        prior, net, r = _own(start, r)
+        about += f" that began as {prior.name} {prior.fingerprint[:SHORT]}"
+        title += f" It began as {prior.name} (SHA-256 `{prior.fingerprint}`), whose data and licence count for it too."
+    return _train(run, r, Denoising(r.log), net, about, title)
 
 
 def distill(run: Run, r: Recipe, teacher: Prior) -> State:
@@ -63,12 +66,15 @@ def distill(run: Run, r: Recipe, teacher: Prior) -> State:
     """
     if r.log:
         raise BadSpec("recipe: log=true is for zsir train; distillation has a distance of its own. Leave it out.")
-    teacher, net, r = _own(teacher, r)
+    prior, net, r = _own(teacher, r)
     # what the teacher has not learned it cannot teach
-    r = replace(r, grey=r.grey if teacher.knows_grey else 0.0)
-    objective = Distillation(teacher, r.sigma_min, r.sigma_max)
-    about = f"a consistency model of {teacher.fingerprint}"
-    title = f"A consistency model, distilled by `zsir distill` from the denoiser {teacher.fingerprint}."
+    r = replace(r, grey=r.grey if prior.knows_grey else 0.0)
+    objective = Distillation(prior, r.sigma_min, r.sigma_max)
+    about = f"a consistency model of {prior.name} {prior.fingerprint[:SHORT]}"
+    title = (
+        f"A consistency model, distilled by `zsir distill` from the denoiser {prior.name} (SHA-256 "
+        f"`{prior.fingerprint}`), whose data and licence count for it too."
+    )
     return _train(run, r, objective, net, about, title)
 
 
@@ -80,8 +86,14 @@ def _own(prior: Prior, r: Recipe) -> tuple[NetworkPrior, UNet, Recipe]:
             f" this {type(prior).__name__} ({prior.kind}) is none."
         )
     config, (low, high) = prior.net.config, prior.sigma_range
-    r = replace(r, focus_low=max(low, r.focus_low), focus_high=min(high, r.focus_high))
-    r = replace(r, widths=config.widths, blocks=config.blocks, channels=config.channels, sigma_min=low, sigma_max=high)
+    focus = (max(low, r.focus_low), min(high, r.focus_high))
+    if not focus[0] < focus[1]:
+        raise BadSpec(
+            f"recipe: the prior knows noise levels from {low:g} to {high:g}, and none between focus_low and focus_high "
+            f"({r.focus_low:g} to {r.focus_high:g}); give both, within its range."
+        )
+    r = replace(r, widths=config.widths, blocks=config.blocks, channels=config.channels)
+    r = replace(r, sigma_min=low, sigma_max=high, focus_low=focus[0], focus_high=focus[1])
     return prior, deepcopy(prior.net).requires_grad_(True), r
 
 
@@ -92,16 +104,19 @@ def _train(run: Run, r: Recipe, objective: Objective, net: UNet, about: str, tit
         "validation": str(run.validation or "one picture in 16"),
     }
     accelerator = accelerator_on(run.device)
+    if r.batch % accelerator.num_processes:
+        raise BadSpec(f"recipe: batch={r.batch} cannot be shared evenly by {accelerator.num_processes} processes.")
     with ExitStack() as stack:
         with accelerator.main_process_first():
             if accelerator.is_main_process:
+                check(run.folders, run.validation, run.out)
                 make_folder(run.out)
                 busy = f"Another process is training in {run.out}; wait for it, or give another --out."
                 stack.enter_context(held(run.out / LOCK, busy))
                 claim(run.out, r, settings)
             pictures = _packed(run, r)
         task = Task(run.out, r, objective, pictures, net, settings)
-        state = train(task, run.device, run.workers, run.report)
+        state = train(task, accelerator, run.workers, run.report)
         if accelerator.is_main_process:
             digest = write_prior(run.out / "prior.safetensors", state.averaged, objective, r, state.step)
             write_bytes(run.out / "curve.tsv", curve(state.rows).encode())

@@ -20,8 +20,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from zsir.errors import BadInput, BadSpec, Incompatible, OutputError, SolveError
-from zsir.files import write_bytes
+from zsir.errors import BadInput, Incompatible, OutputError, SolveError
+from zsir.files import sweep, write_bytes
 from zsir.priors.unet import UNet
 from zsir.training.batches import Batch, Batches
 from zsir.training.export import curve, prior_of, write_prior
@@ -35,8 +35,6 @@ from zsir.training.recipe import Recipe, as_json, recipe
 REPORTED = 10
 #: how often in a run PSNR is measured and the preview written, besides early on
 MEASUREMENTS = 20
-
-
 #: steps after which a first preview is written: something to look at within a minute
 EARLY = (20, 100)
 #: memory of the running mean of the loss
@@ -118,10 +116,9 @@ MODULES, NUMBERS = ("net", "averaged", "optimiser"), ("loss", "step", "seconds",
 
 def claim(folder: Path, r: Recipe, settings: dict[str, str]) -> None:
     """Note in ``folder``, which exists, what a run is made with, or raise `Incompatible` where it holds another run."""
-    for left in folder.glob(".zsir-*.part"):  # of a run that was killed while it wrote
-        left.unlink(missing_ok=True)
+    sweep(folder)
     noted, described = folder / "recipe.json", folder / "settings.json"
-    if not noted.is_file() or not (folder / "pictures.json").is_file():
+    if not any((folder / name).is_file() for name in ("checkpoint.pt", "pictures.json")):
         write_bytes(described, (json.dumps(settings, indent=1) + "\n").encode())
         write_bytes(noted, as_json(r).encode())
         return
@@ -129,6 +126,11 @@ def claim(folder: Path, r: Recipe, settings: dict[str, str]) -> None:
         before = {**asdict(recipe(str(noted))), **json.loads(described.read_text("utf-8"))}
     except (OSError, ValueError, TypeError):
         raise BadInput(f"{noted} or {described} is missing or damaged; begin in another --out.") from None
+    if settings["trains"] != before.get("trains"):
+        raise Incompatible(
+            f"{folder} holds a run that trains {before.get('trains')}; this one would train {settings['trains']}. Give "
+            "the same --start (zsir distill: PRIOR), its file as it was, to go on with it, or another --out."
+        )
     for key, value in {**asdict(r), **settings}.items():
         if value != before.get(key):
             raise Incompatible(
@@ -138,17 +140,15 @@ def claim(folder: Path, r: Recipe, settings: dict[str, str]) -> None:
 
 
 def train(
-    task: Task, device: str = "auto", workers: int = 0, report: Callable[[Progress], None] = lambda progress: None
+    task: Task, accelerator: Any, workers: int = 0, report: Callable[[Progress], None] = lambda progress: None
 ) -> State:
     """Run or resume training to the recipe's last step; ``averaged`` of the returned state is the result.
 
-    ``device`` is ``auto``, ``cpu`` or ``cuda``; several processes come by ``accelerate launch``. On CUDA the network
-    runs in bf16 where the GPU has it. ``workers`` prepare examples in processes of their own. Raises `OutputError` when
-    the disk is full and `SolveError` when training diverges; the last checkpoint is then as it was.
+    ``accelerator`` is that of `accelerator_on`; its processes share each batch. ``workers`` prepare examples in
+    processes of their own. Raises `OutputError` when the disk is full and `SolveError` when training diverges; the last
+    checkpoint is then as it was.
     """
-    r, accelerator = task.recipe, accelerator_on(device)
-    if r.batch % accelerator.num_processes:
-        raise BadSpec(f"recipe: batch={r.batch} cannot be shared evenly by {accelerator.num_processes} processes.")
+    r = task.recipe
     net = task.net.to(accelerator.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = optimiser_of(net, r.optimiser, r.lr)
     state = State(net, deepcopy(net), optimiser, torch.zeros((), device=accelerator.device))
@@ -192,7 +192,11 @@ def _advance(
 
 
 def accelerator_on(device: str) -> Any:
-    """accelerate's view of this process among others; raises `BadInput` where the package or the GPU is missing."""
+    """accelerate's view of this process among others, which come by ``accelerate launch``.
+
+    ``device`` is ``auto``, ``cpu`` or ``cuda``, where networks run in bf16 if the GPU has it. Raises `BadInput` where
+    the package or the GPU is missing.
+    """
     try:
         from accelerate import Accelerator, InitProcessGroupKwargs
     except ImportError:
@@ -237,8 +241,8 @@ def _keep(task: Task, state: State) -> Measured | None:
     """
     if not all(bool(torch.isfinite(p).all()) for p in [state.loss, *state.averaged.parameters()]):
         raise SolveError(
-            f"The loss is no longer finite at step {state.step}; the last checkpoint is intact. Lower lr in the recipe "
-            "and begin in another folder."
+            f"The loss is no longer finite at step {state.step}; what was saved before is intact. Lower lr in the "
+            "recipe and begin in another folder."
         )
     try:
         measured = _measure(task, state) if task.measured_at(state.step) else None
@@ -248,7 +252,7 @@ def _keep(task: Task, state: State) -> Measured | None:
             write_prior(task.folder / "prior.safetensors", state.averaged, task.objective, task.recipe, state.step)
     except OutputError as error:
         raise OutputError(
-            f"{error} Training stopped at step {state.step}; the last checkpoint is intact: free some space and run "
+            f"{error} Training stopped at step {state.step}; what was saved before is intact: free some space and run "
             "the same command again."
         ) from None
     return measured
