@@ -1,6 +1,6 @@
 """What one had before priors, on the tasks of the spec ``evidence``: the observation itself, and CBM3D.
 
-    python -m zsir.experiments.photo.baselines [--pictures 6] [--size 160]
+    python -m zsir.experiments.photo.baselines [--pictures 34] [--size 160]
 
 Prints mean PSNR (dB), SSIM and ST-LPIPS of the observation, enlarged by Pillow's bicubic where it is smaller, for each
 task of the spec, and of CBM3D for denoising, if the package ``bm3d`` is installed (its licence is for non-commercial
@@ -27,7 +27,7 @@ METRICS = ("psnr", "ssim", "stlpips")
 
 
 def pictures(count: int, size: int) -> list[Tensor]:
-    """Centre crops (1, 3, size, size) of the first held-out pictures."""
+    """Centre crops (1, 3, size, size) of the first held-out pictures, by name."""
     folder = files("zsir.experiments") / "data" / "eval34"
     names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".png"))[:count]
     whole = [read(str(folder / name)).pixels for name in names]
@@ -63,7 +63,7 @@ def row(estimates: list[Tensor], truths: list[Tensor]) -> str:
 def main() -> None:
     """Command line of the module."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pictures", type=int, default=6)
+    parser.add_argument("--pictures", type=int, default=34)
     parser.add_argument("--size", type=int, default=160)
     args = parser.parse_args()
     truths = pictures(args.pictures, args.size)
