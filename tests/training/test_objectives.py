@@ -119,5 +119,5 @@ def test_the_teacher_follows_the_batch_to_its_device():
 
 
 def test_only_our_denoisers_are_teachers(tmp_path):
-    with pytest.raises(Incompatible, match="no denoiser of zsir train"):
+    with pytest.raises(Incompatible, match="Only a denoiser of zsir train"):
         distill(Run(tmp_path, [tmp_path]), Recipe(), ffdnet())
