@@ -1,10 +1,10 @@
 """What one had before priors, on the tasks of the spec ``evidence``: the observation itself, and CBM3D.
 
-    python -m zsir.experiments.photo.baselines [--pictures 34] [--size 160]
+    python -m zsir.experiments.photo.baselines [--pictures N] [--size N]
 
 Prints mean PSNR (dB), SSIM and ST-LPIPS of the observation, enlarged by Pillow's bicubic where it is smaller, for each
 task of the spec, and of CBM3D for denoising, if the package ``bm3d`` is installed (its licence is for non-commercial
-use: it is no dependency). Observations are those of ``zsir run evidence``.
+use: it is no dependency). Pictures and observations are those of ``zsir run evidence``.
 """
 
 from __future__ import annotations
@@ -62,12 +62,12 @@ def row(estimates: list[Tensor], truths: list[Tensor]) -> str:
 
 def main() -> None:
     """Command line of the module."""
+    spec = toml.loads((files("zsir.experiments") / "specs" / "evidence.toml").read_text("utf-8"))
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pictures", type=int, default=34)
-    parser.add_argument("--size", type=int, default=160)
+    parser.add_argument("--pictures", type=int, default=spec["data"]["pictures"])
+    parser.add_argument("--size", type=int, default=spec["data"]["size"])
     args = parser.parse_args()
     truths = pictures(args.pictures, args.size)
-    spec = toml.loads((files("zsir.experiments") / "specs" / "evidence.toml").read_text("utf-8"))
     print("| task | noise | observed | CBM3D |\n|---|---|---|---|")
     for task in spec["task"]:
         for noise in (number(str(level)) for level in task["noise"]):

@@ -89,22 +89,24 @@ def test_a_lock_goes_with_its_process_though_children_live_on(tmp_path):
     script = (
         "import os, sys, time; from zsir.files import held\n"
         "with held(sys.argv[1], 'never'):\n"
+        "    there, here = os.pipe()\n"
         "    child = os.fork()\n"
-        "    time.sleep(60) if child == 0 else print(child, flush=True)\n"
+        "    if child == 0: os.write(here, b'.'); time.sleep(60)\n"
+        "    os.read(there, 1)  # the child runs\n"
+        "    print(child, flush=True)\n"
         "    os.kill(os.getpid(), 9)\n"
     )
     lock = tmp_path / "lock"
-    process = subprocess.Popen([sys.executable, "-c", script, str(lock)], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    child = int(process.stdout.readline())
-    assert process.wait() == -9
+    with subprocess.Popen([sys.executable, "-c", script, str(lock)], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        child = int(process.stdout.readline())
+    assert process.returncode == -9
     try:
         os.kill(child, 0)  # it lives
         with files.held(lock, "The lock is still held"):
             pass
     finally:
         os.kill(child, 9)
-    process.stdout.close()
 
 
 def test_names_that_are_no_text(tmp_path):

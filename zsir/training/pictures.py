@@ -22,8 +22,8 @@ from zsir.errors import BadInput, OutputError
 from zsir.files import reason, write_bytes
 from zsir.images import READABLE, read
 
-#: what is where in the file of packed pictures
-INDEX = "pictures.json"
+#: the file of packed pictures, and what is where in it
+SAMPLES, INDEX = "pictures.bin", "pictures.json"
 #: largest side of what is shown and measured during training
 VALIDATION_SIDE = 256
 #: one picture in so many is kept for validation, and at most so many; of a folder named for it at most so many
@@ -87,12 +87,17 @@ def as_floats(array: Array) -> Tensor:
     return torch.from_numpy(scaled)
 
 
+def packed(out: Path) -> bool:
+    """Whether the pictures of the run in ``out`` lie there already."""
+    return (out / INDEX).is_file() and (out / SAMPLES).is_file()
+
+
 def check(folders: Sequence[Path], validation: Path | None, out: Path) -> None:
     """Raise `BadInput` where a folder of pictures does not exist or is that of the run, before anything is written.
 
     A run that has its pictures packed in ``out`` needs no folders any more.
     """
-    if (out / INDEX).is_file():
+    if packed(out):
         return
     for option, folder in [*(("", f) for f in folders), *([("--val ", validation)] if validation else [])]:
         if not folder.is_dir():
@@ -133,8 +138,8 @@ def pack(
     scale of the same things. ``validation`` is a folder of pictures to measure on; without it one in 16 is kept back
     for that. Raises `BadInput` when nothing usable is left, `OutputError` when the disk is full.
     """
-    index, target = out / INDEX, out / "pictures.bin"
-    if index.is_file() and target.is_file():
+    index, target = out / INDEX, out / SAMPLES
+    if packed(out):
         return _opened(index, target)
     measured = find([validation]) if validation else []
     apart = {path for _, path in measured}
