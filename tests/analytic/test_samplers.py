@@ -119,10 +119,9 @@ def test_turning_undoes_itself() -> None:
 
 
 def test_rdmd_knob_trades_fidelity_for_texture() -> None:
-    """On a photograph, step by step: PSNR falls, energy beyond a quarter of the sampling rate rises.
+    """On a photograph, at every tau: PSNR falls, energy beyond a quarter of the sampling rate rises.
 
-    The energy is the network's as well: a mean of two estimates is smoother than either, so that a first tenth of the
-    second may cost the first as much fine detail as it brings. There it may stay, but not fall by 2 %.
+    In 24 steps, a quarter of the default. In 12 the energy at tau = 0.1 is that of tau = 0 within 1 %, on either side.
     """
     file = files("zsir") / "assets" / "demo.png"
     truth = read(str(file)).pixels[..., 80:176, 80:176]
@@ -130,13 +129,13 @@ def test_rdmd_knob_trades_fidelity_for_texture() -> None:
     noise = 0.05 * torch.randn(1, 3, 24, 24, generator=torch.Generator().manual_seed(1))
     problem, prior = Problem(op.forward(truth) + noise, op, 0.05), priors.load("photo")
     taus = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
-    pictures = [solve(problem, prior, RDMD(nfe=12 if tau in (0, 1) else 24, tau=tau)).x for tau in taus]
+    pictures = [solve(problem, prior, RDMD(nfe=24 if tau in (0, 1) else 48, tau=tau)).x for tau in taus]
     fidelity = [float(-(x - truth).square().mean()) for x in pictures]
     f = torch.fft.fftfreq(96)
     fine = (f[:, None] ** 2 + f[None] ** 2).sqrt() > 0.25
     texture = [float(torch.fft.fft2(x).abs().square()[..., fine].sum()) for x in pictures]
     assert all(a > b for a, b in pairwise(fidelity)), fidelity
-    assert texture[1] > 0.98 * texture[0] and all(a < b for a, b in pairwise(texture[1:])), texture
+    assert all(a < b for a, b in pairwise(texture)), texture
 
 
 @pytest.mark.parametrize(("delta_type", "scaling"), [(0, 0.2), (1, 0.3)])

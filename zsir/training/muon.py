@@ -84,10 +84,11 @@ def orthogonal(matrix: Tensor) -> Tensor:
     x = x / x.norm().clamp_min(1e-7)
     gram = x @ x.mT
     one = torch.eye(len(gram), dtype=x.dtype, device=x.device)
-    product = one
-    for _ in range(ITERATIONS):
+    product = a * one + b * gram + c * (gram @ gram)
+    polynomial = product
+    for _ in range(ITERATIONS - 1):
+        gram = polynomial @ gram @ polynomial
         polynomial = a * one + b * gram + c * (gram @ gram)
         product = polynomial @ product
-        gram = polynomial @ gram @ polynomial
     near: Tensor = product @ x
     return near.mT if tall else near
