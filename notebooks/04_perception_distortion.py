@@ -127,7 +127,7 @@ for row in measured.values():
 rdmd, denoising, jumping = measured.values()
 assert rdmd[0][0] - rdmd[1][0] > (rdmd[1][0] - rdmd[-1][0]) and rdmd[-1][1] > 2 * best
 assert denoising[3][1] < 1.1 * denoising[0][1]  # eta 0.5 against 0
-assert jumping[0][1] < 1.03 * best and jumping[-1][0] < 0.06 * far and jumping[-1][1] < 2 * best
+assert jumping[0][1] < 1.03 * best and jumping[-1][0] < 0.16 * far and jumping[-1][1] < 2 * best
 
 # %% [markdown]
 # Both knobs lead from the mean's corner to that of the draw, above the bound:
@@ -138,7 +138,9 @@ assert jumping[0][1] < 1.03 * best and jumping[-1][0] < 0.06 * far and jumping[-
 #   knob costs little.
 # - With a consistency function, for which the sampler has levels and ridges of its own, the knob leads from one corner
 #   nearly to the other. Eta 0 is within 3 % of the least distortion. At eta 1 the function turns fresh noise into
-#   structure, and P is a twentieth of P* at less distortion than that of a draw. The default there is 0.95.
+#   structure, and P is a seventh of P* at less distortion than that of a draw. The default there is 0.95. (The first
+#   level is chosen for `cm-photo`, a learned model with errors; for this exact one a lower level would do better: with
+#   1.5 in place of 2.5 times the expected error, P is a twentieth of P*.)
 
 # %% [markdown]
 # ## On a photograph

@@ -43,7 +43,8 @@ class Injected:
 
     x' = x~ + t (eta n + sqrt(1 - eta^2) (d - x)/s),  d = D(x, (1 + delta) s),  x~ the method's data step on d
 
-    Levels and start are CM4IR's; with DiffPIR's step it equals cm4ir with levels by rule, whose ridges are DiffPIR's.
+    Levels and start are CM4IR's for a denoiser; with one and DiffPIR's step it equals cm4ir with levels by rule, whose
+    ridges are DiffPIR's.
     Reconstructed from the paper's abstract, not compared with a recorded run.
     Source: after Garber and Tirer 2025 [cm4ir]
     """

@@ -42,10 +42,9 @@ class PnPCM:
 
     z = argmin ||A z - y||^2 + rho_k ||z - (xm - um)||^2;  x = f(z + um + tau_k n, (1 + delta_k) tau_k);  u = um + z - x
 
-    Levels are those of CM4IR: by rule, or the published ones with ``start`` and ``gamma``. ``rho_first`` and
-    ``rho_last``
-    are exponents, rho_k = ln(1 + e^r): published are -4 to 4 (super-resolution), -4 to 6.5 (blur), -6 to 12 (missing
-    pixels). Reconstructed from notes, not compared with a recorded run.
+    Levels are those of CM4IR with a denoiser: by rule, or the published ones with ``start`` and ``gamma``.
+    ``rho_first`` and ``rho_last`` are exponents, rho_k = ln(1 + e^r): published are -4 to 4 (super-resolution), -4 to
+    6.5 (blur), -6 to 12 (missing pixels). Reconstructed from notes, not compared with a recorded run.
     Source: Gulle et al. 2026 [pnpcm]
     """
 

@@ -56,7 +56,7 @@ def cbm3d(y: Tensor, noise_std: float) -> Tensor:
     return torch.from_numpy(estimate).permute(2, 0, 1)[None].float()
 
 
-def trained_for(op: str, noise_std: float) -> Callable[[Tensor], Tensor] | None:
+def made_for(op: str, noise_std: float) -> Callable[[Tensor], Tensor] | None:
     """What was made for this one task, if there is such a method here and its package is installed."""
     if op == "denoise" and importlib.util.find_spec("bm3d") is not None:
         return partial(cbm3d, noise_std=noise_std)
@@ -86,7 +86,7 @@ def main() -> None:
         for noise in (number(str(level)) for level in task["noise"]):
             ys = [observation(x, task["op"], noise, k) for k, x in enumerate(truths)]
             seen = row([enlarge(y, (x.shape[2], x.shape[3])) for y, x in zip(ys, truths, strict=True)], truths)
-            method = trained_for(task["op"], noise)
+            method = made_for(task["op"], noise)
             best = "-" if method is None else row([method(y) for y in ys], truths)
             print(f"| {task['label']} | {noise:g} | {seen} | {best} |", flush=True)
 

@@ -9,7 +9,6 @@ pixel shuffle at the end.
 from __future__ import annotations
 
 import importlib.util
-import re
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,8 @@ from torch.nn.functional import conv2d, pixel_shuffle
 
 FACTOR = 4
 #: the planes for our bicubic reduction. The package does not tell its principal components of kernels; these numbers
-#: have the least squared error on crops of 133 training pictures of `photo`, by Adam from zero
+#: have the least squared error on 96x96 crops of 133 training pictures of `photo`, by Adam (1,200 steps of 12 crops,
+#: rate 0.03 falling to zero, borders of 6 pixels left out) from zero
 CODE = (-0.065, 0.019, 0.088, -0.06, 0.1, 0.06, -0.082, -0.041, -0.055, 0.072, -0.055, 0.044, 0.15, 0.077, -0.298)
 #: ncnn's mark of half-precision weights
 HALF = 0x01306B47
@@ -39,10 +39,12 @@ def convolutions(param: Path) -> list[tuple[Tensor, Tensor]]:
     stored, at = param.with_suffix(".bin").read_bytes(), 0
     layers: list[tuple[Tensor, Tensor]] = []
     for line in param.read_text().splitlines():
-        found = re.match(r"Convolution .* 0=(\d+) .*6=(\d+)", line)
-        if found is None:
+        if not line.startswith("Convolution "):
             continue
-        channels, size = int(found[1]), int(found[2])
+        fields = dict(word.split("=") for word in line.split() if "=" in word)
+        channels, size = int(fields["0"]), int(fields["6"])
+        if fields["1"] != "3":
+            raise ValueError(f"{param}: layer {len(layers)} is no 3x3 convolution.")
         if int.from_bytes(stored[at : at + 4], "little") != HALF:
             raise ValueError(f"{param}: layer {len(layers)} is not stored in half precision.")
         weights = np.frombuffer(stored, "<f2", size, at + 4).astype(np.float32)

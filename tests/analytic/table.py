@@ -47,7 +47,7 @@ ROWS = (
     Row("diffpir"),
     Row("irsde"),
     Row("irsde:mode=sde"),
-    Row("cm4ir", calls=4, consistency=True),
+    Row("cm4ir", calls=4),
     Row("pnp-cm", calls=4, consistency=True),
     Row("injected", calls=4),
     Row("rdmd:turns=false", calls=100),

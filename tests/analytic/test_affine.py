@@ -80,11 +80,11 @@ def norm(s: Scene) -> float:
     return norm2(s.operator, torch.zeros(1, dtype=torch.float64))
 
 
-def rule(s: Scene, nfe: int, share: float = 0.5, least: float = 0.02) -> list[float]:
+def rule(s: Scene, nfe: int, over: float = 1.5, share: float = 0.5, least: float = 0.02) -> list[float]:
     """CM4IR's levels by rule: 1.5 times the expected error down to half the noise, at least 0.02; for consistency
-    models down to the noise, at least 0.05."""
+    models 2.5 times, down to the noise, at least 0.05."""
     error = expected_start(s.operator, s.task.noise, torch.zeros(1).double()).error
-    return list(np.geomspace(1.5 * error, max(share * s.task.noise, least), nfe))
+    return list(np.geomspace(over * error, max(share * s.task.noise, least), nfe))
 
 
 def published_levels(nfe: int, start: int, gamma: float) -> list[float]:
@@ -168,7 +168,7 @@ CASES: dict[str, Case] = {
     "cm4ir-rule": (
         CM4IR(4, eta=0.3),
         lambda s, t: forms.cm4ir(
-            t, rule(s, 4, 1, 0.05), (0,) * 4, [(NOISE / v) ** 2 for v in rule(s, 4, 1, 0.05)], 0.3
+            t, rule(s, 4, 2.5, 1, 0.05), (0,) * 4, [(NOISE / v) ** 2 for v in rule(s, 4, 2.5, 1, 0.05)], 0.3
         ),
     ),
     "injected-ddnm": (Injected("ddnm", 4, 0.3, 0.1), lambda s, t: forms.injected(t, rule(s, 4), "ddnm", 0.3, 0.1)),

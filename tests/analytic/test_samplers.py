@@ -202,16 +202,17 @@ def test_same_bytes_in_batch_one_and_four(name: str, spec: str) -> None:
         assert torch.equal(alone[0], together[k])
 
 
-@pytest.mark.parametrize("nfe", range(1, 17))
+@pytest.mark.parametrize("kind", ["denoiser", "consistency"])
+@pytest.mark.parametrize("nfe", [1, 2, 3, 4, 5, 8, 16])
 @pytest.mark.parametrize("spec", ["sr4x", "blur:sigma=3", "identity", "box:size=0.3"])
-def test_rule_gives_sensible_schedules(nfe: int, spec: str) -> None:
+def test_rule_gives_sensible_schedules(nfe: int, spec: str, kind: str) -> None:
     """For any number of calls: levels fall, stay in the prior's range, and start above what the data leave open."""
     op = operators.make(spec, in_shape=(3, 48, 64))
     for noise_std in (0.0, 0.02, 0.2):
-        plan = CM4IR(nfe).plan(Problem(torch.rand(1, *op.out_shape), op, noise_std))
+        plan = CM4IR(nfe).plan(Problem(torch.rand(1, *op.out_shape), op, noise_std), 0.9, kind)
         assert len(plan.sigmas) == nfe and len(plan.ridges) == nfe + 1
         assert all(a >= b - 1e-12 for a, b in zip(plan.sigmas, plan.sigmas[1:], strict=False))
-        assert 0.01 <= plan.sigmas[-1] <= plan.sigmas[0] + 1e-12 < 1
+        assert 0.01 <= plan.sigmas[-1] <= plan.sigmas[0] + 1e-12 <= 0.9 + 1e-9
         assert plan.sigmas[0] >= expected_start(op, noise_std, torch.zeros(1)).error
 
 
@@ -225,8 +226,10 @@ def test_cm4ir_notices_what_kind_of_prior_it_has() -> None:
     def restored(prior: Prior, sampler: CM4IR) -> torch.Tensor:
         return solve(problem, prior, sampler, seed=3).x
 
-    assert CM4IR().init(problem, mean, ImageNoise(0, [0])).plan.sigmas[-1] == pytest.approx(0.02)
-    assert CM4IR().init(problem, draw, ImageNoise(0, [0])).plan.sigmas[-1] == pytest.approx(0.05)
+    error = expected_start(op, 0.0, y).error
+    for prior, over, last in ((mean, 1.5, 0.02), (draw, 2.5, 0.05)):
+        sigmas = CM4IR().init(problem, prior, ImageNoise(0, [0])).plan.sigmas
+        assert (sigmas[0], sigmas[-1]) == pytest.approx((over * error, last))
     for prior, eta in ((mean, 0.1), (draw, 0.95)):
         assert torch.equal(restored(prior, CM4IR()), restored(prior, CM4IR(eta=eta)))
     published = CM4IR(start=80, gamma=0.2)

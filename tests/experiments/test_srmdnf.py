@@ -46,5 +46,9 @@ def test_layers_are_read_and_run(tmp_path: Path) -> None:
 def test_another_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="layer 0 is not stored in half precision"):
         convolutions(written(tmp_path, small(), mark=0))
+    with pytest.raises(ValueError, match="layer 0 is no 3x3 convolution"):
+        file = written(tmp_path, small())
+        file.write_text(file.read_text().replace(" 1=3", " 1=5"))
+        convolutions(file)
     with pytest.raises(ValueError, match="8 bytes are left"):
         convolutions(written(tmp_path, small(), rest=b"\0" * 8))

@@ -18,7 +18,7 @@ from zsir.cli import main
 from zsir.errors import BadInput, BadSpec, Incompatible
 from zsir.training import distill, recipe, train_denoiser
 
-SHORT = "tiny:widths=8+16,batch=2,patch=16,steps=2,every=2"
+SHORT = "recipe:widths=8+16,blocks=1,batch=2,patch=16,steps=2,every=2"
 
 
 def test_a_folder_holds_one_run(tmp_path):

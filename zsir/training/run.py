@@ -65,7 +65,10 @@ def distill(run: Run, r: Recipe, teacher: Prior) -> State:
     a teacher of another kind.
     """
     if r.log:
-        raise BadSpec("recipe: log=true is for zsir train; distillation has a distance of its own. Leave it out.")
+        raise BadSpec(
+            "recipe: log=true is for zsir train; distillation has a distance of its own. Write log=false, or "
+            "--recipe distill."
+        )
     prior, net, r = _own(teacher, r)
     # what the teacher has not learned it cannot teach
     r = replace(r, grey=r.grey if prior.knows_grey else 0.0)
