@@ -10,17 +10,22 @@ while it goes on.
 from __future__ import annotations
 
 import argparse
+import os
+import subprocess
+import sys
 from importlib.resources import files
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from zsir.experiments.photo.baselines import pictures
-from zsir.priors.photo import trained
-from zsir.training.preview import measure
-from zsir.training.recipe import recipe
-from zsir.training.run import Run, train_denoiser
+from zsir.metrics import psnr
+from zsir.priors import trained
+from zsir.protocols import Prior
+from zsir.rng import ImageNoise
 
+LEVELS = (15 / 255, 25 / 255, 50 / 255)
 COMMON = "recipe:widths=32+64+96,blocks=1,patch=96,batch=8,steps={steps},every={steps},ema=0.995"
 SETTINGS = {
     "adamw": "",
@@ -33,6 +38,17 @@ SETTINGS = {
 }
 
 
+def denoising(prior: Prior, truths: list[Tensor]) -> list[float]:
+    """Mean PSNR at `LEVELS`, with the noise that `zsir train` measures with."""
+    totals = [0.0] * len(LEVELS)
+    for number, x in enumerate(truths):
+        source = ImageNoise(0, [number], "validation")
+        for k, sigma in enumerate(LEVELS):
+            y = x + sigma * source.randn_like(x)
+            totals[k] += psnr(prior.denoise(y, torch.tensor([sigma])).clamp(0, 1), x) / len(truths)
+    return totals
+
+
 def main() -> None:
     """Command line of the module."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -43,13 +59,15 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=list(SETTINGS), choices=list(SETTINGS))
     args = parser.parse_args()
     torch.set_num_threads(1)
-    held_out = pictures(34, 256)
+    held_out, environment = pictures(34, 256), {**os.environ, "OMP_NUM_THREADS": "1"}
     print("| | 15 | 25 | 50 |\n|---|---|---|---|")
     for name in args.only:
         folder = args.out / name.replace(", ", "-").replace(" ", "-")
-        r = recipe(COMMON.format(steps=args.steps) + SETTINGS[name])
-        train_denoiser(Run(folder, [args.pictures], args.val, device="cpu"), r)
-        levels = measure(trained(str(folder / "prior.safetensors")), held_out).psnr
+        made_with = COMMON.format(steps=args.steps) + SETTINGS[name]
+        command = [sys.executable, "-m", "zsir", "train", str(args.pictures), "--out", str(folder)]
+        command += ["--recipe", made_with, "--val", str(args.val), "--device", "cpu"]
+        subprocess.run(command, check=True, stderr=sys.stderr, stdout=sys.stderr, env=environment)
+        levels = denoising(trained(str(folder / "prior.safetensors")), held_out)
         print(f"| {name} | {' | '.join(f'{v:.2f}' for v in levels)} |", flush=True)
 
 
