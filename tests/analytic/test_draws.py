@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from tests.analytic.affine import compare, row_law, row_tasks
 from tests.analytic.table import ROWS
 from tests.sources import ROOT
 from zsir import samplers
@@ -40,6 +41,15 @@ def test_the_table_has_every_row():
 @pytest.mark.parametrize("spec", [row.spec for row in ROWS])
 def test_draws_are_what_was_measured(spec):
     assert samplers.make(spec).draws == kind(*rows()[spec])  # type: ignore[attr-defined]
+
+
+def test_cm4ir_with_the_ideal_consistency_model_is_what_the_text_says():
+    tasks = row_tasks()
+    laws = {name: row_law(tasks[name], samplers.make("cm4ir:nfe=4"), True) for name in ("SRx4", "blur")}
+    found = [str(compare(law, tasks[name])) for name, law in laws.items()]
+    assert found == ["0.09 / 0.64 / 0.23", "0.54 / 0.61 / 0.58"]
+    text = (ROOT / "samplers" / "README.md").read_text(encoding="utf-8")
+    assert all(numbers in text for numbers in found)
 
 
 @pytest.mark.parametrize("name", SAMPLERS.names())

@@ -44,7 +44,7 @@ class Recipe:
     )
     mirror: Annotated[bool, Option("every other crop mirrored left to right; not for documents")] = True
     turns: Annotated[bool, Option("quarter turns besides mirroring: for textures and microscopy")] = False
-    texture: Annotated[float, Option("how often the richer of two crops is taken", "0..1")] = 0.75
+    texture: Annotated[float, Option("how often two crops are drawn and the richer is taken", "0..1")] = 0.75
     shapes: Annotated[float, Option("share of crops that are drawn: plain shapes in a picture's colours", "0..1")] = 0.0
     log: Annotated[bool, Option("zsir train: learn the logarithm of each crop's error, as PSNR counts")] = False
     every: Annotated[int, Option("steps between checkpoints")] = 250
