@@ -28,20 +28,26 @@ from zsir.samplers.presets import CM4IR_PRESETS
 from zsir.samplers.schedule import cm4ir_levels, geometric
 from zsir.samplers.start import ROUNDING, expected_start, initial_estimate
 
-#: The rule for tasks without published settings, tuned on photographs with the prior ``photo``: the first level is
-#: this many times the expected error of the initial estimate, ...
-FIRST_OVER_ERROR = 1.5
-#: ... the last one this share of the noise of y, and never below LAST_LEAST.
-LAST_OVER_NOISE = 0.5
-LAST_LEAST = 0.02
+
+@dataclass(frozen=True)
+class Rule:
+    """For tasks without published settings: the first level is ``over`` times the expected error of the initial
+    estimate, the last ``share`` of the noise of y and at least ``least``, the ridge of a back-projection ``ridge``
+    (noise / sigma_k)^2, and ``eta`` the share of fresh noise."""
+
+    over: float
+    share: float
+    least: float
+    ridge: float
+    eta: float
+
+
+#: Tuned on photographs with the prior ``photo``; the ridge is DPIR's balance of data and prior, and eta what the
+#: released code takes, for all priors.
+DENOISER = Rule(over=1.5, share=0.5, least=0.02, ridge=0.23, eta=0.1)
 #: A consistency model draws texture out of fresh noise only, and takes the data's own noise for texture unless the
 #: back-projection lets less of it through and the first level drowns what the initial estimate has of it.
-#: eta = 0.1 is what the released code takes, for all priors.
-FIRST_OVER_ERROR_CONSISTENCY = 2.5
-LAST_OVER_NOISE_CONSISTENCY, LAST_LEAST_CONSISTENCY, RIDGE_CONSISTENCY = 1.0, 0.05, 1.0
-ETA, ETA_CONSISTENCY = 0.1, 0.95
-#: The ridge of a back-projection is RIDGE (noise / sigma_k)^2, DPIR's balance of data and prior.
-RIDGE = 0.23
+CONSISTENCY = Rule(over=2.5, share=1.0, least=0.05, ridge=1.0, eta=0.95)
 
 #: the published levels, which PnP-CM has too
 Start = Annotated[
@@ -135,27 +141,24 @@ class CM4IR:
         """eta: the user's, or by the prior's kind; with published levels the paper's."""
         if self.eta is not None:
             return self.eta
-        return ETA_CONSISTENCY if prior.kind == "consistency" and self.start is None else ETA
+        return (_rule(prior.kind) if self.start is None else DENOISER).eta
 
     def plan(self, problem: Observation, reach: float = math.inf, kind: str = "denoiser") -> Plan:
         """Levels, inflations and ridges for this task: the published ones, or by the rule for the prior's ``kind``, and
         then none above ``reach``, the prior's largest level."""
         noise = problem.noise_std
-        over, share, least, ridge = FIRST_OVER_ERROR, LAST_OVER_NOISE, LAST_LEAST, RIDGE
-        if kind == "consistency":
-            over, share = FIRST_OVER_ERROR_CONSISTENCY, LAST_OVER_NOISE_CONSISTENCY
-            least, ridge = LAST_LEAST_CONSISTENCY, RIDGE_CONSISTENCY
+        rule = _rule(kind)
         if self.start is not None:
             sigmas = cm4ir_levels(self.nfe, self.start, self.gamma)
         else:
             error = expected_start(problem.operator, noise, problem.y).error
-            last = min(max(share * noise, least), reach)
-            sigmas = geometric(self.nfe, min(over * error, reach), last)
+            last = min(max(rule.share * noise, rule.least), reach)
+            sigmas = geometric(self.nfe, min(rule.over * error, reach), last)
         if self.zeta is not None:
             ridges: tuple[float, ...] = (self.zeta * noise**2,) * (self.nfe + 1)
         else:
             first = expected_start(problem.operator, noise, problem.y).ridge
-            ridges = (first, *(ridge * (max(noise, ROUNDING) / s) ** 2 for s in sigmas))
+            ridges = (first, *(rule.ridge * (max(noise, ROUNDING) / s) ** 2 for s in sigmas))
         return Plan(sigmas, self.deltas or (0.0,) * self.nfe, ridges)
 
     def init(self, problem: Observation, prior: Prior, rng: NoiseSource) -> CM4IRState:
@@ -186,6 +189,10 @@ class CM4IR:
         if self.delta_type == 1:
             return prior.denoise(x, told)
         return prior.denoise(x, torch.full_like(told, sigma), net_sigma=told)
+
+
+def _rule(kind: str) -> Rule:
+    return CONSISTENCY if kind == "consistency" else DENOISER
 
 
 def published(

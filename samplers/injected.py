@@ -23,7 +23,7 @@ from zsir.errors import BadSpec
 from zsir.protocols import NoiseSource, Observation, Prior
 from zsir.registry import Option, Range
 from zsir.samplers.chain import Chain, check_calls, check_share, levels
-from zsir.samplers.cm4ir import CM4IR, RIDGE
+from zsir.samplers.cm4ir import CM4IR, DENOISER
 from zsir.samplers.spectral import Modes, modes_of
 from zsir.samplers.start import ROUNDING, initial_estimate
 
@@ -100,7 +100,7 @@ class Injected:
         if self.update == "ddnm":
             return d - op.pinv(op.forward(d) - problem.y, noise**2)
         if modes is None:
-            return op.prox(d, problem.y, RIDGE * (max(noise, ROUNDING) / s) ** 2)
+            return op.prox(d, problem.y, DENOISER.ridge * (max(noise, ROUNDING) / s) ** 2)
         trust = torch.where(modes.noise <= s, 1.0, s / modes.noise.clamp_min(torch.finfo(d.dtype).tiny))
         d_i = modes.of(d)
         return modes.put(d, d_i + trust * (modes.data - d_i), d_i)
