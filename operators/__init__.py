@@ -5,26 +5,29 @@ from __future__ import annotations
 if __name__ == "operators":
     raise ImportError("This folder is installed as 'zsir.operators'; write 'from zsir import operators'.")
 
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from zsir.catalogue import OPERATORS
 from zsir.errors import BadSpec
-from zsir.operators.base import SVD, Adjoint, Composed, Operator, Scaled, Stacked, stack
-from zsir.operators.blur import (
-    convolution,
-    gaussian_blur,
-    kernel_blur,
-    motion_blur,
-    shake_blur,
-    uniform_blur,
-)
-from zsir.operators.bounded import BoundedBlur
-from zsir.operators.cosine import CosineBlur
-from zsir.operators.downsample import downsample
-from zsir.operators.fourier import CircularBlur
-from zsir.operators.mask import Identity, Mask, box_mask, file_mask, identity, random_mask
-from zsir.operators.separable import Separable
-from zsir.protocols import Shape
+from zsir.lazy import on_first_use
+
+if TYPE_CHECKING:
+    from zsir.operators.base import SVD, Adjoint, Composed, Operator, Scaled, Stacked, stack
+    from zsir.operators.blur import (
+        convolution,
+        gaussian_blur,
+        kernel_blur,
+        motion_blur,
+        shake_blur,
+        uniform_blur,
+    )
+    from zsir.operators.bounded import BoundedBlur
+    from zsir.operators.cosine import CosineBlur
+    from zsir.operators.fourier import CircularBlur
+    from zsir.operators.mask import Identity, Mask, box_mask, file_mask, identity, random_mask
+    from zsir.operators.resampling import downsample
+    from zsir.operators.separable import Separable
+    from zsir.protocols import Shape
 
 __all__ = [
     "SVD",
@@ -54,6 +57,8 @@ __all__ = [
     "uniform_blur",
 ]
 
+__getattr__ = on_first_use(__name__, __file__)
+
 
 def make(spec: str, *, in_shape: Shape | None = None, out_shape: Shape | None = None) -> Operator:
     """The operator of a spec such as ``sr4x`` or ``blur:sigma=3`` for pictures of one shape.
@@ -72,4 +77,4 @@ def make(spec: str, *, in_shape: Shape | None = None, out_shape: Shape | None = 
         assert out_shape is not None
         rule = OPERATORS.in_shape_rule(parsed.name)
         in_shape = rule(out_shape, parsed.options) if rule else out_shape
-    return cast(Operator, parsed.build(tuple(in_shape)))
+    return cast("Operator", parsed.build(tuple(in_shape)))

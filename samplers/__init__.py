@@ -6,30 +6,33 @@ if __name__ == "samplers":
     raise ImportError("This folder is installed as 'zsir.samplers'; write 'from zsir import samplers'.")
 
 import dataclasses
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from zsir.catalogue import SAMPLERS
 from zsir.errors import BadSpec
-from zsir.protocols import Sampler
-from zsir.samplers.cm4ir import CM4IR
-from zsir.samplers.daps import DAPS
-from zsir.samplers.ddnm import DDNM, DDNMPlus
-from zsir.samplers.ddpg import DDPG
-from zsir.samplers.ddrm import DDRM
-from zsir.samplers.diffpir import DiffPIR
-from zsir.samplers.dps import DPS
-from zsir.samplers.gibbs import Gibbs
-from zsir.samplers.hqs import HQS
-from zsir.samplers.injected import Injected
-from zsir.samplers.irsde import IRSDE
-from zsir.samplers.latino import LATINO
-from zsir.samplers.mmps import MMPS
-from zsir.samplers.pigdm import PiGDM
-from zsir.samplers.pnp import ADMM, PGD, RED
-from zsir.samplers.pnpcm import PnPCM
-from zsir.samplers.rdmd import RDMD
-from zsir.samplers.reddiff import REDDiff
-from zsir.samplers.tds import TDS
+from zsir.lazy import on_first_use
+
+if TYPE_CHECKING:
+    from zsir.protocols import Sampler
+    from zsir.samplers.cm4ir import CM4IR
+    from zsir.samplers.daps import DAPS
+    from zsir.samplers.ddnm import DDNM, DDNMPlus
+    from zsir.samplers.ddpg import DDPG
+    from zsir.samplers.ddrm import DDRM
+    from zsir.samplers.diffpir import DiffPIR
+    from zsir.samplers.dps import DPS
+    from zsir.samplers.gibbs import Gibbs
+    from zsir.samplers.hqs import HQS
+    from zsir.samplers.injected import Injected
+    from zsir.samplers.irsde import IRSDE
+    from zsir.samplers.latino import LATINO
+    from zsir.samplers.mmps import MMPS
+    from zsir.samplers.pigdm import PiGDM
+    from zsir.samplers.pnp import ADMM, PGD, RED
+    from zsir.samplers.pnpcm import PnPCM
+    from zsir.samplers.rdmd import RDMD
+    from zsir.samplers.reddiff import REDDiff
+    from zsir.samplers.tds import TDS
 
 __all__ = [
     "ADMM",
@@ -58,6 +61,8 @@ __all__ = [
     "default_for_samples",
     "make",
 ]
+
+__getattr__ = on_first_use(__name__, __file__)
 
 #: up to this many network calls CM4IR is the default, above it HQS
 FEW_CALLS = 8
@@ -96,4 +101,4 @@ def make(spec: str | None = None, *, nfe: int | None = None) -> Sampler:
                 f"sampler '{spec}' asks for nfe={options['nfe']}, the option for nfe={nfe}; give one of them."
             )
         options["nfe"] = nfe
-    return cast(Sampler, dataclasses.replace(parsed, options=options).build())
+    return cast("Sampler", dataclasses.replace(parsed, options=options).build())

@@ -23,9 +23,9 @@ OPERATORS = Registry(
         "shake": Entry("zsir.operators.blur:shake_blur", "blur of a random hand-shake path"),
         "kernel": Entry("zsir.operators.blur:kernel_blur", "blur with a kernel from a file"),
         "downsample": Entry(
-            "zsir.operators.downsample:downsample",
+            "zsir.operators.resampling:downsample",
             "reduction by a whole factor, antialiased",
-            in_shape="zsir.operators.downsample:picture_shape",
+            in_shape="zsir.operators.resampling:picture_shape",
         ),
     },
     aliases={
@@ -39,9 +39,9 @@ PRIORS = Registry(
     kind="prior",
     group="zsir.priors",
     builtin={
-        "photo": Entry("zsir.priors.photo:photo", "embedded denoiser for photographs, any size, colour or grey"),
-        "cm-photo": Entry("zsir.priors.photo:cm_photo", "embedded consistency model for photographs, made of photo"),
-        "trained": Entry("zsir.priors.photo:trained", "a network that zsir train or zsir distill made, from its file"),
+        "photo": Entry("zsir.priors.embedded:photo", "embedded denoiser for photographs, any size, colour or grey"),
+        "cm-photo": Entry("zsir.priors.embedded:cm_photo", "embedded consistency model for photographs, made of photo"),
+        "trained": Entry("zsir.priors.embedded:trained", "a network of zsir train or zsir distill, from its file"),
         "adm": Entry("zsir.priors.adm:adm", "guided-diffusion (ADM) network or consistency model from its .pt file"),
         **{name: Entry(f"zsir.priors.hub:{name}", card.summary) for name, card in cards().items()},
         "hub": Entry("zsir.priors.hub:hub", "any diffusers U-Net on the Hugging Face hub, by its id"),

@@ -17,10 +17,10 @@ from zsir.errors import BadInput
 from zsir.priors import load
 from zsir.priors.checkpoint import metadata
 from zsir.priors.drunet import DRUNet
+from zsir.priors.embedded import NOTES
 from zsir.priors.ffdnet import FFDNet
 from zsir.priors.irsde_nafnet import ConditionalNAFNet
 from zsir.priors.irsde_nets import ConditionalUNet
-from zsir.priors.photo import NOTES
 
 #: network, spec, every how many tensors one is damaged
 FAMILIES: dict[str, tuple[Callable[[], nn.Module], str, int]] = {

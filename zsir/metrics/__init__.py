@@ -6,9 +6,14 @@
 
 from __future__ import annotations
 
-from zsir.metrics.catalogue import METRICS, Metric, find, measure
-from zsir.metrics.consistency import Energies, Residual, contradiction, energies, residual, split
-from zsir.metrics.fidelity import WINDOW_RADIUS, WINDOW_STD, psnr, ssim
+from typing import TYPE_CHECKING
+
+from zsir.lazy import on_first_use
+
+if TYPE_CHECKING:
+    from zsir.metrics.catalogue import METRICS, Metric, find, measure
+    from zsir.metrics.consistency import Energies, Residual, contradiction, energies, residual, split
+    from zsir.metrics.fidelity import WINDOW_RADIUS, WINDOW_STD, psnr, ssim
 
 __all__ = [
     "METRICS",
@@ -26,3 +31,5 @@ __all__ = [
     "split",
     "ssim",
 ]
+
+__getattr__ = on_first_use(__name__, __file__)

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from zsir.catalogue import PRIORS
-from zsir.priors.adapters import FunctionPrior, from_azula, from_callable, from_deepinv
-from zsir.priors.consistency import ConsistencyEstimate, consistency_estimate
-from zsir.priors.diffusers_unet import load_folder
-from zsir.priors.edm import EDMEstimate, edm_estimate
-from zsir.priors.exact import Dense, Gaussian, Mixture, Stationary, flat_mixture, power_law
-from zsir.priors.flow import FlowEstimate
-from zsir.priors.grey import Grey
-from zsir.priors.irsde import IRSDEPrior
-from zsir.priors.network import NetworkPrior
-from zsir.priors.photo import photo, trained
-from zsir.priors.score import score_estimate
-from zsir.priors.tiled import Tiled
-from zsir.priors.vp import VPEstimate
-from zsir.priors.wrappers import Cast, Compiled, Counted, SelfEnsemble, wrap
-from zsir.protocols import Prior
-from zsir.wrapping import Wrapping
+from zsir.lazy import on_first_use
+
+if TYPE_CHECKING:
+    from zsir.priors.adapters import FunctionPrior, from_azula, from_callable, from_deepinv
+    from zsir.priors.consistency import ConsistencyEstimate, consistency_estimate
+    from zsir.priors.diffusers_unet import load_folder
+    from zsir.priors.edm import EDMEstimate, edm_estimate
+    from zsir.priors.embedded import photo, trained
+    from zsir.priors.exact import Dense, Gaussian, Mixture, Stationary, flat_mixture, power_law
+    from zsir.priors.flow import FlowEstimate
+    from zsir.priors.grey import Grey
+    from zsir.priors.irsde import IRSDEPrior
+    from zsir.priors.network import NetworkPrior
+    from zsir.priors.score import score_estimate
+    from zsir.priors.tiled import Tiled
+    from zsir.priors.vp import VPEstimate
+    from zsir.priors.wrappers import Cast, Compiled, Counted, SelfEnsemble, wrap
+    from zsir.protocols import Prior
+    from zsir.wrapping import Wrapping
 
 __all__ = [
     "Cast",
@@ -56,6 +59,8 @@ __all__ = [
     "wrap",
 ]
 
+__getattr__ = on_first_use(__name__, __file__)
+
 
 def load(spec: str) -> Prior:
     """The prior of a spec such as ``photo`` or ``gaussian:std=0.2``; it follows the device of what it is given.
@@ -65,4 +70,4 @@ def load(spec: str) -> Prior:
     >>> load("gaussian").kind
     'denoiser'
     """
-    return cast(Prior, PRIORS.parse(spec).build())
+    return cast("Prior", PRIORS.parse(spec).build())

@@ -15,8 +15,8 @@ from torch import nn
 import zsir
 from zsir.files import write_bytes
 from zsir.priors.checkpoint import fingerprint
+from zsir.priors.embedded import NOTES
 from zsir.priors.network import NetworkPrior
-from zsir.priors.photo import NOTES
 from zsir.priors.unet import UNet
 from zsir.training.objectives import Objective
 from zsir.training.recipe import Recipe, as_json
@@ -43,7 +43,7 @@ def curve(rows: Sequence[Sequence[float]]) -> str:
 
 
 def write_prior(path: Path, net: UNet, objective: Objective, r: Recipe, step: int) -> str:
-    """Write the network in half precision for `zsir.priors.photo.trained`; returns the SHA-256 of the file."""
+    """Write the network in half precision for `zsir.priors.embedded.trained`; returns the SHA-256 of the file."""
     tensors = {name: tensor.half().cpu().contiguous() for name, tensor in net.state_dict().items()}
     about = {
         "config": dataclasses.asdict(net.config),

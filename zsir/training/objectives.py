@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from zsir.priors.consistency import ConsistencyEstimate
 from zsir.priors.edm import edm_estimate, errors
+from zsir.priors.embedded import consistency_of
 from zsir.priors.network import NetworkPrior, Parametrisation
-from zsir.priors.photo import consistency_of
 from zsir.training.batches import Batch
 
 #: errors far below this one count no more: half of an even crop's, a tenth of a photograph's (around noise 50 of 255)

@@ -11,8 +11,15 @@
 
 from __future__ import annotations
 
-from zsir.tuning.goals import GOALS, Goal, find_goal
-from zsir.tuning.preset import Preset
-from zsir.tuning.search import Case, Trial, best_of, check_goal, ranges_of, tune
+from typing import TYPE_CHECKING
+
+from zsir.lazy import on_first_use
+
+if TYPE_CHECKING:
+    from zsir.tuning.goals import GOALS, Goal, find_goal
+    from zsir.tuning.preset import Preset
+    from zsir.tuning.search import Case, Trial, best_of, check_goal, ranges_of, tune
 
 __all__ = ["GOALS", "Case", "Goal", "Preset", "Trial", "best_of", "check_goal", "find_goal", "ranges_of", "tune"]
+
+__getattr__ = on_first_use(__name__, __file__)
