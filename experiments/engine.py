@@ -17,23 +17,23 @@ import torch
 from torch import Tensor
 
 import zsir
-from zsir import images, operators, priors, samplers
+from zsir import operators, priors, samplers
 from zsir.errors import BadInput, OutputError, ZsirError, failure, out_of_memory
-from zsir.experiments import cut, measures
+from zsir.experiments import cropping, measures
 from zsir.experiments.grid import Cell, slug
-from zsir.experiments.pictures import PictureFile, load
-from zsir.experiments.records import Manifest, Record, RunFolder, item_key
+from zsir.experiments.manifest import Manifest, Record, RunFolder, item_key
+from zsir.experiments.sets import PictureFile, load
 from zsir.experiments.spec import Spec
-from zsir.loop import Event, Solution, solve
+from zsir.loop.solve import Event, Solution, solve
 from zsir.operators import Operator
+from zsir.pictures import picture as images
+from zsir.priors.wrappers.settings import Wrapping
 from zsir.problem import Problem
 from zsir.protocols import Prior
 from zsir.rng import ImageNoise
-from zsir.wrapping import Wrapping
 
 #: where ``batch = "auto"`` begins on a GPU; halved until it fits
 LARGEST_BATCH = 64
-#: what helps where the memory is too small for one picture
 LESS = "--set data.size=... cuts pictures, --set method.0.tile=256 what the network sees at once"
 #: distance of the numbers under which further samples of one picture draw their noise: beyond any index
 SAMPLE_STRIDE = 10**9
@@ -171,7 +171,7 @@ class Engine:
     def _observe(self, item: Item, truth: Tensor, operator: Operator) -> Tensor:
         """``A x + noise n``, n from seed and index alone; or the observation's file. What a mask hides stays black."""
         if item.picture.observed is not None:
-            return cut.observation(item.picture.observed, self.spec.data.size, operator)
+            return cropping.observation(item.picture.observed, self.spec.data.size, operator)
         y = operator.forward(truth)
         if item.cell.noise > 0:
             noise = ImageNoise(item.cell.seed, [item.picture.index], "observation").randn_like(y)

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 from zsir.errors import BadSpec
 from zsir.experiments.spec import METHOD_KEYS, TASK_KEYS, UNWRAPPED, Block, Spec, noise_level, text_of
-from zsir.registry import suggest
-from zsir.wrapping import Wrapping
+from zsir.names.registry import suggest
+from zsir.priors.wrappers.settings import Wrapping
 
 
 @dataclass(frozen=True)

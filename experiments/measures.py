@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from zsir.protocols import LinearOperator
 
-#: ``residual`` as `zsir.loop.Stats` has it, and the two parts of the mean squared error of `zsir.metrics.energies`
+#: ``residual`` as `zsir.loop` has it, and the two parts of the mean squared error of `zsir.metrics.energies`
 AGAINST_DATA = ("residual", "determined", "free")
 #: side of the grey picture that a metric is tried on
 TRIAL = 32

@@ -8,13 +8,17 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from zsir.cards import Card, cards, on_this_machine
-from zsir.catalogue import OPERATORS, PRIORS, SAMPLERS
 from zsir.errors import BadInput, BadSpec
-from zsir.experiments import attached, cut, grid, measures
+from zsir.experiments import cropping as cut
+from zsir.experiments import grid, measures
+from zsir.experiments import named_files as attached
 from zsir.experiments.grid import Cell
-from zsir.experiments.pictures import PictureFile, digest, lacking, of_set, pictures
+from zsir.experiments.sets import PictureFile, digest, lacking, of_set, pictures
 from zsir.experiments.spec import Spec, read_spec
+from zsir.operators.catalogue import OPERATORS
+from zsir.priors.catalogue import PRIORS
+from zsir.priors.checkpoints.cards import Card, cards, on_this_machine
+from zsir.samplers.catalogue import SAMPLERS
 
 #: prior -> (module, what to install): what priors need beyond the package's own dependencies
 EXTRAS: dict[str, tuple[str, str]] = {

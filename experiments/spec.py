@@ -11,8 +11,8 @@ from typing import Any, TypeAlias
 
 from zsir.errors import BadSpec, UnknownName
 from zsir.experiments import measures, toml
-from zsir.registry import number, suggest
-from zsir.wrapping import PRECISIONS
+from zsir.names.registry import number, suggest
+from zsir.priors.wrappers.settings import PRECISIONS
 
 Scalar: TypeAlias = str | int | float | bool
 

@@ -16,10 +16,10 @@ import matplotlib.pyplot as plt
 import torch
 
 from zsir import Problem, operators, priors, samplers, solve
-from zsir.images import enlarge, read
 from zsir.metrics import energies, psnr
+from zsir.pictures.picture import enlarge, read
 from zsir.rng import ImageNoise
-from zsir.samplers.start import initial_estimate
+from zsir.samplers.initial import initial_estimate
 
 
 def show(**pictures):

@@ -18,9 +18,9 @@ import torch
 from torch.nn.functional import conv2d
 
 from zsir import Problem, operators, priors, samplers, solve
-from zsir.images import read
 from zsir.metrics import psnr
 from zsir.operators import Operator
+from zsir.pictures.picture import read
 from zsir.testing import check_operator
 
 

@@ -28,8 +28,8 @@ import numpy as np
 import torch
 
 from zsir import Problem, operators, priors, samplers, solve
-from zsir.images import enlarge, read
 from zsir.metrics import psnr
+from zsir.pictures.picture import enlarge, read
 from zsir.testing import check_sampler
 
 

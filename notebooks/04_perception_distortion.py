@@ -22,8 +22,8 @@ import matplotlib.pyplot as plt
 import torch
 
 from zsir import Problem, operators, priors, samplers, solve
-from zsir.images import read
 from zsir.metrics import psnr
+from zsir.pictures.picture import read
 from zsir.rng import ImageNoise
 
 # %% [markdown]

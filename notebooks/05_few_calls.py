@@ -21,10 +21,10 @@ import matplotlib.pyplot as plt
 import torch
 
 from zsir import Problem, operators, priors, samplers, solve
-from zsir.images import read
 from zsir.metrics import measure
+from zsir.pictures.picture import read
 from zsir.rng import ImageNoise
-from zsir.samplers.start import initial_estimate
+from zsir.samplers.initial import initial_estimate
 
 picture = read(files("zsir") / "assets" / "demo.png").pixels
 corners = [(24, 112), (96, 112), (144, 0), (40, 40)]  # the owl's head and breast, a branch, the background

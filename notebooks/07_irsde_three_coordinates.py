@@ -26,9 +26,9 @@ import numpy as np
 import torch
 
 from zsir import Problem, operators, priors, samplers, solve
-from zsir.images import read
+from zsir.pictures.picture import read
 from zsir.priors.exact import Mixture
-from zsir.schedules import IRSDESchedule, TimeTable, ddpm_alphas_bar
+from zsir.timetables import IRSDESchedule, TimeTable, ddpm_alphas_bar
 
 torch.set_default_dtype(torch.float64)
 plan = IRSDESchedule(steps=100, max_sigma=50 / 255)  # the released schedule: cosine, 0.5 % of x0 - mu left at t = 100

@@ -7,9 +7,9 @@ if __name__ == "operators":
 
 from typing import TYPE_CHECKING, cast
 
-from zsir.catalogue import OPERATORS
 from zsir.errors import BadSpec
 from zsir.lazy import on_first_use
+from zsir.operators.catalogue import OPERATORS
 
 if TYPE_CHECKING:
     from zsir.operators.base import SVD, Adjoint, Composed, Operator, Scaled, Stacked, stack

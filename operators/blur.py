@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from zsir.errors import BadSpec
+from zsir.names.registry import Option
 from zsir.operators import kernels
 from zsir.operators.base import Operator
 from zsir.operators.bounded import BoundedBlur, pad_adjoint
@@ -19,7 +20,6 @@ from zsir.operators.cosine import CosineBlur
 from zsir.operators.fourier import CircularBlur
 from zsir.operators.separable import Separable
 from zsir.protocols import Shape
-from zsir.registry import Option
 
 BOUNDARIES = ("reflect", "circular", "zero")
 Boundary = Annotated[str, Option("how the picture goes on beyond its border", choices=BOUNDARIES)]
@@ -131,6 +131,6 @@ def kernel_blur(
     forward ``A x = k * x``; adjoint ``A^T y = k~ * y``; pinv and prox exact for circular borders and for symmetric
     or separable kernels, by conjugate gradients else.
     """
-    from zsir.images import read_gray
+    from zsir.pictures.picture import read_gray
 
     return convolution(in_shape, torch.as_tensor(read_gray(path)), boundary, f"kernel {path}")

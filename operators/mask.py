@@ -12,9 +12,9 @@ from torch import Tensor
 
 from zsir.errors import BadSpec, ShapeError
 from zsir.linalg import per_image
+from zsir.names.registry import Option
 from zsir.operators.base import SVD, Operator, Plans
 from zsir.protocols import Shape
-from zsir.registry import Option
 
 
 def trivial_svd(s: Tensor) -> SVD:
@@ -178,7 +178,7 @@ def file_mask(
     forward ``A x = m * x``; adjoint ``A^T y = m * y``; pinv ``m * y / (1 + ridge)``.
     Raises `ShapeError` when the file has another size than the picture, `BadSpec` when no pixel is observed.
     """
-    from zsir.images import read_gray
+    from zsir.pictures.picture import read_gray
 
     known = torch.from_numpy(np.asarray(read_gray(path)) > 0.5)
     mask = Mask(in_shape, known)

@@ -22,9 +22,9 @@ import torch
 from torch import Tensor
 
 from zsir.errors import BadSpec, ShapeError
+from zsir.names.registry import Option
 from zsir.operators.separable import Separable
 from zsir.protocols import Shape
-from zsir.registry import Option
 
 
 def cubic(t: Tensor) -> Tensor:

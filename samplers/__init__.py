@@ -8,31 +8,31 @@ if __name__ == "samplers":
 import dataclasses
 from typing import TYPE_CHECKING, cast
 
-from zsir.catalogue import SAMPLERS
 from zsir.errors import BadSpec
 from zsir.lazy import on_first_use
+from zsir.samplers.catalogue import SAMPLERS
 
 if TYPE_CHECKING:
     from zsir.protocols import Sampler
-    from zsir.samplers.cm4ir import CM4IR
-    from zsir.samplers.daps import DAPS
-    from zsir.samplers.ddnm import DDNM, DDNMPlus
-    from zsir.samplers.ddpg import DDPG
-    from zsir.samplers.ddrm import DDRM
-    from zsir.samplers.diffpir import DiffPIR
-    from zsir.samplers.dps import DPS
-    from zsir.samplers.gibbs import Gibbs
-    from zsir.samplers.hqs import HQS
-    from zsir.samplers.injected import Injected
-    from zsir.samplers.irsde import IRSDE
-    from zsir.samplers.latino import LATINO
-    from zsir.samplers.mmps import MMPS
-    from zsir.samplers.pigdm import PiGDM
-    from zsir.samplers.pnp import ADMM, PGD, RED
-    from zsir.samplers.pnpcm import PnPCM
-    from zsir.samplers.rdmd import RDMD
-    from zsir.samplers.reddiff import REDDiff
-    from zsir.samplers.tds import TDS
+    from zsir.samplers.diffusion.daps import DAPS
+    from zsir.samplers.diffusion.ddnm import DDNM, DDNMPlus
+    from zsir.samplers.diffusion.ddpg import DDPG
+    from zsir.samplers.diffusion.ddrm import DDRM
+    from zsir.samplers.diffusion.diffpir import DiffPIR
+    from zsir.samplers.diffusion.gibbs import Gibbs
+    from zsir.samplers.diffusion.irsde import IRSDE
+    from zsir.samplers.diffusion.reddiff import REDDiff
+    from zsir.samplers.few_step.cm4ir import CM4IR
+    from zsir.samplers.few_step.injected import Injected
+    from zsir.samplers.few_step.latino import LATINO
+    from zsir.samplers.few_step.pnpcm import PnPCM
+    from zsir.samplers.gradient.dps import DPS
+    from zsir.samplers.gradient.mmps import MMPS
+    from zsir.samplers.gradient.pigdm import PiGDM
+    from zsir.samplers.gradient.tds import TDS
+    from zsir.samplers.plug_and_play.hqs import HQS
+    from zsir.samplers.plug_and_play.pnp import ADMM, PGD, RED
+    from zsir.samplers.plug_and_play.rdmd import RDMD
 
 __all__ = [
     "ADMM",

@@ -20,8 +20,8 @@ from torch import Tensor
 
 from zsir.errors import BadSpec, Incompatible
 from zsir.protocols import NoiseSource, Observation, Prior
-from zsir.samplers.start import initial_estimate
-from zsir.schedules import TimeTable, ddpm_alphas_bar
+from zsir.samplers.initial import initial_estimate
+from zsir.timetables import TimeTable, ddpm_alphas_bar
 
 #: DDPM's table in native units; a level on the [0, 1] scale is half of the native one
 DDPM = TimeTable.vp(ddpm_alphas_bar())

@@ -14,10 +14,11 @@ import pytest
 import torch
 from PIL import Image
 
-from zsir import Problem, images, noise, operators, priors, samplers, solve
+from zsir import Problem, operators, priors, samplers, solve
 from zsir.errors import BadInput, ShapeError
-from zsir.metrics import contradiction
-from zsir.noise import _noise_floor, doubts, estimate, estimate_noise, estimate_noise_of
+from zsir.metrics import contradiction, noise
+from zsir.metrics.noise import _noise_floor, doubts, estimate, estimate_noise, estimate_noise_of
+from zsir.pictures import picture as images
 from zsir.rng import ImageNoise
 
 
@@ -157,7 +158,7 @@ def test_parts_and_a_share_of_the_patches_give_the_same(channels, monkeypatch):
 
 MEMORY = """
 import resource, torch
-from zsir.noise import estimate_noise
+from zsir.metrics.noise import estimate_noise
 y = 0.5 + 0.1 * torch.randn(1, 3, 768, 768, generator=torch.Generator().manual_seed(0))
 estimate_noise(y[..., :64, :64])
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

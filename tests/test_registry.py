@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 
 from zsir import operators, priors, samplers
-from zsir.catalogue import OPERATORS, PRIORS, SAMPLERS
-from zsir.cite import BIBTEX
 from zsir.errors import BadSpec, UnknownName, ZsirError
-from zsir.registry import number
+from zsir.names.citations import BIBTEX
+from zsir.names.registry import number
+from zsir.operators.catalogue import OPERATORS
+from zsir.priors.catalogue import PRIORS
+from zsir.samplers.catalogue import SAMPLERS
 
 
 def test_aliases_expand_and_take_more_options() -> None:

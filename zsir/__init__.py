@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from zsir import operators, priors, samplers
-    from zsir.loop import Solution, solve
+    from zsir.loop.solve import Solution, solve
     from zsir.problem import Problem
 
 __version__ = "0.1.0"
 __all__ = ["Problem", "Solution", "__version__", "operators", "priors", "samplers", "solve"]
 
-_HOMES = {"Problem": "zsir.problem", "Solution": "zsir.loop", "solve": "zsir.loop"}
+_HOMES = {"Problem": "zsir.problem", "Solution": "zsir.loop.solve", "solve": "zsir.loop.solve"}
 
 
 def __getattr__(name: str) -> Any:

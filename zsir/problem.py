@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from zsir.errors import BadInput, ShapeError
-from zsir.metrics.consistency import residual
+from zsir.metrics.data_fit import residual
 from zsir.protocols import LinearOperator
 
 

@@ -22,9 +22,9 @@ from torch import Tensor
 from zsir import operators
 from zsir.experiments import toml
 from zsir.experiments.photo import srmdnf
-from zsir.images import enlarge, read
 from zsir.metrics import measure
-from zsir.registry import number
+from zsir.names.registry import number
+from zsir.pictures.picture import enlarge, read
 from zsir.rng import ImageNoise
 
 METRICS = ("psnr", "ssim", "stlpips")

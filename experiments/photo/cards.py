@@ -17,7 +17,7 @@ from pathlib import Path
 
 from zsir.files import write_bytes
 from zsir.priors import trained
-from zsir.priors.checkpoint import fingerprint
+from zsir.priors.checkpoints.tensors import fingerprint
 
 
 def curve(path: Path) -> str:

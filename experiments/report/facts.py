@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from zsir.errors import BadInput, ZsirError
-from zsir.experiments import grid, table, toml
-from zsir.experiments.pictures import pictures
-from zsir.experiments.records import SPEC, Record, RunFolder
+from zsir.experiments import grid, toml
+from zsir.experiments import summary as table
+from zsir.experiments.manifest import SPEC, Record, RunFolder
+from zsir.experiments.sets import pictures
 from zsir.experiments.spec import Spec, identity, parse, spec_hash
-from zsir.experiments.table import Row
+from zsir.experiments.summary import Row
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,14 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from zsir import images, operators
-from zsir.catalogue import OPERATORS
+from zsir import operators
 from zsir.errors import BadInput, ZsirError
-from zsir.experiments import attached, toml
-from zsir.experiments.records import Record
+from zsir.experiments import named_files as attached
+from zsir.experiments import toml
+from zsir.experiments.manifest import Record
 from zsir.experiments.report.facts import Facts
+from zsir.operators.catalogue import OPERATORS
+from zsir.pictures import picture as images
 
 #: characters of data: addresses in a page; pictures beyond are left out
 BUDGET = 3_000_000

@@ -11,13 +11,15 @@ from pathlib import Path
 from string import Template
 
 import zsir
-from zsir.experiments import machine, measures, table
+from zsir.experiments import hardware as machine
+from zsir.experiments import measures
+from zsir.experiments import summary as table
 from zsir.experiments.report import facts as reading
 from zsir.experiments.report import plots
 from zsir.experiments.report.facts import Facts
 from zsir.experiments.report.gallery import Gallery, Scene, Shot
 from zsir.experiments.spec import noise_level
-from zsir.experiments.table import Row
+from zsir.experiments.summary import Row
 
 #: lines of a list of failures or of unfinished cells; the manifests have all
 LINES = 100

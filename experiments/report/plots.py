@@ -12,7 +12,7 @@ from zsir.errors import Incompatible
 from zsir.experiments.measures import AGAINST_DATA
 from zsir.experiments.report.facts import Facts
 from zsir.experiments.spec import UNWRAPPED
-from zsir.experiments.table import Mean, Row
+from zsir.experiments.summary import Mean, Row
 
 COLOURS = ("#1f77b4", "#e6700a", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#a5a615", "#17a5b8")
 #: matplotlib's markers, and the same signs as text for the legend

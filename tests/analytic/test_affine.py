@@ -39,7 +39,7 @@ from zsir.samplers import (
     PiGDM,
     PnPCM,
 )
-from zsir.samplers.start import expected_start
+from zsir.samplers.initial import expected_start
 
 SHAPE = (1, 4, 4)
 NOISE = 0.05

@@ -10,7 +10,7 @@ from tests.analytic.affine import compare, row_law, row_tasks
 from tests.analytic.table import ROWS
 from tests.sources import ROOT
 from zsir import samplers
-from zsir.catalogue import SAMPLERS
+from zsir.samplers.catalogue import SAMPLERS
 
 #: a variance ratio below this on SRx4 makes a sampler an estimator
 LEAST_VARIANCE = 0.25

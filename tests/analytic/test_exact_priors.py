@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from zsir import priors
-from zsir.cards import cards
-from zsir.catalogue import PRIORS
 from zsir.errors import BadInput, BadSpec
 from zsir.priors import Dense, Gaussian, Mixture, NetworkPrior, Stationary, consistency_estimate, edm_estimate
+from zsir.priors.catalogue import PRIORS
+from zsir.priors.checkpoints.cards import cards
 from zsir.testing import check_prior
 
 

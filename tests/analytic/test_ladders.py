@@ -13,8 +13,8 @@ import torch
 from zsir import priors
 from zsir.priors import Gaussian
 from zsir.samplers.chain import DDPM, Spacing, abar, ladder
-from zsir.samplers.schedule import karras
-from zsir.schedules import IRSDESchedule, flow_level, flow_time
+from zsir.samplers.levels import karras
+from zsir.timetables import IRSDESchedule, flow_level, flow_time
 
 ABAR = np.cumprod(1 - np.linspace(1e-4, 0.02, 1000))
 TABLE = np.sqrt((1 - ABAR) / ABAR) / 2  # [0, 1] scale

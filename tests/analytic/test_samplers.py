@@ -17,16 +17,16 @@ import torch
 
 from zsir import Problem, operators, priors, samplers, solve
 from zsir.errors import BadSpec
-from zsir.images import read
+from zsir.pictures.picture import read
 from zsir.priors import Dense, Gaussian
 from zsir.protocols import Prior
 from zsir.rng import ImageNoise
 from zsir.samplers import CM4IR, HQS, RDMD
-from zsir.samplers.cm4ir import published
-from zsir.samplers.hqs import turned, turned_back
-from zsir.samplers.presets import CM4IR_PRESETS
-from zsir.samplers.schedule import cm4ir_levels, geometric
-from zsir.samplers.start import ROUNDING, expected_start, initial_estimate, median_fill
+from zsir.samplers.few_step.cm4ir import published
+from zsir.samplers.few_step.published import CM4IR_PRESETS
+from zsir.samplers.initial import ROUNDING, expected_start, initial_estimate, median_fill
+from zsir.samplers.levels import cm4ir_levels, geometric
+from zsir.samplers.plug_and_play.hqs import turned, turned_back
 from zsir.testing import check_sampler
 
 SHAPE = (1, 6, 7)

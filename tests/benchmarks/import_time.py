@@ -12,7 +12,7 @@ import time
 
 CASES = {
     "import zsir": "import zsir",
-    "zsir.registry": "import zsir.registry",
+    "zsir.names.registry": "import zsir.names.registry",
     "zsir --help": "import sys, io; sys.argv = ['zsir', '--help']; sys.stdout = io.StringIO()\n"
     "from zsir.cli import main\n"
     "try: main()\nexcept SystemExit: pass",

@@ -13,8 +13,9 @@ import pytest
 from PIL import Image
 
 from tests.cli.conftest import ENVIRONMENT, pattern
-from zsir import images, operators, priors
-from zsir.cli import restore
+from zsir import operators, priors
+from zsir.pictures import picture as images
+from zsir.workflow import restore
 
 FAST = ("--prior", "gaussian", "--nfe", "1")
 

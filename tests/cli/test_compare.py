@@ -7,10 +7,10 @@ import json
 import pytest
 import torch
 
-from zsir import images
-from zsir.cli import restore
-from zsir.cli.compare import _table
-from zsir.cli.table import aligned, markdown
+from zsir.cli.commands.compare import _table
+from zsir.cli.tables import aligned, markdown
+from zsir.pictures import picture as images
+from zsir.workflow import restore
 
 FAST = ("--prior", "gaussian", "--simulate", "-q")
 

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from tests.nets.adm_reference import Plan, randomised
 from zsir.priors import load
-from zsir.priors.adm import load_adm
+from zsir.priors.checkpoints.adm.load import load_adm
 
 PLAN = Plan(channels=32, mult=(1, 2), head_width=16, attention=(2,))
 
@@ -133,7 +133,7 @@ def test_failed_write_leaves_nothing(run, folder, saved, monkeypatch):
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("zsir.priors.adm_files._write", full)
+    monkeypatch.setattr("zsir.priors.checkpoints.adm.saved._write", full)
     for out in ("out", "one.safetensors"):
         done = run("convert", "net.pt", out, "--config", "config.json")
         assert done.code == 1 and done.message == f"{out} cannot be written: no space left on device."

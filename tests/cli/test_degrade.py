@@ -7,7 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from zsir import images, operators
+from zsir import operators
+from zsir.pictures import picture as images
 from zsir.rng import ImageNoise
 
 

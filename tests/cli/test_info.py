@@ -10,8 +10,10 @@ import pytest
 
 import zsir
 from tests.cli.conftest import ENVIRONMENT
-from zsir.catalogue import OPERATORS, PRIORS, SAMPLERS
-from zsir.cite import BIBTEX
+from zsir.names.citations import BIBTEX
+from zsir.operators.catalogue import OPERATORS
+from zsir.priors.catalogue import PRIORS
+from zsir.samplers.catalogue import SAMPLERS
 
 REGISTRIES = (OPERATORS, PRIORS, SAMPLERS)
 

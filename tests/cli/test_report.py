@@ -22,12 +22,13 @@ from PIL import Image
 
 from tests.cli.conftest import Run
 from tests.experiments.conftest import tiny as tiny
-from zsir import images, operators
+from zsir import operators
 from zsir.cli import main
-from zsir.experiments.records import RunFolder
+from zsir.experiments.manifest import RunFolder
 from zsir.experiments.report import facts, gallery, plots
 from zsir.experiments.report.page import build
-from zsir.experiments.table import Mean
+from zsir.experiments.summary import Mean
+from zsir.pictures import picture as images
 
 ROOT = Path(__file__).resolve().parents[2]
 

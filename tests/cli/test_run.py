@@ -13,16 +13,17 @@ from PIL import Image
 from tests.cli.conftest import Outcome, Run
 from tests.experiments.conftest import content
 from tests.experiments.conftest import tiny as tiny
-from zsir import images, metrics, operators, priors, samplers
+from zsir import metrics, operators, priors, samplers
 from zsir.errors import SolveError
 from zsir.experiments import engine, measures
-from zsir.experiments.pictures import SETS, PictureFile, digest
-from zsir.experiments.records import Record, RunFolder
+from zsir.experiments.manifest import Record, RunFolder
+from zsir.experiments.sets import SETS, PictureFile, digest
 from zsir.experiments.spec import shipped
-from zsir.loop import solve
+from zsir.loop.solve import solve
+from zsir.pictures import picture as images
+from zsir.priors.wrappers.settings import Wrapping
 from zsir.problem import Problem
 from zsir.rng import ImageNoise
-from zsir.wrapping import Wrapping
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from zsir import Problem, images, operators, priors, samplers
-from zsir.cli import restore
+from zsir import Problem, operators, priors, samplers
 from zsir.cli.batch import Display
-from zsir.cli.samples import about_sampler, draw
-from zsir.images import Picture, read
+from zsir.pictures import picture as images
+from zsir.pictures.picture import Picture, read
+from zsir.workflow import restore
+from zsir.workflow.spread import about_sampler, draw
 
 GAUSS = ("--prior", "gaussian", "--sampler", "gibbs:nfe=8")
 

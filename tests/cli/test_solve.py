@@ -13,11 +13,12 @@ import torch
 from PIL import Image
 
 from tests.cli.conftest import pattern
-from zsir import images, operators, priors, samplers
-from zsir.cli import restore
+from zsir import operators, priors, samplers
 from zsir.errors import BadSpec
-from zsir.loop import solve
+from zsir.loop.solve import solve
+from zsir.pictures import picture as images
 from zsir.problem import Problem
+from zsir.workflow import restore
 
 FAST = ("--prior", "gaussian")
 

@@ -11,11 +11,12 @@ import pytest
 import torch
 from PIL import Image
 
-from zsir import images, operators, priors, samplers, solve
-from zsir.cli.trace import kept_steps
+from zsir import operators, priors, samplers, solve
+from zsir.cli.commands.trace import kept_steps
 from zsir.errors import OutputError
-from zsir.loop import Event
-from zsir.plots import log_curves
+from zsir.loop.solve import Event
+from zsir.pictures import picture as images
+from zsir.pictures.curves import log_curves
 from zsir.problem import Problem
 
 FAST = ("--prior", "gaussian", "-q")

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from zsir import images, operators, priors, samplers
-from zsir.loop import solve
+from zsir import operators, priors, samplers
+from zsir.loop.solve import solve
+from zsir.pictures import picture as images
 from zsir.priors import Tiled
 from zsir.problem import Problem
 

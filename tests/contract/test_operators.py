@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zsir import operators
-from zsir.catalogue import OPERATORS
 from zsir.errors import BadSpec, ShapeError, SolveError
 from zsir.operators import Composed, Mask, Operator, Separable, stack
+from zsir.operators.catalogue import OPERATORS
 from zsir.testing import check_operator
 
 SHAPES = [(1, 31, 47), (3, 64, 96), (3, 255, 200)]

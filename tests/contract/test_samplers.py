@@ -15,11 +15,11 @@ import pytest
 import torch
 
 from zsir import Problem, operators, priors, samplers, solve
-from zsir.catalogue import SAMPLERS
+from zsir.names.registry import spec_of
 from zsir.operators import Operator
 from zsir.priors import Gaussian, photo
 from zsir.protocols import Prior
-from zsir.registry import spec_of
+from zsir.samplers.catalogue import SAMPLERS
 from zsir.testing import check_sampler
 
 SHAPE = (3, 13, 18)

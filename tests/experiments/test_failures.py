@@ -10,12 +10,12 @@ import torch
 
 from tests.cli.conftest import Run
 from tests.cli.conftest import run as run
-from zsir import images
 from zsir.errors import SolveError, failure, out_of_memory
 from zsir.experiments import engine
-from zsir.experiments.pictures import load
-from zsir.experiments.records import RunFolder
-from zsir.loop import solve
+from zsir.experiments.manifest import RunFolder
+from zsir.experiments.sets import load
+from zsir.loop.solve import solve
+from zsir.pictures import picture as images
 
 ONE = ("--set", "method.0.sampler=cm4ir:nfe=1", "--set", "task=[{op='identity', noise=0.1}]")
 ALLOCATOR = "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to"

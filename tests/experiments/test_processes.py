@@ -17,8 +17,8 @@ from zsir.cli import main
 from zsir.errors import BadSpec
 from zsir.experiments.engine import Item, remaining
 from zsir.experiments.grid import cells
+from zsir.experiments.manifest import RunFolder
 from zsir.experiments.plan import make_plan
-from zsir.experiments.records import RunFolder
 from zsir.experiments.workers import started_alone, worker
 
 ROOT = Path(__file__).resolve().parents[2]

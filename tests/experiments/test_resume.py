@@ -12,7 +12,7 @@ import pytest
 from tests.cli.conftest import Run
 from tests.cli.conftest import run as run
 from zsir import priors
-from zsir.experiments.records import RunFolder
+from zsir.experiments.manifest import RunFolder
 
 ONE = ("--set", "data.pictures=2", "--set", "method.0.sampler=cm4ir:nfe=1", "--set", "task=[{op='identity'}]")
 
@@ -42,7 +42,7 @@ def test_another_file_of_the_same_name_is_refused(run: Run, tiny: Path):
 
 
 def test_a_folder_of_weights_is_known_by_what_it_holds(tiny: Path):
-    from zsir.experiments.attached import digests
+    from zsir.experiments.named_files import digests
 
     (tiny / "w" / "unet").mkdir(parents=True)
     (tiny / "w" / "unet" / "net.bin").write_bytes(b"1")

@@ -7,12 +7,14 @@ import torch
 
 from tests.experiments.conftest import TINY
 from tests.sources import ROOT
-from zsir import images, operators
+from zsir import operators
 from zsir.errors import BadInput, BadSpec, UnknownName, ZsirError
-from zsir.experiments import attached, cut, toml
+from zsir.experiments import cropping as cut
+from zsir.experiments import named_files as attached
+from zsir.experiments import toml
 from zsir.experiments.grid import cells
-from zsir.experiments.pictures import load, pictures
 from zsir.experiments.plan import make_plan
+from zsir.experiments.sets import load, pictures
 from zsir.experiments.spec import (
     DATA_KEYS,
     METHOD_KEYS,
@@ -24,7 +26,8 @@ from zsir.experiments.spec import (
     read_spec,
     spec_hash,
 )
-from zsir.wrapping import Wrapping
+from zsir.pictures import picture as images
+from zsir.priors.wrappers.settings import Wrapping
 
 DATA = '[data]\nfolder = "eval34"\n'
 TASK = '[[task]]\nop = "sr2x"\n'
@@ -312,7 +315,7 @@ def test_the_pictures_of_scikit_image(monkeypatch):
     found = pictures(spec)
     assert [file.name for file in found] == ["astronaut", "camera", "chelsea", "coffee", "rocket"]
     assert [load(file.path, 64).shape[1] for file in found] == [3, 1, 3, 3, 3]
-    monkeypatch.setattr("zsir.experiments.pictures.find_spec", lambda name: None)
+    monkeypatch.setattr("zsir.experiments.sets.find_spec", lambda name: None)
     with pytest.raises(BadInput, match="scikit-image is not installed; pip install"):
         pictures(spec)
 

@@ -9,8 +9,8 @@ from torch.nn.functional import conv2d, pixel_shuffle
 
 from zsir.experiments.photo.baselines import observation, pictures
 from zsir.experiments.photo.srmdnf import CODE, HALF, convolutions, enlarged, model
-from zsir.images import enlarge
 from zsir.metrics import psnr
+from zsir.pictures.picture import enlarge
 
 
 def written(folder: Path, layers: list[tuple[np.ndarray, np.ndarray]], mark: int = HALF, rest: bytes = b"") -> Path:

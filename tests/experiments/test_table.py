@@ -9,8 +9,8 @@ import pytest
 from scipy import stats
 
 from zsir.errors import BadInput
-from zsir.experiments import table
-from zsir.experiments.records import Manifest, RunFolder
+from zsir.experiments import summary as table
+from zsir.experiments.manifest import Manifest, RunFolder
 
 
 def record(place=0, picture="a", psnr=20.0, **changes):

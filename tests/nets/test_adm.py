@@ -14,10 +14,10 @@ import torch
 from tests.nets.adm_reference import ADM, Plan, randomised
 from zsir.errors import BadInput, BadSpec, Incompatible
 from zsir.priors import load
-from zsir.priors.adm import adm, load_adm
-from zsir.priors.adm_config import published, settle
-from zsir.priors.adm_convert import build, convert_tensors, limits
-from zsir.priors.adm_shape import ADMShape, infer
+from zsir.priors.checkpoints.adm.config import published, settle
+from zsir.priors.checkpoints.adm.load import adm, load_adm
+from zsir.priors.checkpoints.adm.shape import ADMShape, infer
+from zsir.priors.checkpoints.adm.to_diffusers import build, convert_tensors, limits
 from zsir.testing import check_prior
 
 FULL = Plan(channels=32, mult=(1, 2, 3), blocks=2, attention=(2, 4), classes=5, head_width=32)

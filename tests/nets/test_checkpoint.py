@@ -15,8 +15,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from zsir.errors import BadInput
-from zsir.priors.checkpoint import fingerprint, load_into, read_tensors
-from zsir.priors.families import FAMILIES, looks_like
+from zsir.priors.checkpoints.families import FAMILIES, looks_like
+from zsir.priors.checkpoints.tensors import fingerprint, load_into, read_tensors
 
 STATE = {"a.weight": torch.arange(6.0).view(2, 3), "a.bias": torch.tensor([1.0, -2.0], dtype=torch.float16)}
 

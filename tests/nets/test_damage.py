@@ -15,12 +15,12 @@ from torch import Tensor, nn
 from tests.nets.adm_reference import Plan, randomised
 from zsir.errors import BadInput
 from zsir.priors import load
-from zsir.priors.checkpoint import metadata
-from zsir.priors.drunet import DRUNet
+from zsir.priors.checkpoints.irsde.nafnet import ConditionalNAFNet
+from zsir.priors.checkpoints.irsde.networks import ConditionalUNet
+from zsir.priors.checkpoints.tensors import metadata
+from zsir.priors.denoisers.drunet import DRUNet
+from zsir.priors.denoisers.ffdnet import FFDNet
 from zsir.priors.embedded import NOTES
-from zsir.priors.ffdnet import FFDNet
-from zsir.priors.irsde_nafnet import ConditionalNAFNet
-from zsir.priors.irsde_nets import ConditionalUNet
 
 #: network, spec, every how many tensors one is damaged
 FAMILIES: dict[str, tuple[Callable[[], nn.Module], str, int]] = {

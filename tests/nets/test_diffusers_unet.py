@@ -17,12 +17,12 @@ from safetensors.torch import load_file, save_file
 
 from tests.nets.hub_folders import SCHEDULERS, write
 from zsir.errors import BadInput, BadSpec, Incompatible
-from zsir.priors.diffusers_unet import load_folder
-from zsir.priors.scheduler import read_scheduler
+from zsir.priors.checkpoints.diffusers_nets import load_folder
+from zsir.priors.checkpoints.schedulers import read_scheduler
 from zsir.priors.vp import VPEstimate
 from zsir.rng import generator
-from zsir.schedules import flow_level, flow_time
 from zsir.testing import check_prior
+from zsir.timetables import flow_level, flow_time
 
 FAMILIES = list(SCHEDULERS)
 

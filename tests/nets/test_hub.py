@@ -17,10 +17,12 @@ import torch
 
 from tests.cli.conftest import ENVIRONMENT, folder, run
 from tests.nets.hub_folders import write
-from zsir import cards, images, priors
-from zsir.catalogue import PRIORS
-from zsir.cite import BIBTEX
+from zsir import priors
 from zsir.errors import BadInput, BadSpec, Incompatible
+from zsir.names.citations import BIBTEX
+from zsir.pictures import picture as images
+from zsir.priors.catalogue import PRIORS
+from zsir.priors.checkpoints import cards
 from zsir.priors.network import NetworkPrior
 
 __all__ = ["folder", "run"]  # fixtures

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from zsir.errors import BadInput, BadSpec
 from zsir.priors import Cast, load
-from zsir.priors.irsde import irsde
-from zsir.priors.irsde_nafnet import ConditionalNAFNet
-from zsir.priors.irsde_nets import ChannelNorm, ConditionalUNet, LinearAttention, network_of
+from zsir.priors.checkpoints.irsde.mean_reverting import irsde
+from zsir.priors.checkpoints.irsde.nafnet import ConditionalNAFNet
+from zsir.priors.checkpoints.irsde.networks import ChannelNorm, ConditionalUNet, LinearAttention, network_of
 from zsir.testing import check_prior
 
 

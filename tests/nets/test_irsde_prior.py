@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from zsir.errors import Incompatible, ShapeError
-from zsir.priors.irsde import IRSDEPrior
-from zsir.schedules import IRSDESchedule
+from zsir.priors.checkpoints.irsde.mean_reverting import IRSDEPrior
 from zsir.testing import check_prior
+from zsir.timetables import IRSDESchedule
 
 SCHEDULE = IRSDESchedule()
 

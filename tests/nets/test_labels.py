@@ -10,10 +10,11 @@ import torch
 
 from tests.nets.adm_reference import Plan, randomised
 from tests.nets.hub_folders import SCHEDULERS, write
-from zsir import cards, priors
-from zsir.catalogue import PRIORS
+from zsir import priors
 from zsir.errors import BadSpec
-from zsir.priors.labels import chosen_class
+from zsir.priors.catalogue import PRIORS
+from zsir.priors.checkpoints import cards
+from zsir.priors.checkpoints.labels import chosen_class
 
 PLAN = Plan(head_width=16, classes=5)
 ADM_KINDS = ("ddpm", "consistency", "edm")

@@ -16,9 +16,9 @@ from safetensors.torch import save_file
 
 from zsir import operators, priors, samplers
 from zsir.errors import BadInput, BadSpec, Incompatible
-from zsir.loop import solve
-from zsir.priors.diffusers_unet import load_folder
-from zsir.priors.latent import LatentEstimate, LatentNet, guidance_embedding
+from zsir.loop.solve import solve
+from zsir.priors.checkpoints.diffusers_nets import load_folder
+from zsir.priors.checkpoints.latent import LatentEstimate, LatentNet, guidance_embedding
 from zsir.priors.network import NetworkPrior
 from zsir.priors.vp import VPEstimate
 from zsir.problem import Problem

@@ -16,11 +16,11 @@ from torch import Tensor, nn
 
 from tests.nets.hub_folders import SCHEDULERS
 from zsir.priors import NetworkPrior
-from zsir.priors.adm import _reading
-from zsir.priors.adm_config import ADMSettings
-from zsir.priors.irsde import IRSDEPrior
-from zsir.priors.scheduler import Reading, read_scheduler
-from zsir.schedules import IRSDESchedule
+from zsir.priors.checkpoints.adm.config import ADMSettings
+from zsir.priors.checkpoints.adm.load import _reading
+from zsir.priors.checkpoints.irsde.mean_reverting import IRSDEPrior
+from zsir.priors.checkpoints.schedulers import Reading, read_scheduler
+from zsir.timetables import IRSDESchedule
 
 STEPS = 400
 BETAS = ("linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid")

@@ -28,13 +28,13 @@ from zsir.errors import ZsirError
 from zsir.operators import Identity, Mask, Operator, Separable
 from zsir.priors import IRSDEPrior, NetworkPrior, VPEstimate, consistency_estimate
 from zsir.samplers import CM4IR
-from zsir.samplers.ddnm import DDNM, walk
-from zsir.samplers.ddpg import DDPG
-from zsir.samplers.ddrm import DDRM
-from zsir.samplers.diffpir import DiffPIR
-from zsir.samplers.irsde import IRSDE
-from zsir.samplers.rdmd import RDMD
-from zsir.schedules import IRSDESchedule, ddpm_alphas_bar
+from zsir.samplers.diffusion.ddnm import DDNM, walk
+from zsir.samplers.diffusion.ddpg import DDPG
+from zsir.samplers.diffusion.ddrm import DDRM
+from zsir.samplers.diffusion.diffpir import DiffPIR
+from zsir.samplers.diffusion.irsde import IRSDE
+from zsir.samplers.plug_and_play.rdmd import RDMD
+from zsir.timetables import IRSDESchedule, ddpm_alphas_bar
 
 LIMIT = 1e-6
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from tests.parity.replay import LIMIT, REPLAYS, main, replay
-from zsir.samplers.start import median_fill
+from zsir.samplers.initial import median_fill
 
 DATA = Path(__file__).parent / "data"
 

@@ -17,8 +17,8 @@ from zsir.priors import (
     edm_estimate,
     score_estimate,
 )
+from zsir.priors.denoisers.spandrel import SpandrelEstimate
 from zsir.priors.network import Parametrisation
-from zsir.priors.spandrel import SpandrelEstimate
 from zsir.priors.unit import unit_estimate
 
 #: all parametrisations of networks of pictures

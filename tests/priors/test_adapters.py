@@ -12,11 +12,11 @@ from torch import nn
 from tests.priors.stand_ins import picture
 from zsir import operators, samplers
 from zsir.errors import BadInput, BadSpec, Incompatible, ShapeError
-from zsir.loop import solve
+from zsir.loop.solve import solve
 from zsir.priors import Compiled, from_azula, from_callable, from_deepinv
 from zsir.problem import Problem
-from zsir.schedules import inverted
 from zsir.testing import check_prior
+from zsir.timetables import inverted
 
 LEVELS = torch.tensor([0.1, 0.3])
 

@@ -14,10 +14,11 @@ import torch.nn.functional as F
 from torch import nn
 
 from tests.priors.stand_ins import picture
-from zsir import images, metrics, priors
+from zsir import metrics, priors
 from zsir.errors import BadInput, BadSpec
-from zsir.priors.drunet import DRUNet
-from zsir.priors.ffdnet import FFDNet, ffdnet
+from zsir.pictures import picture as images
+from zsir.priors.denoisers.drunet import DRUNet
+from zsir.priors.denoisers.ffdnet import FFDNet, ffdnet
 
 LEVELS = torch.tensor([15 / 255, 50 / 255])
 
@@ -104,7 +105,7 @@ def test_ffdnet_says_what_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     ):
         with pytest.raises(BadInput, match=says):
             ffdnet(str(tmp_path / name))
-    monkeypatch.setattr("zsir.priors.ffdnet.find_spec", lambda name: None)
+    monkeypatch.setattr("zsir.priors.denoisers.ffdnet.find_spec", lambda name: None)
     with pytest.raises(BadInput, match=r"pip install 'zsir\[ffdnet\]'"):
         ffdnet()
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from tests.priors.stand_ins import FAMILIES, LocalNet, local_prior, picture
 from zsir import priors
 from zsir.priors import IRSDEPrior, NetworkPrior, SelfEnsemble, Tiled, from_callable
-from zsir.priors.ffdnet import ffdnet
+from zsir.priors.denoisers.ffdnet import ffdnet
 from zsir.priors.network import NEGLIGIBLE, faded
 from zsir.priors.vp import VPEstimate
 from zsir.protocols import Prior

@@ -11,7 +11,7 @@ from torch import nn
 from tests.priors.stand_ins import FAMILIES, REACH, LocalNet, WindowMean, local_prior, picture
 from zsir import operators, priors, samplers
 from zsir.errors import BadSpec, Incompatible, ShapeError
-from zsir.loop import solve
+from zsir.loop.solve import solve
 from zsir.priors import (
     Cast,
     Compiled,
@@ -24,6 +24,7 @@ from zsir.priors import (
     edm_estimate,
     from_callable,
 )
+from zsir.priors.wrappers import tiled as tiled_windows
 from zsir.problem import Problem
 from zsir.testing import check_prior
 
@@ -216,7 +217,7 @@ def test_small_pictures(size):
 
 def test_reflection():
     row = torch.arange(4.0).view(1, 1, 1, 4)
-    extended = priors.tiled.mirrored(row, 12, -1)
+    extended = tiled_windows.mirrored(row, 12, -1)
     assert extended.flatten().tolist() == [0, 1, 2, 3, 2, 1, 0, 1, 2, 3, 2, 1]
 
 

@@ -133,7 +133,7 @@ def test_two_processes_do_not_train_in_one_folder(tmp_path):
 
 
 def test_a_batch_that_cannot_be_shared_leaves_nothing(tmp_path, monkeypatch):
-    from zsir.training import run
+    from zsir.training import session as run
 
     class Three:
         num_processes = 3

@@ -9,9 +9,9 @@ from PIL import Image
 
 from tests.training.pictures import folder, picture
 from zsir.errors import BadInput, BadSpec, OutputError, UnknownName
-from zsir.training import pictures
+from zsir.training import dataset as pictures
 from zsir.training.batches import Batches, level
-from zsir.training.pictures import pack
+from zsir.training.dataset import pack
 from zsir.training.recipe import Recipe, about, as_json, recipe
 
 SMALL = Recipe(widths=(8, 16), blocks=1, batch=6, patch=16, steps=10)

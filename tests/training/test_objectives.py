@@ -9,11 +9,11 @@ from torch import nn
 from zsir.errors import Incompatible
 from zsir.priors import NetworkPrior
 from zsir.priors.consistency import ConsistencyEstimate
-from zsir.priors.ffdnet import ffdnet
+from zsir.priors.denoisers.ffdnet import ffdnet
 from zsir.training.batches import Batch
 from zsir.training.objectives import Denoising, Distillation
 from zsir.training.recipe import Recipe
-from zsir.training.run import Run, distill
+from zsir.training.session import Run, distill
 
 V = 0.3  # variance of the pictures, native units
 

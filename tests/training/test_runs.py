@@ -22,8 +22,8 @@ from tests.training.runs import SPEC, run_of
 from zsir import files, priors
 from zsir.cli import main
 from zsir.errors import BadSpec, OutputError, SolveError
-from zsir.images import read
 from zsir.metrics import psnr
+from zsir.pictures.picture import read
 from zsir.training import distill, recipe, train_denoiser
 
 

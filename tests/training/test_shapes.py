@@ -8,7 +8,7 @@ from PIL import Image
 from tests.training.pictures import folder, picture
 from zsir.training import shapes
 from zsir.training.batches import Batches, crop
-from zsir.training.pictures import as_floats, pack
+from zsir.training.dataset import as_floats, pack
 from zsir.training.recipe import Recipe
 from zsir.training.shapes import drawn
 

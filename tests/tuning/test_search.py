@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from zsir import Problem, operators, priors
-from zsir.catalogue import SAMPLERS
 from zsir.errors import BadSpec, Incompatible, UnknownName
-from zsir.registry import Range
+from zsir.names.registry import Range
+from zsir.samplers.catalogue import SAMPLERS
 from zsir.tuning import Case, Trial, best_of, find_goal, ranges_of, tune
 
 STD, NOISE, SHAPE = 0.2, 0.1, (1, 40, 31)

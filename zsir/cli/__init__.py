@@ -5,18 +5,18 @@ from __future__ import annotations
 import click
 
 import zsir
-from zsir.cli.compare import compare
-from zsir.cli.convert import convert
-from zsir.cli.degrade import degrade
-from zsir.cli.demo import demo
-from zsir.cli.group import Commands
-from zsir.cli.info import cite, describe, list_names
-from zsir.cli.report import report
-from zsir.cli.run import run
-from zsir.cli.solve import solve
-from zsir.cli.trace import trace
-from zsir.cli.train import distill, train
-from zsir.cli.tune import tune
+from zsir.cli.commands.compare import compare
+from zsir.cli.commands.convert import convert
+from zsir.cli.commands.degrade import degrade
+from zsir.cli.commands.demo import demo
+from zsir.cli.commands.info import cite, describe, list_names
+from zsir.cli.commands.report import report
+from zsir.cli.commands.run import run
+from zsir.cli.commands.solve import solve
+from zsir.cli.commands.trace import trace
+from zsir.cli.commands.train import distill, train
+from zsir.cli.commands.tune import tune
+from zsir.cli.exits import Commands
 
 EPILOG = """\b
 Examples:

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from zsir.cli.group import INTERRUPTED, exit_code, fail, say
-from zsir.cli.tasks import Task, check_source
+from zsir.cli.exits import INTERRUPTED, exit_code, fail, say
+from zsir.cli.outputs import Task, check_source
 from zsir.errors import ZsirError, bug, debugging, out_of_memory
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from zsir.loop import Event
+    from zsir.loop.solve import Event
 
 
 class Display:
@@ -129,7 +129,7 @@ class Batch:
 @contextmanager
 def notes() -> Iterator[None]:
     """Pass on what our own code warns about, each thing once as one line; other warnings stay unseen."""
-    from zsir.images import PictureWarning
+    from zsir.pictures.picture import PictureWarning
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("ignore")

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from zsir.errors import BadSpec
-from zsir.registry import number
-from zsir.wrapping import PRECISIONS
+from zsir.names.registry import number
+from zsir.priors.wrappers.settings import PRECISIONS
 
 if TYPE_CHECKING:
     from zsir.tuning import Preset

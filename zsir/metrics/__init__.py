@@ -12,7 +12,7 @@ from zsir.lazy import on_first_use
 
 if TYPE_CHECKING:
     from zsir.metrics.catalogue import METRICS, Metric, find, measure
-    from zsir.metrics.consistency import Energies, Residual, contradiction, energies, residual, split
+    from zsir.metrics.data_fit import Energies, Residual, contradiction, energies, residual, split
     from zsir.metrics.fidelity import WINDOW_RADIUS, WINDOW_STD, psnr, ssim
 
 __all__ = [

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Annotated
 
 from zsir.errors import BadInput
-from zsir.priors.checkpoint import fingerprint, load_into, metadata, read_tensors
+from zsir.names.registry import Option
+from zsir.priors.checkpoints.tensors import fingerprint, load_into, metadata, read_tensors
 from zsir.priors.consistency import ConsistencyEstimate
 from zsir.priors.edm import edm_estimate
 from zsir.priors.network import NetworkPrior
-from zsir.registry import Option
 
 #: entry of a safetensors file that says what network it holds
 NOTES = "zsir-prior"

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from zsir.errors import BadSpec
-from zsir.registry import Option
+from zsir.names.registry import Option
 
 Filter = Callable[[Tensor], Tensor]  # eigenvalues of C -> gains
 

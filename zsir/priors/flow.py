@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from zsir.schedules import flow_time
+from zsir.timetables import flow_time
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from zsir.schedules import TimeTable, ddpm_alphas_bar
+from zsir.timetables import TimeTable, ddpm_alphas_bar
 
 
 @dataclass(frozen=True, eq=False)

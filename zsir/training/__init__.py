@@ -1,6 +1,6 @@
 """Making priors of one's own: denoisers from folders of pictures, and consistency models from denoisers."""
 
 from zsir.training.recipe import RECIPES, Recipe, recipe
-from zsir.training.run import Run, distill, train_denoiser
+from zsir.training.session import Run, distill, train_denoiser
 
 __all__ = ["RECIPES", "Recipe", "Run", "distill", "recipe", "train_denoiser"]

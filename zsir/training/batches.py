@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from zsir.training.pictures import Array, Pictures, as_floats
+from zsir.training.dataset import Array, Pictures, as_floats
 from zsir.training.recipe import Recipe
 from zsir.training.shapes import drawn
 

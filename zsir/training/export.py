@@ -14,7 +14,7 @@ from torch import nn
 
 import zsir
 from zsir.files import write_bytes
-from zsir.priors.checkpoint import fingerprint
+from zsir.priors.checkpoints.tensors import fingerprint
 from zsir.priors.embedded import NOTES
 from zsir.priors.network import NetworkPrior
 from zsir.priors.unet import UNet

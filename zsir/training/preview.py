@@ -9,10 +9,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from zsir.images import contact_sheet, write
 from zsir.metrics import psnr
-from zsir.priors.grey import Grey
+from zsir.pictures.picture import contact_sheet, write
 from zsir.priors.network import NetworkPrior
+from zsir.priors.wrappers.grey import Grey
 from zsir.rng import ImageNoise
 
 #: noise of the measured denoising, on the [0, 1] scale

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 from zsir.errors import BadSpec
-from zsir.registry import Entry, Option, Registry
+from zsir.names.registry import Entry, Option, Registry
 
 OPTIMISERS = ("adamw", "muon")
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
-from zsir.training.pictures import Array
+from zsir.training.dataset import Array
 
 #: radii are drawn from a density r^-2.5 (in pixels of the canvas, which is twice the crop) above one of these
 SMALLEST = (6.0, 12.0, 24.0)

@@ -24,10 +24,10 @@ from zsir.errors import BadInput, Incompatible, OutputError, SolveError
 from zsir.files import sweep, write_bytes
 from zsir.priors.unet import UNet
 from zsir.training.batches import Batch, Batches
+from zsir.training.dataset import Pictures
 from zsir.training.export import curve, prior_of, write_prior
 from zsir.training.muon import optimiser_of
 from zsir.training.objectives import Objective
-from zsir.training.pictures import Pictures
 from zsir.training.preview import Measured, measure, write_preview
 from zsir.training.recipe import Recipe, as_json, recipe
 

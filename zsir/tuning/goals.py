@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from zsir.errors import BadSpec
-from zsir.loop import observed
+from zsir.loop.solve import observed
 from zsir.metrics import find, measure, residual
 from zsir.problem import Problem
 from zsir.rng import ImageNoise

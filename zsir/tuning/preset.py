@@ -7,11 +7,13 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from zsir.catalogue import OPERATORS, PRIORS, SAMPLERS
 from zsir.errors import BadInput, BadSpec, UnknownName
 from zsir.files import write_bytes
-from zsir.registry import suggest
-from zsir.wrapping import Wrapping
+from zsir.names.registry import suggest
+from zsir.operators.catalogue import OPERATORS
+from zsir.priors.catalogue import PRIORS
+from zsir.priors.wrappers.settings import Wrapping
+from zsir.samplers.catalogue import SAMPLERS
 
 VERSION = 1
 DTYPES = ("float32", "float64")

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from zsir import samplers
-from zsir.catalogue import SAMPLERS
 from zsir.errors import BadSpec, ZsirError
-from zsir.loop import solve
+from zsir.loop.solve import solve
+from zsir.names.registry import Parsed, Range, suggest
 from zsir.problem import Problem
 from zsir.protocols import Prior
-from zsir.registry import Parsed, Range, suggest
 from zsir.rng import generator
+from zsir.samplers.catalogue import SAMPLERS
 from zsir.tuning.goals import Goal
 
 #: share of the trials that look everywhere; the others move the best found so far

@@ -1,0 +1,1 @@
+"""Methods that walk down a ladder of noise levels."""

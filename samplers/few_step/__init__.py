@@ -1,0 +1,1 @@
+"""Methods made for a handful of network calls."""

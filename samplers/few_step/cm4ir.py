@@ -1,0 +1,213 @@
+"""CM4IR: few-step restoration with good initialisation, back-projection and noise injection.
+
+Source: Garber and Tirer 2025 [cm4ir]. With ``A_r^+ = A^T (A A^T + r I)^-1`` and step k = 1..N:
+
+    x_1     = x_init + sigma_1 n
+    d       = D(x_k, sigma_k), the network told (1 + delta_k) sigma_k
+    x~      = d - A_r^+ (A d - y)                                        back-projection
+    x_{k+1} = x~ + sigma_{k+1} ( eta n + sqrt(1 - eta^2) (d - x_k) / sigma_k )
+
+The direction ``(d - x_k) / sigma_k`` is the negative of the estimated noise, taken before the back-projection. The
+result is x~ after the last step, or d where y is noisy.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Annotated, ClassVar
+
+import torch
+from torch import Tensor
+
+from zsir.errors import BadSpec
+from zsir.names.registry import Option, Range
+from zsir.protocols import NoiseSource, Observation, Prior
+from zsir.samplers.chain import check_reach
+from zsir.samplers.few_step.published import CM4IR_PRESETS
+from zsir.samplers.initial import ROUNDING, expected_start, initial_estimate
+from zsir.samplers.levels import cm4ir_levels, geometric
+
+
+@dataclass(frozen=True)
+class Rule:
+    """For tasks without published settings: the first level is ``over`` times the expected error of the initial
+    estimate, the last ``share`` of the noise of y and at least ``least``, the ridge of a back-projection ``ridge``
+    (noise / sigma_k)^2, and ``eta`` the share of fresh noise."""
+
+    over: float
+    share: float
+    least: float
+    ridge: float
+    eta: float
+
+
+#: Tuned on photographs with the prior ``photo``; the ridge is DPIR's balance of data and prior, and eta what the
+#: released code takes, for all priors.
+DENOISER = Rule(over=1.5, share=0.5, least=0.02, ridge=0.23, eta=0.1)
+#: A consistency model draws texture out of fresh noise only, and takes the data's own noise for texture unless the
+#: back-projection lets less of it through and the first level drowns what the initial estimate has of it.
+CONSISTENCY = Rule(over=2.5, share=1.0, least=0.05, ridge=1.0, eta=0.95)
+
+#: the published levels, which PnP-CM has too
+Start = Annotated[
+    int | None,
+    Option("first level, as an index into the DDPM table of 1000", "0..998", tune=Range(20, 700, log=True)),
+]
+Gamma = Annotated[float, Option("growth of 1 - (2 sigma)^2 per step; with start", tune=Range(0.01, 1, log=True))]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will do: noise level and inflation of every step; the ridge of the initial estimate and of each
+    back-projection."""
+
+    sigmas: tuple[float, ...]
+    deltas: tuple[float, ...]
+    ridges: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class CM4IRState:
+    """``x`` the noisy state (batch, c, h, w), ``x0`` the latest estimate."""
+
+    x: Tensor = field(repr=False)
+    x0: Tensor = field(repr=False)
+    plan: Plan
+    sigma: float
+    step: int
+
+
+@dataclass(frozen=True)
+class CM4IR:
+    """Few network calls: initialise, back-project, inject noise. The default for up to 8 calls.
+
+    x_{k+1} = d - A_r^+ (A d - y) + sigma_{k+1} (eta n + sqrt(1 - eta^2) (d - x_k)/sigma_k),  d = D(x_k, sigma_k)
+
+    Without ``start`` the levels follow a rule: the first is 1.5 times the error to be expected of the initial estimate
+    (noise let through by the inverse plus detail lost, asked of the operator itself), the last half the noise of y and
+    at least 0.02, in equal ratios; the ridge of step k is 0.23 (noise_std/sigma_k)^2. For a consistency model the first
+    is 2.5 times that error, the last the noise of y and at least 0.05, the ridge (noise_std/sigma_k)^2, and eta 0.95
+    instead of 0.1.
+    With ``start`` and ``gamma`` they are the published ones, sigma_k = sqrt(1 - a_k)/2, a_1 = abar[start + 1] of the
+    DDPM table, a_{k+1} = (1 + gamma) a_k.
+    Source: Garber and Tirer 2025 [cm4ir], and the code released with it
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ("pinv",)
+    draws: ClassVar[str] = "estimate"
+
+    nfe: Annotated[int, Option("network calls")] = 4
+    start: Start = None
+    gamma: Gamma = 0.2
+    eta: Annotated[
+        float | None,
+        Option("share of fresh noise; 0 is closest to the data, 1 has most texture", "0..1", tune=Range(0, 1)),
+    ] = None
+    zeta: Annotated[
+        float | None, Option("ridge of the back-projection over noise_std^2", tune=Range(0.1, 30, log=True))
+    ] = None
+    deltas: Annotated[
+        tuple[float, ...] | None, Option("inflation of the level the network is told, per step: 0+0.3+0.1")
+    ] = None
+    delta_type: Annotated[int, Option("0: delta for the network only, 1: for the scaling around it too")] = 0
+
+    def __post_init__(self) -> None:
+        if self.nfe < 1:
+            raise BadSpec(f"nfe={self.nfe}: at least one network call is needed; write nfe=4.")
+        if self.eta is not None and not 0 <= self.eta <= 1:
+            raise BadSpec(f"cm4ir:eta={self.eta:g} must lie in [0, 1]; the published value is 0.1.")
+        if self.start is not None and not 0 <= self.start <= 998:
+            raise BadSpec(f"cm4ir:start={self.start} must lie in 0..998, an index into the DDPM table.")
+        if self.gamma < 0:
+            raise BadSpec(f"cm4ir:gamma={self.gamma:g} must not be negative; published values are 0.01 to 0.7.")
+        if self.zeta is not None and self.zeta < 0:
+            raise BadSpec(f"cm4ir:zeta={self.zeta:g} must not be negative.")
+        if self.deltas is not None and len(self.deltas) != self.nfe:
+            raise BadSpec(
+                f"cm4ir:deltas has {len(self.deltas)} values for nfe={self.nfe}; give one per step, as 0+0.3+0+0.1."
+            )
+        if self.deltas is not None and min(self.deltas) <= -1:
+            raise BadSpec("cm4ir:deltas must lie above -1: the network is told (1 + delta) times the level.")
+        if self.delta_type not in (0, 1):
+            raise BadSpec(f"cm4ir:delta_type={self.delta_type} must be 0 or 1.")
+
+    @property
+    def steps(self) -> int:
+        """One network call a step."""
+        return self.nfe
+
+    def share(self, prior: Prior) -> float:
+        """eta: the user's, or by the prior's kind; with published levels the paper's."""
+        if self.eta is not None:
+            return self.eta
+        return (_rule(prior.kind) if self.start is None else DENOISER).eta
+
+    def plan(self, problem: Observation, reach: float = math.inf, kind: str = "denoiser") -> Plan:
+        """Levels, inflations and ridges for this task: the published ones, or by the rule for the prior's ``kind``, and
+        then none above ``reach``, the prior's largest level."""
+        noise = problem.noise_std
+        rule = _rule(kind)
+        if self.start is not None:
+            sigmas = cm4ir_levels(self.nfe, self.start, self.gamma)
+        else:
+            error = expected_start(problem.operator, noise, problem.y).error
+            last = min(max(rule.share * noise, rule.least), reach)
+            sigmas = geometric(self.nfe, min(rule.over * error, reach), last)
+        if self.zeta is not None:
+            ridges: tuple[float, ...] = (self.zeta * noise**2,) * (self.nfe + 1)
+        else:
+            first = expected_start(problem.operator, noise, problem.y).ridge
+            ridges = (first, *(rule.ridge * (max(noise, ROUNDING) / s) ** 2 for s in sigmas))
+        return Plan(sigmas, self.deltas or (0.0,) * self.nfe, ridges)
+
+    def init(self, problem: Observation, prior: Prior, rng: NoiseSource) -> CM4IRState:
+        """x_1 = x_init + sigma_1 n."""
+        plan = self.plan(problem, prior.sigma_range[1], prior.kind)
+        check_reach(prior, plan.sigmas[0])
+        x_init = initial_estimate(problem, plan.ridges[0])
+        x = x_init + plan.sigmas[0] * rng.randn_like(x_init)
+        return CM4IRState(x, x_init, plan, plan.sigmas[0], 0)
+
+    def step(self, problem: Observation, prior: Prior, state: CM4IRState, rng: NoiseSource) -> CM4IRState:
+        """Denoise, back-project, inject noise."""
+        k, plan, x = state.step, state.plan, state.x
+        sigma = plan.sigmas[k]
+        d = self._estimate(prior, x, sigma, plan.deltas[k])
+        last = k + 1 == self.nfe
+        if last and problem.noise_std > 0:
+            return CM4IRState(x, d, plan, sigma, k + 1)
+        x0 = d - problem.operator.pinv(problem.operator.forward(d) - problem.y, plan.ridges[k + 1])
+        if last:
+            return CM4IRState(x, x0, plan, sigma, k + 1)
+        eta = self.share(prior)
+        direction = eta * rng.randn_like(x) + math.sqrt(1 - eta**2) / sigma * (d - x)
+        return CM4IRState(x0 + plan.sigmas[k + 1] * direction, x0, plan, sigma, k + 1)
+
+    def _estimate(self, prior: Prior, x: Tensor, sigma: float, delta: float) -> Tensor:
+        told = torch.full((x.shape[0],), (1 + delta) * sigma, dtype=x.dtype, device=x.device)
+        if self.delta_type == 1:
+            return prior.denoise(x, told)
+        return prior.denoise(x, torch.full_like(told, sigma), net_sigma=told)
+
+
+def _rule(kind: str) -> Rule:
+    return CONSISTENCY if kind == "consistency" else DENOISER
+
+
+def published(
+    task: Annotated[str, Option("one of the authors' tasks", choices=tuple(CM4IR_PRESETS))],
+    nfe: Annotated[int, Option("network calls; the settings are for 4")] = 4,
+) -> CM4IR:
+    """CM4IR with its authors' settings for one of their tasks, such as ``bedroom-sr4x-0.05``, converted to [0, 1].
+
+    The name ends in the noise level that the settings are for. They were tuned for consistency models.
+    Source: the evaluation script released with Garber and Tirer 2025 [cm4ir]
+    """
+    if task not in CM4IR_PRESETS:
+        raise BadSpec(f"There is no published CM4IR setting '{task}'; known are {', '.join(CM4IR_PRESETS)}.")
+    if nfe != 4:
+        raise BadSpec(f"nfe={nfe}: the published settings of CM4IR are for 4 network calls; use cm4ir for others.")
+    p = CM4IR_PRESETS[task]
+    # their ridge is zeta (2 noise_std)^2
+    return CM4IR(4, p.start, p.gamma, zeta=4 * p.zeta, deltas=p.deltas, delta_type=p.delta_type)

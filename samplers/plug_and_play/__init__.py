@@ -1,0 +1,1 @@
+"""Methods that alternate a data step and a denoiser."""

@@ -1,0 +1,116 @@
+"""Plug-and-play half-quadratic splitting.
+
+Source: Zhang et al. 2022 [dpir]. For levels sigma_1 > ... > sigma_N and ``rho_k = lam * noise_std^2 / sigma_k^2``:
+
+    x_k = argmin_x ||A x - y||^2 + rho_k ||x - z_{k-1}||^2        data
+    z_k = D(x_k, sigma_k)                                         prior
+
+The result is the last z.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, ClassVar
+
+import torch
+from torch import Tensor
+
+from zsir.errors import BadSpec
+from zsir.names.registry import Option, Range
+from zsir.protocols import NoiseSource, Observation, Prior
+from zsir.samplers.chain import denoise
+from zsir.samplers.initial import ROUNDING, initial_estimate
+from zsir.samplers.levels import geometric
+
+#: what the samplers on DPIR's ladder share
+First = Annotated[float, Option("first noise level", "[0, 1]", tune=Range(0.02, 1, log=True))]
+Last = Annotated[float | None, Option("last noise level", "[0, 1]", tune=Range(0.004, 0.3, log=True))]
+Weight = Annotated[float, Option("weight of the prior against the data", tune=Range(0.02, 2, log=True))]
+
+
+def dpir_ladder(
+    problem: Observation, nfe: int, first: float = 49 / 255, last: float | None = None, *, rising: bool = False
+) -> tuple[float, ...]:
+    """DPIR's levels: geometric from ``first``, by default down to the noise of y, or to one grey value of 255 per unit
+    of reduction. Where that is above ``first`` they stay there, or rise as in the released code if ``rising``."""
+    (_, h, _), (_, out_h, _) = problem.operator.in_shape, problem.operator.out_shape
+    if last is None:
+        last = max(problem.noise_std, max(1.0, h / out_h) / 255)
+    if rising and last > first and nfe > 1:
+        return tuple(reversed(geometric(nfe, last, first)))
+    return geometric(nfe, max(first, last), last)
+
+
+def turned(x: Tensor, k: int) -> Tensor:
+    """One of the eight flips and rotations of a picture; k = 0 leaves it."""
+    x = torch.rot90(x, k % 4, (2, 3))
+    return x.flip(3) if k % 8 >= 4 else x
+
+
+def turned_back(x: Tensor, k: int) -> Tensor:
+    """The inverse of `turned`."""
+    x = x.flip(3) if k % 8 >= 4 else x
+    return torch.rot90(x, -(k % 4), (2, 3))
+
+
+@dataclass(frozen=True)
+class HQSState:
+    """``x0`` the latest denoised picture z (batch, c, h, w)."""
+
+    x0: Tensor = field(repr=False)
+    sigmas: tuple[float, ...]
+    sigma: float
+    step: int
+
+
+@dataclass(frozen=True)
+class HQS:
+    """Plug-and-play half-quadratic splitting (DPIR): data step and denoiser in turn, noise level falling.
+
+    x_k = argmin ||A x - y||^2 + rho_k ||x - z_{k-1}||^2,  z_k = D(x_k, sigma_k),  rho_k = lam noise_std^2/sigma_k^2
+
+    sigma_k falls geometrically from ``first`` to ``last``; the picture is turned before every denoising, so that what a
+    network adds to its own output does not build up. The default for more than 8 calls; no randomness.
+    Source: Zhang et al. 2022 [dpir], and its released defaults: 49/255, lam 0.23; last = noise_std for deblurring
+    (8 calls), max(factor/255, noise_std) for super-resolution (24 calls)
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ("prox",)
+    draws: ClassVar[str] = "estimate"
+
+    nfe: Annotated[int, Option("network calls")] = 8
+    first: First = 49 / 255
+    last: Last = None
+    lam: Weight = 0.23
+    turns: Annotated[bool, Option("give the prior another flip or rotation at every step")] = True
+
+    def __post_init__(self) -> None:
+        if self.nfe < 1:
+            raise BadSpec(f"nfe={self.nfe}: at least one network call is needed; write nfe=8.")
+        if not (0 < self.first <= 1 and self.lam > 0):
+            raise BadSpec(f"hqs:first={self.first:g},lam={self.lam:g}: first must lie in (0, 1], lam be positive.")
+        if self.last is not None and not 0 < self.last <= self.first:
+            raise BadSpec(f"hqs:last={self.last:g} must lie in (0, first={self.first:g}].")
+
+    @property
+    def steps(self) -> int:
+        """One network call a step."""
+        return self.nfe
+
+    def init(self, problem: Observation, prior: Prior, rng: NoiseSource) -> HQSState:
+        """z_0 is the initial estimate."""
+        sigmas = dpir_ladder(problem, self.nfe, self.first, self.last)
+        x_init = initial_estimate(problem, self._rho(problem, sigmas[0]))
+        return HQSState(x_init, sigmas, sigmas[0], 0)
+
+    def step(self, problem: Observation, prior: Prior, state: HQSState, rng: NoiseSource) -> HQSState:
+        """Data step, then denoiser."""
+        sigma = state.sigmas[state.step]
+        x = problem.operator.prox(state.x0, problem.y, self._rho(problem, sigma))
+        turn = state.step if self.turns else 0
+        z = turned_back(denoise(prior, turned(x, turn), sigma), turn)
+        return HQSState(z, state.sigmas, sigma, state.step + 1)
+
+    def _rho(self, problem: Observation, sigma: float) -> float:
+        return self.lam * max(problem.noise_std, ROUNDING) ** 2 / sigma**2

@@ -1,0 +1,185 @@
+"""``zsir trace``: watch one solve step by step."""
+
+from __future__ import annotations
+
+import csv
+import io
+import shlex
+import sys
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from zsir.cli import options
+from zsir.cli.batch import Batch
+from zsir.cli.outputs import Task, check_free
+from zsir.errors import BadInput
+from zsir.priors.wrappers.settings import Wrapping
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from zsir.loop.solve import Event
+    from zsir.workflow.restore import Method, Posed
+
+#: pictures in a row of the strip
+COLUMNS = 6
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The options of ``zsir trace``."""
+
+    source: Path
+    op: str
+    prior: str
+    sampler: str | None
+    nfe: int | None
+    noise: float | None
+    seed: int
+    device: str
+    dtype: str
+    tile: int | None
+    precision: str
+    output: str
+    simulate: bool
+    size: tuple[int, int] | None
+    frames: int
+    animation: str
+    duration: int
+    overwrite: bool
+    quiet: bool
+
+
+@click.command()
+@click.argument("source", metavar="INPUT", type=click.Path(path_type=Path, readable=False))
+@options.op
+@options.prior
+@options.sampler
+@options.nfe
+@options.noise_or_auto
+@click.option("--seed", callback=options.one_seed, default="0", show_default=True, help="Seed of the run.")
+@options.device
+@options.dtype
+@options.tile
+@options.precision
+@click.option("-o", "--output", required=True, metavar="OUT", help="A folder.")
+@click.option("--simulate", is_flag=True, help="Take the input as clean: degrade it first, and follow PSNR as well.")
+@options.size
+@click.option(
+    "--frames",
+    type=click.IntRange(min=1, max=1000),
+    default=24,
+    show_default=True,
+    help="Pictures at most in strip and animation, evenly spaced over the steps, the last one included.",
+)
+@click.option("--animation", type=click.Choice(["gif", "webp"]), default="gif", show_default=True)
+@click.option(
+    "--duration", type=click.IntRange(min=20, max=10000), default=300, show_default=True, help="Milliseconds a frame."
+)
+@options.overwrite
+@options.quiet
+@options.into(Settings)
+def trace(settings: Settings) -> None:
+    """Restore one picture and keep what the sampler believed after every step.
+
+    Writes into OUT: strip.png and steps.gif (or .webp), the estimates x0; trace.csv with noise level, residual (as in
+    zsir solve), root mean square of the change since the step before and, with --simulate, PSNR; curves.svg, which
+    draws them; restored.png and record.json.
+    """
+    from zsir.files import make_folder
+    from zsir.workflow.restore import method
+
+    s = settings
+    options.check_simulation(s.simulate, s.size, s.noise)
+    around = Wrapping(s.tile, s.precision)
+    how = method(s.op, s.noise, s.prior, s.sampler, nfe=s.nfe, device=s.device, dtype=s.dtype, wrapping=around)
+    folder = Path(s.output)
+    make_folder(folder)
+    if s.source.is_dir():
+        raise BadInput(f"{s.source} is a folder; trace takes one picture.")
+    batch = Batch([Task(s.source, ((s.seed, folder / "restored.png"),))], quiet=s.quiet)
+    batch.run(lambda task: _trace_file(task, s, how, batch))
+
+
+@dataclass
+class Recorder:
+    """Collects a row per step, and the estimates of ``kept`` steps."""
+
+    posed: Posed
+    kept: frozenset[int]
+    rows: list[dict[str, float]] = field(default_factory=list)
+    frames: list[tuple[str, Tensor]] = field(default_factory=list)
+    _previous: Tensor | None = None
+
+    def see(self, event: Event) -> None:
+        """Callback of `zsir.solve`."""
+        from zsir.metrics import psnr
+
+        x0 = event.x0
+        row = {"step": event.step, "sigma": event.sigma, "residual": self.posed.problem.residual(x0)[0]}
+        if self._previous is not None:
+            row["change"] = float((x0 - self._previous).double().square().mean().sqrt())
+        self._previous = x0
+        shown = x0.clamp(0, 1).cpu().float()
+        if self.posed.truth is not None:
+            row["psnr"] = psnr(shown, self.posed.truth.clamp(0, 1))
+        self.rows.append(row)
+        if event.step in self.kept:
+            self.frames.append((f"{event.step}: {event.sigma:.3g}", shown))
+
+
+def kept_steps(steps: int, frames: int) -> frozenset[int]:
+    """At most ``frames`` of the steps 1 to ``steps``, evenly spaced, the last one always.
+
+    >>> sorted(kept_steps(10, 4))
+    [1, 4, 7, 10]
+    """
+    count = min(steps, frames)
+    if count == 1:
+        return frozenset([steps])
+    return frozenset(1 + round(k * (steps - 1) / (count - 1)) for k in range(count))
+
+
+def _trace_file(task: Task, s: Settings, how: Method, batch: Batch) -> None:
+    from zsir import files
+    from zsir.pictures import picture as images
+    from zsir.pictures.curves import log_curves
+    from zsir.workflow.restore import pose, record_of, restore_posed, save, summary, write_record
+
+    ((seed, target),) = task.targets
+    folder = target.parent
+    animation = folder / f"steps.{s.animation}"
+    paths = [folder / name for name in ("strip.png", "trace.csv", "curves.svg", "record.json")]
+    check_free([target, animation, *paths], s.overwrite)
+    if task.source.resolve() in {path.resolve() for path in (target, animation, *paths)}:
+        raise BadInput(f"{task.source} would be overwritten; choose another folder with -o.")
+    picture = images.read(task.source)
+    posed = pose(picture, how, seed=seed, size=s.size, simulate=s.simulate)
+    recorder = Recorder(posed, kept_steps(how.sampler.steps, s.frames))
+    result = restore_posed(posed, how, seed, [recorder.see, batch.follow(picture.path.name)])
+    if result.misfit:
+        warnings.warn(result.misfit, images.PictureWarning, stacklevel=1)
+    images.write(paths[0], images.contact_sheet(recorder.frames, COLUMNS))
+    images.write_animation(animation, [frame for _, frame in recorder.frames], s.duration)
+    files.write_bytes(paths[1], _csv(recorder.rows).encode())
+    curves = {"noise level sigma": "sigma", "residual": "residual", "change": "change"}
+    drawn = {title: [row.get(key, 0.0) for row in recorder.rows] for title, key in curves.items()}
+    files.write_bytes(paths[2], log_curves(drawn, "step").encode())
+    save(picture, result.pixels, target)
+    entry: dict[str, Any] = record_of(picture.path, target, result, how)
+    write_record(paths[3], shlex.join(["zsir", *sys.argv[1:]]), [entry])
+    batch.done(summary(target, result))
+
+
+def _csv(rows: list[dict[str, float]]) -> str:
+    """One line per step, empty where a number is not known."""
+    names = ["step", "sigma", "residual", "change", *(["psnr"] if "psnr" in rows[0] else [])]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()

@@ -1,0 +1,1 @@
+"""The one solver loop and what it works on."""

@@ -1,0 +1,1 @@
+"""ADM (guided-diffusion) networks and consistency models."""

@@ -1,0 +1,1 @@
+"""IR-SDE and Refusion networks."""

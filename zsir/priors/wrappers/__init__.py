@@ -1,0 +1,1 @@
+"""Priors around priors."""

@@ -1,0 +1,131 @@
+"""From folders of pictures to a prior in a file: what ``zsir train`` and ``zsir distill`` do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from zsir.errors import BadSpec, Incompatible
+from zsir.files import held, make_folder, write_bytes
+from zsir.priors.edm import edm_estimate
+from zsir.priors.network import NetworkPrior
+from zsir.priors.unet import UNet, UNetConfig
+from zsir.protocols import Prior
+from zsir.rng import generator
+from zsir.training.dataset import Pictures, check, pack
+from zsir.training.export import curve, write_card, write_prior
+from zsir.training.objectives import Denoising, Distillation, Objective
+from zsir.training.recipe import Recipe
+from zsir.training.trainer import Progress, State, Task, accelerator_on, claim, train
+
+#: held while a run goes on
+LOCK = ".lock"
+#: digits of a fingerprint that tell one prior from another
+SHORT = 12
+
+
+@dataclass(frozen=True)
+class Run:
+    """Where a run happens and with what: the folder ``out``, folders of pictures, a folder of pictures to measure on
+    (none: one picture in 16 is kept back), the device, processes that prepare examples, and who is told of progress."""
+
+    out: Path
+    folders: Sequence[Path]
+    validation: Path | None = None
+    device: str = "auto"
+    workers: int = 0
+    packing: Callable[[int, int], None] = lambda done, of: None
+    report: Callable[[Progress], None] = lambda progress: None
+
+
+def train_denoiser(run: Run, r: Recipe, start: Prior | None = None) -> State:
+    """Train a denoiser, or go on with it; the result is ``out``/prior.safetensors, with a card.
+
+    With ``start``, a denoiser of this function or the embedded `photo`, training begins with its weights in place of
+    random ones; the recipe's network and noise range give way to its own. Raises `BadInput`, `BadSpec`, `Incompatible`
+    (the folder holds another run, ``start`` is of another kind) or `OutputError`.
+    """
+    about, title = "a denoiser", "A noise-conditional denoiser, trained by `zsir train`."
+    if start is None:
+        net = UNet(UNetConfig(r.channels, tuple(int(w) for w in r.widths), r.blocks)).initialise(generator(r.seed))
+    else:
+        prior, net, r = _own(start, r)
+        about += f" that began as {prior.name} {prior.fingerprint[:SHORT]}"
+        title += f" It began as {prior.name} (SHA-256 `{prior.fingerprint}`), whose data and licence count for it too."
+    return _train(run, r, Denoising(r.log), net, about, title)
+
+
+def distill(run: Run, r: Recipe, teacher: Prior) -> State:
+    """Distil a denoiser of `train_denoiser`, or the embedded `photo`, into a consistency model of the same network.
+
+    The recipe's network and noise range give way to the teacher's. Raises as `train_denoiser`, and `Incompatible` for
+    a teacher of another kind.
+    """
+    if r.log:
+        raise BadSpec(
+            "recipe: log=true is for zsir train; distillation has a distance of its own. Write log=false, or "
+            "--recipe distill."
+        )
+    prior, net, r = _own(teacher, r)
+    # what the teacher has not learned it cannot teach
+    r = replace(r, grey=r.grey if prior.knows_grey else 0.0)
+    objective = Distillation(prior, r.sigma_min, r.sigma_max)
+    about = f"a consistency model of {prior.name} {prior.fingerprint[:SHORT]}"
+    title = (
+        f"A consistency model, distilled by `zsir distill` from the denoiser {prior.name} (SHA-256 "
+        f"`{prior.fingerprint}`), whose data and licence count for it too."
+    )
+    return _train(run, r, objective, net, about, title)
+
+
+def _own(prior: Prior, r: Recipe) -> tuple[NetworkPrior, UNet, Recipe]:
+    """One of our denoisers, a copy of its network to be trained, and the recipe with its shape and noise range."""
+    if not (isinstance(prior, NetworkPrior) and isinstance(prior.net, UNet) and prior.parametrise is edm_estimate):
+        raise Incompatible(
+            "Only a denoiser of zsir train can be trained on (--start) or distilled (PRIOR): photo or trained:path=...;"
+            f" this {type(prior).__name__} ({prior.kind}) is none."
+        )
+    config, (low, high) = prior.net.config, prior.sigma_range
+    focus = (max(low, r.focus_low), min(high, r.focus_high))
+    if not focus[0] < focus[1]:
+        raise BadSpec(
+            f"recipe: the prior knows noise levels from {low:g} to {high:g}, and none between focus_low and focus_high "
+            f"({r.focus_low:g} to {r.focus_high:g}); give both, within its range."
+        )
+    r = replace(r, widths=config.widths, blocks=config.blocks, channels=config.channels)
+    r = replace(r, sigma_min=low, sigma_max=high, focus_low=focus[0], focus_high=focus[1])
+    return prior, deepcopy(prior.net).requires_grad_(True), r
+
+
+def _train(run: Run, r: Recipe, objective: Objective, net: UNet, about: str, title: str) -> State:
+    settings = {
+        "trains": about,
+        "folders": ", ".join(map(str, run.folders)),
+        "validation": str(run.validation or "one picture in 16"),
+    }
+    accelerator = accelerator_on(run.device)
+    if r.batch % accelerator.num_processes:
+        raise BadSpec(f"recipe: batch={r.batch} cannot be shared evenly by {accelerator.num_processes} processes.")
+    with ExitStack() as stack:
+        with accelerator.main_process_first():
+            if accelerator.is_main_process:
+                check(run.folders, run.validation, run.out)
+                make_folder(run.out)
+                busy = f"Another process is training in {run.out}; wait for it, or give another --out."
+                stack.enter_context(held(run.out / LOCK, busy))
+                claim(run.out, r, settings)
+            pictures = _packed(run, r)
+        task = Task(run.out, r, objective, pictures, net, settings)
+        state = train(task, accelerator, run.workers, run.report)
+        if accelerator.is_main_process:
+            digest = write_prior(run.out / "prior.safetensors", state.averaged, objective, r, state.step)
+            write_bytes(run.out / "curve.tsv", curve(state.rows).encode())
+            write_card(run.out / "card.md", task, state, title, digest)
+    return state
+
+
+def _packed(run: Run, r: Recipe) -> Pictures:
+    return pack(run.folders, run.out, r.channels, r.patch, run.validation, run.packing)
