@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 import zsir
-from zsir import operators, priors, samplers
+from zsir import operators, pictures, priors, samplers
 from zsir.errors import BadInput, OutputError, ZsirError, failure, out_of_memory
 from zsir.experiments import cropping, measures
 from zsir.experiments.grid import Cell, slug
@@ -26,11 +26,10 @@ from zsir.experiments.sets import PictureFile, load
 from zsir.experiments.spec import Spec
 from zsir.loop.solve import Event, Solution, solve
 from zsir.operators import Operator
-from zsir.pictures import picture as images
 from zsir.priors.wrappers.settings import Wrapping
 from zsir.problem import Problem
 from zsir.protocols import Prior
-from zsir.rng import ImageNoise
+from zsir.workflow.pose import fitting, observation_noise, observe
 
 #: where ``batch = "auto"`` begins on a GPU; halved until it fits
 LARGEST_BATCH = 64
@@ -172,12 +171,7 @@ class Engine:
         """``A x + noise n``, n from seed and index alone; or the observation's file. What a mask hides stays black."""
         if item.picture.observed is not None:
             return cropping.observation(item.picture.observed, self.spec.data.size, operator)
-        y = operator.forward(truth)
-        if item.cell.noise > 0:
-            noise = ImageNoise(item.cell.seed, [item.picture.index], "observation").randn_like(y)
-            known = getattr(operator, "known", None)
-            y = y + item.cell.noise * (noise if known is None else noise * known)
-        return y
+        return observe(operator, truth, item.cell.noise, observation_noise(item.cell.seed, item.picture.index))
 
     def _solve(self, ready: Sequence[Ready], done: int) -> list[Solved]:
         """The estimates of a batch, shape by shape."""
@@ -213,9 +207,7 @@ class Engine:
     def _together(self, group: Sequence[Ready], done: int) -> list[Solved]:
         first = group[0]
         assert first.operator is not None
-        prior = self._prior_of(first.item.cell)
-        if first.operator.in_shape[0] == 1 and prior.channels == 3:
-            prior = priors.Grey(prior)
+        prior = fitting(self._prior_of(first.item.cell), first.operator)
         y = torch.cat([one.y for one in group if one.y is not None])
         problem = Problem(y.to(self.device), first.operator, first.item.cell.told)
         numbers = [one.item.picture.index + SAMPLE_STRIDE * one.item.sample for one in group]
@@ -301,7 +293,7 @@ class Engine:
             target = self.folder.path / path
             if pixels is not None and (kind == "estimate" or not target.exists()):
                 target.parent.mkdir(parents=True, exist_ok=True)
-                images.write(target, pixels.clamp(0, 1))
+                pictures.write(target, pixels.clamp(0, 1))
         return {kind: path for kind, (path, _) in files.items()}
 
     def _record(self, solved: Solved, metrics: dict[str, float | None], outputs: dict[str, str]) -> Record:

@@ -3,19 +3,16 @@ decides results as the spec's own text does, so their digests are part of a run'
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from zsir.errors import BadInput, BadSpec
 from zsir.experiments.grid import Cell
+from zsir.files import digest
 from zsir.names.registry import suggest
 from zsir.operators.catalogue import OPERATORS
 from zsir.priors.catalogue import PRIORS
 from zsir.samplers.catalogue import SAMPLERS
-
-#: options that name a file or folder
-PATHS = ("path", "config")
 
 
 def named(cells: Iterable[Cell], metrics: Iterable[str]) -> dict[str, str]:
@@ -26,10 +23,8 @@ def named(cells: Iterable[Cell], metrics: Iterable[str]) -> dict[str, str]:
         specs.update({("operator", cell.op): None, ("prior", cell.prior): None, ("sampler", cell.sampler): None})
     registries = {"operator": OPERATORS, "prior": PRIORS, "sampler": SAMPLERS}
     for kind, spec in specs:
-        options = registries[kind].parse(spec).options
-        for path in (options.get(key) for key in PATHS):
-            if path and isinstance(path, str):
-                found.setdefault(path, f"{kind} {spec}")
+        for path in registries[kind].parse(spec).paths:
+            found.setdefault(path, f"{kind} {spec}")
     for metric in metrics:
         _, sign, path = metric.partition(":path=")
         if sign and path:
@@ -45,7 +40,7 @@ def digests(paths: Mapping[str, str], expected: Mapping[str, str]) -> dict[str, 
     for path in expected:
         if path not in paths:
             raise BadSpec(f"[digests] {path}: nothing in the spec names this file{suggest(path, paths)}")
-    found = {path: _digest(Path(path).expanduser()) for path in paths if Path(path).expanduser().exists()}
+    found = {path: digest(Path(path).expanduser()) for path in paths if Path(path).expanduser().exists()}
     for path, total in found.items():
         if expected.get(path, total).lower() != total:
             raise BadSpec(
@@ -60,27 +55,3 @@ def check_present(cells: Iterable[Cell], metrics: Iterable[str]) -> None:
     for path, owner in named(cells, metrics).items():
         if not Path(path).expanduser().exists():
             raise BadInput(f"{owner}: there is no file {path}; paths in a spec are seen from the working folder.")
-
-
-def _digest(path: Path) -> str:
-    if path.is_file():
-        return _content(path)
-    total = hashlib.sha256()
-    for file in _files(path):
-        total.update(f"{file.relative_to(path).as_posix()} {_content(file)}\n".encode())
-    return total.hexdigest()
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    return iter(sorted(path for path in folder.rglob("*") if path.is_file()))
-
-
-def _content(path: Path) -> str:
-    total = hashlib.sha256()
-    try:
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                total.update(block)
-    except OSError as error:
-        raise BadInput(f"{path} cannot be read: {error.strerror}.") from None
-    return total.hexdigest()

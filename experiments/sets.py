@@ -121,7 +121,7 @@ def _observed(name: str | None, base: Path) -> list[Path]:
 
 
 def _in_folder(folder: Path, key: str, also: str = "") -> list[Path]:
-    from zsir.pictures.picture import READABLE
+    from zsir.pictures import READABLE
 
     if not folder.is_dir():
         raise BadInput(f"[data] {key}: there is no folder {folder}; --set data.{key}=... names another{also}.")
@@ -149,7 +149,7 @@ def load(path: Path, size: int | None) -> Tensor:
 
     Raises `BadInput` for one that is smaller.
     """
-    from zsir.pictures.picture import read
+    from zsir.pictures import read
 
     pixels = read(path).pixels
     h, w = pixels.shape[-2:]

@@ -17,7 +17,7 @@ import torch
 
 from zsir import Problem, operators, priors, samplers, solve
 from zsir.metrics import energies, psnr
-from zsir.pictures.picture import enlarge, read
+from zsir.pictures import enlarge, read
 from zsir.rng import ImageNoise
 from zsir.samplers.initial import initial_estimate
 

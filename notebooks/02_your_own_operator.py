@@ -20,7 +20,7 @@ from torch.nn.functional import conv2d
 from zsir import Problem, operators, priors, samplers, solve
 from zsir.metrics import psnr
 from zsir.operators import Operator
-from zsir.pictures.picture import read
+from zsir.pictures import read
 from zsir.testing import check_operator
 
 

@@ -29,7 +29,7 @@ import torch
 
 from zsir import Problem, operators, priors, samplers, solve
 from zsir.metrics import psnr
-from zsir.pictures.picture import enlarge, read
+from zsir.pictures import enlarge, read
 from zsir.testing import check_sampler
 
 

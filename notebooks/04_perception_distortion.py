@@ -23,7 +23,7 @@ import torch
 
 from zsir import Problem, operators, priors, samplers, solve
 from zsir.metrics import psnr
-from zsir.pictures.picture import read
+from zsir.pictures import read
 from zsir.rng import ImageNoise
 
 # %% [markdown]

@@ -22,7 +22,7 @@ import torch
 
 from zsir import Problem, operators, priors, samplers, solve
 from zsir.metrics import measure
-from zsir.pictures.picture import read
+from zsir.pictures import read
 from zsir.rng import ImageNoise
 from zsir.samplers.initial import initial_estimate
 

@@ -26,7 +26,7 @@ import numpy as np
 import torch
 
 from zsir import Problem, operators, priors, samplers, solve
-from zsir.pictures.picture import read
+from zsir.pictures import read
 from zsir.priors.exact import Mixture
 from zsir.timetables import IRSDESchedule, TimeTable, ddpm_alphas_bar
 

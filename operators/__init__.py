@@ -12,7 +12,7 @@ from zsir.lazy import on_first_use
 from zsir.operators.catalogue import OPERATORS
 
 if TYPE_CHECKING:
-    from zsir.operators.base import SVD, Adjoint, Composed, Operator, Scaled, Stacked, stack
+    from zsir.operators.base import Adjoint, Composed, Operator, Scaled
     from zsir.operators.blur import (
         convolution,
         gaussian_blur,
@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     from zsir.operators.cosine import CosineBlur
     from zsir.operators.fourier import CircularBlur
     from zsir.operators.mask import Identity, Mask, box_mask, file_mask, identity, random_mask
+    from zsir.operators.plans import SVD
     from zsir.operators.resampling import downsample
     from zsir.operators.separable import Separable
+    from zsir.operators.stacked import Stacked, stack
     from zsir.protocols import Shape
 
 __all__ = [

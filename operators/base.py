@@ -8,16 +8,18 @@ hand, and ``pinv`` where it has a closed form. Everything else follows:
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from zsir.capabilities import decompose, known_numbers, offers, seen_pixels
 from zsir.errors import ShapeError
 from zsir.linalg import cg, per_image
+from zsir.operators.plans import SVD
 from zsir.protocols import Shape
 
 
@@ -36,6 +38,16 @@ class Operator(ABC):
         """How many numbers of y carry information."""
         c, h, w = self.out_shape
         return c * h * w
+
+    @property
+    def seen(self) -> Tensor | None:
+        """True where a pixel is shown by itself; None for all but masks. See `zsir.capabilities.ShowsPixels`."""
+        return None
+
+    @property
+    def twin(self) -> Operator | None:
+        """A cheap operator of the same statistics, where there is one. See `zsir.capabilities.HasTwin`."""
+        return None
 
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:
@@ -102,39 +114,6 @@ class Operator(ABC):
             raise ShapeError(f"{self!r} takes floating-point images in [0, 1], got {x.dtype}; divide by 255 first.")
 
 
-@dataclass(frozen=True)
-class SVD:
-    """Singular value decomposition ``A = U diag(s) V^T`` as functions on batches.
-
-    ``s`` has the shape of one coefficient array; ``vt`` maps pictures to coefficients and ``v`` back,
-    ``ut`` maps observations to coefficients and ``u`` back. U and V have orthonormal columns.
-    """
-
-    s: Tensor
-    u: Callable[[Tensor], Tensor]
-    ut: Callable[[Tensor], Tensor]
-    v: Callable[[Tensor], Tensor]
-    vt: Callable[[Tensor], Tensor]
-
-
-class Plans:
-    """Tensors computed once in float64 and handed out in the dtype and on the device of an input."""
-
-    def __init__(self, tensors: dict[str, Tensor]) -> None:
-        self._source = tensors
-        self._cache: dict[tuple[torch.dtype, torch.device], dict[str, Tensor]] = {}
-
-    def like(self, x: Tensor) -> dict[str, Tensor]:
-        """The tensors for input x; complex ones in the complex dtype of the same precision."""
-        key = (x.dtype, x.device)
-        if key not in self._cache:
-            self._cache[key] = {
-                name: t.to(x.device, x.dtype.to_complex() if t.is_complex() else x.dtype)
-                for name, t in self._source.items()
-            }
-        return self._cache[key]
-
-
 @dataclass(frozen=True, eq=False)
 class Adjoint(Operator):
     """``A^T`` of any operator."""
@@ -155,6 +134,11 @@ class Adjoint(Operator):
     def T(self) -> Operator:
         """A^TT = A."""
         return self.inner
+
+    @property
+    def twin(self) -> Operator | None:
+        """The adjoint of A's."""
+        return None if self.inner.twin is None else self.inner.twin.T
 
     def forward(self, x: Tensor) -> Tensor:
         """A^T x."""
@@ -187,6 +171,53 @@ class Scaled(Operator):
         """Those of A."""
         return self.inner.measurements
 
+    @property
+    def known(self) -> Tensor | None:
+        """That of A."""
+        return known_numbers(self.inner)
+
+    @property
+    def seen(self) -> Tensor | None:
+        """That of A; nothing where the factor is 0."""
+        return None if self.factor == 0 else seen_pixels(self.inner)
+
+    @property
+    def twin(self) -> Operator | None:
+        """The twin of A, scaled."""
+        return None if self.inner.twin is None else self.factor * self.inner.twin
+
+    @property
+    def T(self) -> Operator:
+        """(c A)^T = c A^T."""
+        return self.factor * self.inner.T
+
+    @property
+    def svd(self) -> Callable[[Tensor], SVD] | None:
+        """c A = (sign(c) U) (|c| S) V^T, where A has a decomposition."""
+        return self._scaled_svd if offers(self.inner, "svd") else None
+
+    def _scaled_svd(self, like: Tensor) -> SVD:
+        found, sign = decompose(self.inner, like), math.copysign(1.0, self.factor)
+        return SVD(
+            s=abs(self.factor) * found.s,
+            u=lambda c: sign * found.u(c),
+            ut=lambda y: sign * found.ut(y),
+            v=found.v,
+            vt=found.vt,
+        )
+
+    def after(self, inner: Operator) -> Operator | None:
+        """(c B) A = c (B A), in the closed form of B A where there is one."""
+        return self.factor * (self.inner @ inner)
+
+    def before(self, outer: Operator) -> Operator | None:
+        """B (c A) = c (B A)."""
+        return self.factor * (outer @ self.inner)
+
+    def __rmul__(self, factor: float) -> Operator:
+        """Factors multiply."""
+        return Scaled(float(factor) * self.factor, self.inner)
+
     def forward(self, x: Tensor) -> Tensor:
         """c A x."""
         return self.factor * self.inner.forward(x)
@@ -200,6 +231,12 @@ class Scaled(Operator):
         if self.factor == 0:
             return torch.zeros_like(self.inner.adjoint(y))
         return self.inner.pinv(y, ridge / self.factor**2) / self.factor
+
+    def prox(self, z: Tensor, y: Tensor, rho: float | Tensor) -> Tensor:
+        """argmin 1/2 ||A x - y/c||^2 + rho/(2 c^2) ||x - z||^2."""
+        if self.factor == 0:
+            return z
+        return self.inner.prox(z, y / self.factor, rho / self.factor**2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -224,6 +261,18 @@ class Composed(Operator):
         """Those of the outer operator."""
         return self.outer.measurements
 
+    @property
+    def known(self) -> Tensor | None:
+        """What the outer operator writes."""
+        return known_numbers(self.outer)
+
+    @property
+    def twin(self) -> Operator | None:
+        """One twin after the other, in closed form where there is one."""
+        if self.outer.twin is None and self.inner.twin is None:
+            return None
+        return (self.outer.twin or self.outer) @ (self.inner.twin or self.inner)
+
     def forward(self, x: Tensor) -> Tensor:
         """B A x."""
         return self.outer.forward(self.inner.forward(x))
@@ -231,49 +280,3 @@ class Composed(Operator):
     def adjoint(self, y: Tensor) -> Tensor:
         """A^T B^T y."""
         return self.inner.adjoint(self.outer.adjoint(y))
-
-
-@dataclass(frozen=True, eq=False)
-class Stacked(Operator):
-    """Several observations of one picture, joined along the channels: ``A x = (A_1 x, A_2 x, ...)``."""
-
-    parts: tuple[Operator, ...]
-
-    def __post_init__(self) -> None:
-        first = self.parts[0]
-        for part in self.parts:
-            if part.in_shape != first.in_shape or part.out_shape[1:] != first.out_shape[1:]:
-                raise ShapeError(
-                    f"{part!r} cannot be stacked on {first!r}: pictures and observations must agree in size."
-                )
-
-    @property
-    def in_shape(self) -> Shape:  # type: ignore[override]
-        """That of every part."""
-        return self.parts[0].in_shape
-
-    @property
-    def out_shape(self) -> Shape:
-        """The channels of all parts."""
-        _, h, w = self.parts[0].out_shape
-        return (sum(p.out_shape[0] for p in self.parts), h, w)
-
-    @property
-    def measurements(self) -> int:
-        """The sum over the parts."""
-        return sum(p.measurements for p in self.parts)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(A_1 x, A_2 x, ...)."""
-        return torch.cat([p.forward(x) for p in self.parts], dim=1)
-
-    def adjoint(self, y: Tensor) -> Tensor:
-        """A_1^T y_1 + A_2^T y_2 + ..."""
-        pieces = y.split([p.out_shape[0] for p in self.parts], dim=1)
-        result: Any = sum(p.adjoint(piece) for p, piece in zip(self.parts, pieces, strict=True))
-        return torch.as_tensor(result)
-
-
-def stack(*parts: Operator) -> Operator:
-    """Observe one picture through several operators of equal output size; see `Stacked`."""
-    return parts[0] if len(parts) == 1 else Stacked(parts)

@@ -131,6 +131,6 @@ def kernel_blur(
     forward ``A x = k * x``; adjoint ``A^T y = k~ * y``; pinv and prox exact for circular borders and for symmetric
     or separable kernels, by conjugate gradients else.
     """
-    from zsir.pictures.picture import read_gray
+    from zsir.pictures import read_gray
 
     return convolution(in_shape, torch.as_tensor(read_gray(path)), boundary, f"kernel {path}")

@@ -10,8 +10,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from zsir.operators.base import Operator, Plans
+from zsir.operators.base import Operator
 from zsir.operators.fourier import CircularBlur, multiply, transfer
+from zsir.operators.plans import Plans
 from zsir.protocols import Shape
 
 

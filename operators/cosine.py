@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from zsir.linalg import alone, per_image, ridge_inverse
-from zsir.operators.base import SVD, Operator, Plans
+from zsir.operators.base import Operator
 from zsir.operators.fourier import chained
+from zsir.operators.plans import SVD, Plans
 from zsir.protocols import Shape
 
 

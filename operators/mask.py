@@ -13,7 +13,8 @@ from torch import Tensor
 from zsir.errors import BadSpec, ShapeError
 from zsir.linalg import per_image
 from zsir.names.registry import Option
-from zsir.operators.base import SVD, Operator, Plans
+from zsir.operators.base import Operator
+from zsir.operators.plans import SVD, Plans
 from zsir.protocols import Shape
 
 
@@ -83,6 +84,11 @@ class Mask(Operator):
                 f"The mask has shape {tuple(self.known.shape)}, the picture {self.in_shape}: give a mask of "
                 f"{self.in_shape[2]}x{self.in_shape[1]} pixels (width x height)."
             )
+
+    @property
+    def seen(self) -> Tensor:
+        """The observed pixels: they are shown as they are."""
+        return self.known
 
     @property
     def measurements(self) -> int:
@@ -178,7 +184,7 @@ def file_mask(
     forward ``A x = m * x``; adjoint ``A^T y = m * y``; pinv ``m * y / (1 + ridge)``.
     Raises `ShapeError` when the file has another size than the picture, `BadSpec` when no pixel is observed.
     """
-    from zsir.pictures.picture import read_gray
+    from zsir.pictures import read_gray
 
     known = torch.from_numpy(np.asarray(read_gray(path)) > 0.5)
     mask = Mask(in_shape, known)

@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 
 from zsir.errors import BadSpec, Incompatible
-from zsir.protocols import NoiseSource, Observation, Prior
+from zsir.problem import Problem
+from zsir.protocols import NoiseSource, Prior
 from zsir.samplers.initial import initial_estimate
 from zsir.timetables import TimeTable, ddpm_alphas_bar
 
@@ -106,7 +107,7 @@ def ladder(nfe: int, sigmas: tuple[float, ...] | None, prior: Prior, spacing: Sp
 
 
 def begin(
-    problem: Observation,
+    problem: Problem,
     prior: Prior,
     rng: NoiseSource,
     nfe: int,
@@ -117,7 +118,7 @@ def begin(
     return begin_at(problem, rng, ladder(nfe, sigmas, prior, spacing))
 
 
-def begin_at(problem: Observation, rng: NoiseSource, sigmas: tuple[float, ...]) -> Chain:
+def begin_at(problem: Problem, rng: NoiseSource, sigmas: tuple[float, ...]) -> Chain:
     """x = x_init + sigma_1 n for levels that end in 0."""
     x_init = initial_estimate(problem)
     return Chain(x_init + sigmas[0] * rng.randn_like(x_init), x_init, sigmas)

@@ -13,7 +13,9 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
-from zsir.protocols import LinearOperator, Observation
+from zsir.capabilities import data_of, known_numbers, offers, original, seen_pixels, statistical_twin
+from zsir.problem import Problem
+from zsir.protocols import LinearOperator
 from zsir.rng import generator
 
 #: an 8-bit file is never more exact than its rounding, whatever its noise is said to be
@@ -21,24 +23,29 @@ ROUNDING = 1 / 255 / 12**0.5
 GREY = 0.5
 
 
-def initial_estimate(problem: Observation, ridge: float | None = None) -> Tensor:
-    """The user's own ``x_init`` where given; median fill where the operator is a mask; else the ridge solution around
-    mid-grey, ``argmin ||A x - y||^2 + ridge ||x - grey||^2``; mid-grey itself for an operator without prox.
+def initial_estimate(problem: Problem, ridge: float | None = None) -> Tensor:
+    """The user's own ``x_init`` where given; median fill where the operator shows pixels as they are (a mask, a scaled
+    or stacked one); else the ridge solution around mid-grey, ``argmin ||A x - y||^2 + ridge ||x - grey||^2``; mid-grey
+    itself for an operator without prox.
 
     With ridge 0 the solution is the pseudo-inverse one closest to mid-grey; without a ridge the best one is chosen, see
     `expected_start`.
     """
     if problem.x_init is not None:
         return problem.x_init
-    known = getattr(problem.operator, "known", None)
-    if known is not None:
-        return median_fill(problem.y, known)
-    grey = torch.full((problem.y.shape[0], *problem.operator.in_shape), GREY).to(problem.y)
-    if not callable(getattr(problem.operator, "prox", None)):
-        return grey
-    if ridge is None:
-        ridge = expected_start(problem.operator, problem.noise_std, problem.y).ridge
-    return problem.operator.prox(grey, problem.y, ridge)
+    operator, y = problem.operator, problem.y
+    if ridge is None and seen_pixels(operator) is None and offers(operator, "prox"):
+        ridge = expected_start(operator, problem.noise_std, y).ridge
+    return _estimate(operator, y, ridge or 0.0)
+
+
+def _estimate(operator: LinearOperator, y: Tensor, ridge: float) -> Tensor:
+    """`initial_estimate` of an observation by itself."""
+    seen = seen_pixels(operator)
+    if seen is not None:
+        return median_fill(operator.pinv(data_of(operator, y)), seen)
+    grey = torch.full((y.shape[0], *operator.in_shape), GREY).to(y)
+    return operator.prox(grey, y, ridge) if offers(operator, "prox") else grey
 
 
 def median_fill(y: Tensor, known: Tensor) -> Tensor:
@@ -80,16 +87,6 @@ class Start:
     error: float
 
 
-@dataclass(frozen=True)
-class Probe:
-    """A synthetic observation: what `initial_estimate` needs to know of a task."""
-
-    y: Tensor
-    operator: LinearOperator
-    noise_std: float
-    x_init: Tensor | None = None
-
-
 #: operator -> {(noise, dtype, device): Start}; an entry goes when its operator goes
 _starts: WeakKeyDictionary[LinearOperator, dict[tuple[float, torch.dtype, torch.device], Start]] = WeakKeyDictionary()
 
@@ -101,29 +98,26 @@ def expected_start(operator: LinearOperator, noise_std: float, like: Tensor) -> 
     ``noise^2`` to ``4096 noise^2`` are tried, that is unseen detail of standard deviation 1 down to 1/64. Asked once
     per operator and noise level, then remembered.
     """
-    original = getattr(operator, "original", operator)
     key = (noise_std, like.dtype, like.device)
-    known = _starts.setdefault(original, {})
-    if key not in known:
-        # an operator without a closed-form inverse may offer a cheap one of the same statistics to ask instead
-        known[key] = _probed_start(getattr(operator, "twin", operator), max(noise_std, ROUNDING), like)
-    return known[key]
+    remembered = _starts.setdefault(original(operator), {})
+    if key not in remembered:
+        remembered[key] = _probed_start(statistical_twin(operator), max(noise_std, ROUNDING), like)
+    return remembered[key]
 
 
 def _probed_start(operator: LinearOperator, noise: float, like: Tensor) -> Start:
     x = synthetic_photograph(operator, like)
     n = torch.randn(1, *operator.out_shape, generator=generator(0, 0, "probe")).to(like)
-    clean = operator.forward(x)
-    observed = 1.0 if getattr(operator, "known", None) is None else (clean != 0).to(clean)
-    probe = Probe(clean + noise * n * observed, operator, noise)
-    if not isinstance(observed, float):  # the median fill has no ridge
-        return Start(noise**2, _rms(initial_estimate(probe, 0.0) - x))
+    known = known_numbers(operator)
+    y = operator.forward(x) + noise * (n if known is None else n * known.to(n))
+    if seen_pixels(operator) is not None:  # the median fill has no ridge
+        return Start(noise**2, _rms(_estimate(operator, y, 0.0) - x))
     middle, *larger = [noise**2 * 4.0**k for k in range(3, 7)]
     smaller = [noise**2 * 4.0**k for k in range(2, -1, -1)]
-    best = Start(middle, _rms(initial_estimate(probe, middle) - x))
+    best = Start(middle, _rms(_estimate(operator, y, middle) - x))
     for side in (larger, smaller):  # the error has one valley: walk down into it, stop behind it
         for ridge in side:
-            error = _rms(initial_estimate(probe, ridge) - x)
+            error = _rms(_estimate(operator, y, ridge) - x)
             if error >= best.error:
                 break
             best = Start(ridge, error)

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zsir.protocols import Observation
+from zsir.capabilities import decompose
+from zsir.problem import Problem
 from zsir.samplers.chain import Chain
 
 
@@ -36,9 +37,9 @@ class Modes:
         return changed
 
 
-def modes_of(problem: Observation) -> Modes:
+def modes_of(problem: Problem) -> Modes:
     """What the data say of every singular mode; unseen modes have data 0 and noise 0, and `Modes.put` skips them."""
-    svd = problem.operator.svd(problem.y)  # type: ignore[attr-defined]
+    svd = decompose(problem.operator, problem.y)
     s = svd.s if svd.s.stride(0) else svd.s[:1]  # channels that share their singular values need one copy
     # where dropping a mode costs as much as amplifying its rounding, see `zsir.linalg.ridge_inverse`
     seen = s > torch.finfo(s.dtype).eps ** 0.5 * s.max()

@@ -49,9 +49,7 @@ def test_imports_run_one_way() -> None:
         own = room(module)
         allowed = ON_TOP.get(module, MAY_IMPORT.get(own, set())) | {own, "core"}
         wrong += [f"{module} imports {name}" for name in sorted(ours(module)) if room(name) not in allowed]
-    # the move of files alone: both go with the changes that follow it
-    known = ["zsir.problem imports zsir.metrics.data_fit", "zsir.workflow.spread imports zsir.cli.outputs"]
-    assert wrong == known, "\n".join(wrong)
+    assert not wrong, "\n".join(wrong)
 
 
 def test_rooms_have_no_circle() -> None:

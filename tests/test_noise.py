@@ -14,17 +14,16 @@ import pytest
 import torch
 from PIL import Image
 
-from zsir import Problem, operators, priors, samplers, solve
+from zsir import Problem, operators, pictures, priors, samplers, solve
 from zsir.errors import BadInput, ShapeError
 from zsir.metrics import contradiction, noise
 from zsir.metrics.noise import _noise_floor, doubts, estimate, estimate_noise, estimate_noise_of
-from zsir.pictures import picture as images
 from zsir.rng import ImageNoise
 
 
 def demo() -> torch.Tensor:
     with as_file(files("zsir") / "assets" / "demo.png") as path:
-        return images.read(path).pixels
+        return pictures.read(path).pixels
 
 
 def waves(channels: int, height: int, width: int) -> torch.Tensor:
@@ -85,7 +84,7 @@ def jpeg(y: torch.Tensor, subsampling: int) -> torch.Tensor:
 def test_grey_saved_as_colour_is_seen_to_depend(level, tint):
     grey = noisy(waves(1, 90, 111), level / 255)
     y = (255 * grey * torch.tensor(tint)[:, None, None]).round() / 255
-    with pytest.warns(images.PictureWarning, match="not independent"):
+    with pytest.warns(pictures.PictureWarning, match="not independent"):
         assert 255 * estimate_noise(y) == pytest.approx(level * (0.951 if min(tint) < 1 else 1), rel=0.1)
     assert estimate(y).note == noise.DEPENDENT_NOTE
 
@@ -96,7 +95,7 @@ def test_jpeg_with_reduced_colour(level):
     y = jpeg(noisy(x, level / 255), 2)
     left = float((y - x)[:, 1].std())  # what JPEG left of the noise
     operator = operators.make("identity", in_shape=(3, *x.shape[-2:]))
-    with pytest.warns(images.PictureWarning, match="reduced colour"):
+    with pytest.warns(pictures.PictureWarning, match="reduced colour"):
         assert estimate_noise_of(operator, y) == pytest.approx(left, rel=0.12)
     whole = jpeg(noisy(x, level / 255), 0)
     with warnings.catch_warnings():

@@ -17,9 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
-from zsir import files
+from zsir import files, pictures
 from zsir.errors import BadInput, OutputError
-from zsir.pictures import picture as images
 from zsir.pictures import png16
 
 RNG = np.random.default_rng(0)
@@ -71,7 +70,7 @@ def test_8_bit_modes(tmp_path, picture, mode, name, channels, alpha):
         image = ImageCms.profileToProfile(picture, *profiles, outputMode="LAB")
     else:
         image = picture.convert(mode)
-    read = images.read(saved(tmp_path, image, name))
+    read = pictures.read(saved(tmp_path, image, name))
     assert read.pixels.shape == (1, channels, 12, 17) and read.bits == 8
     assert read.pixels.dtype == torch.float32
     assert (read.alpha is not None) == alpha
@@ -85,7 +84,7 @@ def test_8_bit_modes(tmp_path, picture, mode, name, channels, alpha):
 def test_palette_with_transparency(tmp_path):
     image = Image.fromarray(np.array([[0, 1], [1, 0]], np.uint8))
     image.putpalette([255, 0, 0, 0, 0, 255])
-    read = images.read(saved(tmp_path, image, transparency=1))
+    read = pictures.read(saved(tmp_path, image, transparency=1))
     assert read.alpha is not None
     assert read.alpha.flatten().tolist() == [1, 0, 0, 1]
     assert read.pixels[0, :, 0, 0].tolist() == [1, 0, 0]
@@ -94,16 +93,16 @@ def test_palette_with_transparency(tmp_path):
 @pytest.mark.parametrize("name", ["x.png", "x.tif"])
 def test_16_bit_grey(tmp_path, name):
     values = RNG.integers(0, 65536, (9, 7)).astype(np.uint16)
-    read = images.read(saved(tmp_path, Image.fromarray(values), name))
+    read = pictures.read(saved(tmp_path, Image.fromarray(values), name))
     assert read.bits == 16 and read.pixels.shape == (1, 1, 9, 7)
     assert np.array_equal(np.rint(read.pixels[0, 0].numpy() * 65535), values)
 
 
 def test_integers_and_floats(tmp_path):
     integers = np.array([[0, 65535]], np.int32)
-    assert images.read(saved(tmp_path, Image.fromarray(integers), "i.tif")).pixels.flatten().tolist() == [0, 1]
+    assert pictures.read(saved(tmp_path, Image.fromarray(integers), "i.tif")).pixels.flatten().tolist() == [0, 1]
     floats = np.array([[-0.1, 1.1]], np.float32)  # a noisy observation keeps what lies outside [0, 1]
-    read = images.read(saved(tmp_path, Image.fromarray(floats), "f.tif"))
+    read = pictures.read(saved(tmp_path, Image.fromarray(floats), "f.tif"))
     assert np.array_equal(read.pixels[0, 0].numpy(), floats) and read.bits == 16
 
 
@@ -117,24 +116,24 @@ def test_integers_and_floats(tmp_path):
 )
 def test_numbers_that_mean_nothing(tmp_path, values, says):
     with pytest.raises(BadInput, match=says):
-        images.read(saved(tmp_path, Image.fromarray(values), "x.tif"))
+        pictures.read(saved(tmp_path, Image.fromarray(values), "x.tif"))
 
 
 def test_16_bit_colour_tiff_is_said_to_lose_bits(tmp_path):
     tifffile = pytest.importorskip("tifffile")
     path = tmp_path / "x.tif"
     tifffile.imwrite(path, RNG.integers(0, 65536, (8, 9, 3)).astype(np.uint16), photometric="rgb")
-    with pytest.warns(images.PictureWarning, match="8 of their 16 bits"):
-        assert images.read(path).bits == 8
+    with pytest.warns(pictures.PictureWarning, match="8 of their 16 bits"):
+        assert pictures.read(path).bits == 8
 
 
 def test_profile_is_kept(tmp_path, picture):
     icc = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    read = images.read(saved(tmp_path, picture, icc_profile=icc))
+    read = pictures.read(saved(tmp_path, picture, icc_profile=icc))
     assert read.icc == icc
     for name, bits in (("a.png", 8), ("b.png", 16), ("c.jpg", 8), ("d.tif", 8), ("e.webp", 8)):
-        images.write(tmp_path / name, read.pixels, bits=bits, icc=read.icc)
-        assert images.read(tmp_path / name).icc == icc
+        pictures.write(tmp_path / name, read.pixels, bits=bits, icc=read.icc)
+        assert pictures.read(tmp_path / name).icc == icc
 
 
 # --- orientation and frames ----------------------------------------------------------------------------------------
@@ -144,11 +143,11 @@ def test_profile_is_kept(tmp_path, picture):
 @pytest.mark.parametrize("name", ["x.png", "x.tif", "x.webp", "x.jpg"])
 def test_orientation(tmp_path, picture, orientation, name):
     exif = Image.Exif()
-    exif[images.ORIENTATION] = orientation
+    exif[0x0112] = orientation
     # solid quarters, so that JPEG and chroma subsampling do not matter
     quarters = Image.fromarray(np.kron(np.array([[0, 80], [160, 240]], np.uint8), np.ones((16, 24), np.uint8)))
     options = {"lossless": True} if name == "x.webp" else {}
-    read = images.read(saved(tmp_path, quarters.convert("RGB"), name, exif=exif, **options))
+    read = pictures.read(saved(tmp_path, quarters.convert("RGB"), name, exif=exif, **options))
     turns = {
         2: Image.Transpose.FLIP_LEFT_RIGHT,
         3: Image.Transpose.ROTATE_180,
@@ -165,16 +164,16 @@ def test_orientation(tmp_path, picture, orientation, name):
 
 def test_orientation_of_16_bits(tmp_path):
     exif = Image.Exif()
-    exif[images.ORIENTATION] = 6
+    exif[0x0112] = 6
     values = RNG.integers(0, 65536, (3, 5)).astype(np.uint16)
-    read = images.read(saved(tmp_path, Image.fromarray(values), exif=exif))
+    read = pictures.read(saved(tmp_path, Image.fromarray(values), exif=exif))
     assert np.array_equal(np.rint(read.pixels[0, 0].numpy() * 65535), np.rot90(values, -1))
 
 
 def test_several_frames(tmp_path, picture):
     path = saved(tmp_path, picture, "x.gif", save_all=True, append_images=[Image.new("RGB", picture.size)])
-    with pytest.warns(images.PictureWarning, match="first"):
-        read = images.read(path)
+    with pytest.warns(pictures.PictureWarning, match="first"):
+        read = pictures.read(path)
     assert read.pixels.max() > 0.9
 
 
@@ -250,7 +249,7 @@ def test_png16_damage(tmp_path):
     path = tmp_path / "x.png"
     path.write_bytes(data[: len(data) // 2])
     with pytest.raises(BadInput, match="damaged"):
-        images.read(path)
+        pictures.read(path)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -259,8 +258,8 @@ def test_16_bits_survive(tmp_path, channels, with_alpha):
     pixels = torch.from_numpy(RNG.integers(0, 65536, (1, channels, 6, 5))).float() / 65535
     alpha = pixels[:, :1].flip(2) if with_alpha else None
     text = {"zsir:op": "sr4x", "zsir:size": "20x24", "note": "Grüße"}
-    images.write(tmp_path / "x.png", pixels, bits=16, alpha=alpha, text=text)
-    read = images.read(tmp_path / "x.png")
+    pictures.write(tmp_path / "x.png", pixels, bits=16, alpha=alpha, text=text)
+    read = pictures.read(tmp_path / "x.png")
     assert torch.equal(read.pixels, pixels) and read.bits == 16 and read.text == text
     assert (alpha is None) == (read.alpha is None)
     assert alpha is None or (read.alpha is not None and torch.equal(read.alpha, alpha))
@@ -271,12 +270,12 @@ def test_16_bits_survive(tmp_path, channels, with_alpha):
 
 def test_missing_folder_and_pipe(tmp_path):
     with pytest.raises(BadInput, match="no such file"):
-        images.read(tmp_path / "x.png")
+        pictures.read(tmp_path / "x.png")
     with pytest.raises(BadInput, match="folder"):
-        images.read(tmp_path)
+        pictures.read(tmp_path)
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(BadInput, match="pipe"):
-        images.read(tmp_path / "pipe")
+        pictures.read(tmp_path / "pipe")
 
 
 @pytest.mark.parametrize("name", ["x.png", "x.jpg", "x.tif", "x.webp", "x.gif"])
@@ -287,14 +286,14 @@ def test_truncated(tmp_path, name, share):
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
     with pytest.raises(BadInput, match=r"x\."):
-        images.read(path)
+        pictures.read(path)
 
 
 def test_fake(tmp_path):
     path = tmp_path / "x.png"
     path.write_text("<html>not found</html>")
     with pytest.raises(BadInput, match="known format"):
-        images.read(path)
+        pictures.read(path)
 
 
 @pytest.mark.parametrize("limit", [100, 150])  # Pillow raises above twice its limit and warns above it
@@ -302,7 +301,7 @@ def test_decompression_bomb(tmp_path, picture, monkeypatch, limit):
     path = saved(tmp_path, picture)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
     with pytest.raises(BadInput, match="million pixels"):
-        images.read(path)
+        pictures.read(path)
 
 
 @given(st.binary(max_size=60), st.integers(0, 200))
@@ -311,7 +310,7 @@ def test_any_bytes(tmp_path_factory, junk, position):
     good = png16.encode(np.zeros((4, 4, 3), np.uint16))
     path.write_bytes(good[:position] + junk + good[position + len(junk) :])
     with contextlib.suppress(BadInput):
-        images.read(path)
+        pictures.read(path)
 
 
 # --- masks and kernels ---------------------------------------------------------------------------------------------
@@ -319,18 +318,18 @@ def test_any_bytes(tmp_path_factory, junk, position):
 
 def test_read_gray(tmp_path):
     mask = np.array([[0, 255], [51, 0]], np.uint8)
-    assert np.allclose(images.read_gray(saved(tmp_path, Image.fromarray(mask))), mask / 255)
+    assert np.allclose(pictures.read_gray(saved(tmp_path, Image.fromarray(mask))), mask / 255)
     colour = Image.fromarray(np.full((2, 3, 3), (255, 0, 0), np.uint8))
-    assert np.allclose(images.read_gray(saved(tmp_path, colour)), np.full((2, 3), 1 / 3))
+    assert np.allclose(pictures.read_gray(saved(tmp_path, colour)), np.full((2, 3), 1 / 3))
     np.save(tmp_path / "k.npy", np.array([[1.0, -2.5]]))
-    assert images.read_gray(str(tmp_path / "k.npy")).tolist() == [[1.0, -2.5]]
+    assert pictures.read_gray(str(tmp_path / "k.npy")).tolist() == [[1.0, -2.5]]
 
 
 @pytest.mark.parametrize("array", [np.zeros(3), np.array([[np.nan]]), np.array([["a"]]), np.array([[None]])])
 def test_npy_that_is_no_kernel(tmp_path, array):
     np.save(tmp_path / "k.npy", array, allow_pickle=True)
     with pytest.raises(BadInput, match=r"k\.npy"):
-        images.read_gray(tmp_path / "k.npy")
+        pictures.read_gray(tmp_path / "k.npy")
 
 
 # --- writing -------------------------------------------------------------------------------------------------------
@@ -338,7 +337,7 @@ def test_npy_that_is_no_kernel(tmp_path, array):
 
 def test_write_clips_and_rounds(tmp_path):
     pixels = torch.tensor([-0.2, 0.499 / 255, 0.501 / 255, 1.7]).view(1, 1, 2, 2)
-    images.write(tmp_path / "x.png", pixels)
+    pictures.write(tmp_path / "x.png", pixels)
     with Image.open(tmp_path / "x.png") as image:
         assert np.asarray(image).flatten().tolist() == [0, 0, 1, 255]
 
@@ -347,32 +346,32 @@ def test_write_clips_and_rounds(tmp_path):
 def test_lossless_formats(tmp_path, name):
     pixels = torch.from_numpy(RNG.integers(0, 256, (1, 3, 20, 31))).float() / 255
     alpha = pixels[:, :1].roll(3, 2)
-    images.write(tmp_path / name, pixels, alpha=alpha)
-    read = images.read(tmp_path / name)
+    pictures.write(tmp_path / name, pixels, alpha=alpha)
+    read = pictures.read(tmp_path / name)
     assert torch.equal(read.pixels, pixels)
     assert read.alpha is not None and torch.equal(read.alpha, alpha)
 
 
 def test_what_a_format_cannot_keep_is_said(tmp_path):
     pixels = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
-    with pytest.warns(images.PictureWarning, match="transparency"):
-        images.write(tmp_path / "x.jpg", pixels, alpha=pixels[:, :1])
-    with pytest.warns(images.PictureWarning, match="8 bits"):
-        images.write(tmp_path / "x.webp", pixels, bits=16)
-    images.write(tmp_path / "x.tif", pixels[:, :1], bits=16)
-    assert images.read(tmp_path / "x.tif").bits == 16
+    with pytest.warns(pictures.PictureWarning, match="transparency"):
+        pictures.write(tmp_path / "x.jpg", pixels, alpha=pixels[:, :1])
+    with pytest.warns(pictures.PictureWarning, match="8 bits"):
+        pictures.write(tmp_path / "x.webp", pixels, bits=16)
+    pictures.write(tmp_path / "x.tif", pixels[:, :1], bits=16)
+    assert pictures.read(tmp_path / "x.tif").bits == 16
 
 
 def test_write_refusals(tmp_path):
     pixels = torch.zeros(1, 1, 4, 4)
     with pytest.raises(OutputError, match="ends in"):
-        images.write(tmp_path / "x.bmp", pixels)
+        pictures.write(tmp_path / "x.bmp", pixels)
     with pytest.raises(BadInput, match="NaN"):
-        images.write(tmp_path / "x.png", pixels / 0)
+        pictures.write(tmp_path / "x.png", pixels / 0)
     with pytest.raises(OutputError, match="no folder"):
-        images.write(tmp_path / "nowhere" / "x.png", pixels)
+        pictures.write(tmp_path / "nowhere" / "x.png", pixels)
     with pytest.raises(OutputError, match="WebP"):
-        images.write(tmp_path / "x.webp", torch.zeros(1, 1, 1, 20000))
+        pictures.write(tmp_path / "x.webp", torch.zeros(1, 1, 1, 20000))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -433,16 +432,16 @@ def test_make_folder(tmp_path):
 
 def test_enlarge_is_pillow(picture):
     pixels = torch.from_numpy(smooth()).permute(2, 0, 1)[None].float() / 255
-    large = images.enlarge(pixels, (48, 68))
+    large = pictures.enlarge(pixels, (48, 68))
     expected = np.asarray(picture.resize((68, 48), Image.Resampling.BICUBIC)) / 255
     assert np.abs(large.clamp(0, 1)[0].permute(1, 2, 0).numpy() - expected).max() < 1.01 / 255
-    assert images.enlarge(pixels, (12, 17)) is pixels
+    assert pictures.enlarge(pixels, (12, 17)) is pixels
 
 
 def test_contact_sheet():
     red, grey = torch.zeros(1, 3, 40, 60), torch.full((1, 1, 50, 30), 0.5)
     red[:, 0] = 1
-    sheet = images.contact_sheet([("a red picture with a long title", red), ("grey", grey)])
+    sheet = pictures.contact_sheet([("a red picture with a long title", red), ("grey", grey)])
     assert sheet.shape[:2] == (1, 3) and sheet.shape[2] == 26 + 50 + 8
     assert sheet[0, :, 26, 8].tolist() == [1, 0, 0]
     assert (sheet == torch.tensor(128 / 255)).all(dim=1).sum() >= 50 * 30
@@ -452,4 +451,4 @@ def test_contact_sheet():
 def test_reading_lets_no_warning_out(tmp_path, picture):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        images.read(saved(tmp_path, picture.convert("P"), transparency=b"\0\1\2"))
+        pictures.read(saved(tmp_path, picture.convert("P"), transparency=b"\0\1\2"))

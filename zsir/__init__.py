@@ -1,8 +1,11 @@
-"""zsir: restore images with pretrained generative priors and no task-specific training.
+"""zsir: restore pictures with pretrained generative priors and no task-specific training.
 
-    from zsir import Problem, solve, operators, priors, samplers
+    import zsir
+    zsir.restore("small.png", "sr4x").save("big.png")
 
-Names are imported on first use, so that ``import zsir`` stays light and needs no torch.
+The names in ``__all__`` are the public surface, with what the modules among them list in their own ``__all__``, the
+command ``zsir`` and the spec strings. Everything else is internal and may change in any version. Names are imported on
+first use, so that ``import zsir`` stays light and needs no torch.
 """
 
 from __future__ import annotations
@@ -10,23 +13,48 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from zsir.lazy import on_first_use
+
 if TYPE_CHECKING:
-    from zsir import operators, priors, samplers
-    from zsir.loop.solve import Solution, solve
+    from zsir import errors, metrics, operators, priors, samplers, testing
+    from zsir.errors import PictureWarning, ZsirError
+    from zsir.loop.solve import Event, Solution, Stats, solve
+    from zsir.pictures.reading import Picture, read
+    from zsir.pictures.writing import write
     from zsir.problem import Problem
+    from zsir.workflow.restore import restore
+    from zsir.workflow.result import Restored
 
 __version__ = "0.1.0"
-__all__ = ["Problem", "Solution", "__version__", "operators", "priors", "samplers", "solve"]
+__all__ = [
+    "Event",
+    "Picture",
+    "PictureWarning",
+    "Problem",
+    "Restored",
+    "Solution",
+    "Stats",
+    "ZsirError",
+    "__version__",
+    "errors",
+    "metrics",
+    "operators",
+    "priors",
+    "read",
+    "restore",
+    "samplers",
+    "solve",
+    "testing",
+    "write",
+]
 
-_HOMES = {"Problem": "zsir.problem", "Solution": "zsir.loop.solve", "solve": "zsir.loop.solve"}
+_find = on_first_use(__name__, __file__)
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(importlib.import_module(_HOMES[name]), name)
-    if name in ("operators", "priors", "samplers"):
+    if name in ("errors", "metrics", "operators", "priors", "samplers", "testing"):
         return importlib.import_module(f"zsir.{name}")
-    raise AttributeError(f"module 'zsir' has no attribute '{name}'")
+    return _find(name)
 
 
 def __dir__() -> list[str]:

@@ -19,6 +19,10 @@ class ZsirError(Exception):
     """Base of all errors below: catching it catches every mistake a user can make."""
 
 
+class PictureWarning(UserWarning):
+    """Something about a picture that its owner should know, and that does not stop the work."""
+
+
 class BadSpec(ZsirError, ValueError):
     """A spec string or an option value does not parse or lies outside its range."""
 

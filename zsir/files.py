@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from zsir.errors import Incompatible, OutputError
+from zsir.errors import BadInput, Incompatible, OutputError
 
 
 def write_bytes(path: str | Path, data: bytes) -> None:
@@ -145,3 +145,25 @@ def reason(error: OSError) -> str:
     """What the operating system says, in small letters: ``no space left on device``."""
     text = error.strerror or str(error)
     return text[:1].lower() + text[1:]
+
+
+def digest(path: str | Path) -> str:
+    """SHA-256 of a file, or of the names and contents in a folder; raises `BadInput` for what cannot be read."""
+    path = Path(path)
+    if path.is_file():
+        return _content(path)
+    total = hashlib.sha256()
+    for file in sorted(found for found in path.rglob("*") if found.is_file()):
+        total.update(f"{file.relative_to(path).as_posix()} {_content(file)}\n".encode())
+    return total.hexdigest()
+
+
+def _content(path: Path) -> str:
+    total = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                total.update(block)
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read: {reason(error)}.") from None
+    return total.hexdigest()

@@ -7,9 +7,21 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from zsir.capabilities import data_of
 from zsir.errors import BadInput, ShapeError
-from zsir.metrics.data_fit import residual
 from zsir.protocols import LinearOperator
+
+
+@dataclass(frozen=True)
+class Residual:
+    """Misfit of pictures and observations, one number for each.
+
+    ``rms`` is the root of the mean square of ``A x - y`` over the numbers measured, on the [0, 1] scale. ``relative``
+    is ``rms / noise_std``, near 1 for a picture that fits as the noise allows; without noise ``||A x - y|| / ||y||``.
+    """
+
+    rms: list[float]
+    relative: list[float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,3 +85,26 @@ class Problem:
         """Per image ``||y - A x|| / (noise_std sqrt(m))``, near 1 for a solution that fits the data as the noise
         allows; without noise the relative residual ``||y - A x|| / ||y||``."""
         return residual(self, x).relative
+
+    @property
+    def data(self) -> Tensor:
+        """The observation with zeros where a mask saw nothing: what a file holds there is no data."""
+        return data_of(self.operator, self.y)
+
+
+def residual(problem: Problem, x: Tensor) -> Residual:
+    """How far ``A x`` is from the observation, see `Residual`; x (batch, *in_shape).
+
+    Where a mask saw nothing there is no data, whatever the observation holds there. Raises `ShapeError` unless there
+    is one picture for each observation.
+    """
+    if x.shape[:1] != problem.y.shape[:1]:
+        raise ShapeError(f"There are {len(x)} pictures for {len(problem.y)} observations; give one for each.")
+    y = problem.data
+    misfit = (y - problem.operator.forward(x)).flatten(1).double().norm(dim=1)
+    rms = misfit / max(1, problem.operator.measurements) ** 0.5
+    if problem.noise_std > 0:
+        relative = rms / problem.noise_std
+    else:
+        relative = misfit / y.flatten(1).double().norm(dim=1).clamp_min(1e-12)
+    return Residual(rms.tolist(), relative.tolist())

@@ -10,6 +10,9 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 from torch import Tensor
 
+#: a `zsir.Problem`, which is itself written in terms of these protocols and so cannot be imported here
+Problem: TypeAlias = Any
+
 Shape: TypeAlias = tuple[int, int, int]  # channels, height, width
 
 
@@ -78,26 +81,6 @@ class NoiseSource(Protocol):
         """Standard normal numbers in shape, dtype and on the device of x."""
 
 
-class Observation(Protocol):
-    """What a sampler knows of the task: the observation, its operator and its noise level."""
-
-    @property
-    def y(self) -> Tensor:
-        """The observation (batch, channels, height, width)."""
-
-    @property
-    def operator(self) -> LinearOperator:
-        """The degradation A."""
-
-    @property
-    def noise_std(self) -> float:
-        """Standard deviation of the noise in y, on the [0, 1] scale."""
-
-    @property
-    def x_init(self) -> Tensor | None:
-        """Where the user wants samplers to begin (batch, channels, height, width); None: by the sampler's own rule."""
-
-
 class State(Protocol):
     """What a sampler carries from step to step; samplers add fields of their own."""
 
@@ -134,8 +117,8 @@ class Sampler(Protocol):
     def steps(self) -> int:
         """Calls of `step` in a whole run."""
 
-    def init(self, problem: Observation, prior: Prior, rng: NoiseSource) -> State:
+    def init(self, problem: Problem, prior: Prior, rng: NoiseSource) -> State:
         """The state before the first step."""
 
-    def step(self, problem: Observation, prior: Prior, state: Any, rng: NoiseSource) -> State:
+    def step(self, problem: Problem, prior: Prior, state: Any, rng: NoiseSource) -> State:
         """The state after one more step; ``state`` is what this sampler's `init` or `step` returned."""

@@ -24,7 +24,7 @@ from zsir.experiments import toml
 from zsir.experiments.photo import srmdnf
 from zsir.metrics import measure
 from zsir.names.registry import number
-from zsir.pictures.picture import enlarge, read
+from zsir.pictures import enlarge, read
 from zsir.rng import ImageNoise
 
 METRICS = ("psnr", "ssim", "stlpips")

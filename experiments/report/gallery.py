@@ -17,14 +17,13 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from zsir import operators
+from zsir import operators, pictures
 from zsir.errors import BadInput, ZsirError
 from zsir.experiments import named_files as attached
 from zsir.experiments import toml
 from zsir.experiments.manifest import Record
 from zsir.experiments.report.facts import Facts
 from zsir.operators.catalogue import OPERATORS
-from zsir.pictures import picture as images
 
 #: characters of data: addresses in a page; pictures beyond are left out
 BUDGET = 3_000_000
@@ -210,7 +209,7 @@ def _read(root: Path, name: str) -> Tensor:
     path = (root / name).resolve()
     if not path.is_relative_to(root.resolve()):
         raise BadInput(f"{name} does not lie in the run folder.")
-    return images.read(path).pixels
+    return pictures.read(path).pixels
 
 
 def _detail(truth: Tensor) -> tuple[int, int, int]:

@@ -19,7 +19,8 @@ from torch import Tensor
 
 from zsir.errors import BadSpec
 from zsir.names.registry import Option, Range
-from zsir.protocols import NoiseSource, Observation, Prior
+from zsir.problem import Problem
+from zsir.protocols import NoiseSource, Prior
 from zsir.samplers.chain import Chain, begin_at, denoise
 from zsir.samplers.levels import karras
 
@@ -57,12 +58,12 @@ class DAPS:
         """Annealing steps."""
         return self.nfe // self.inner
 
-    def init(self, problem: Observation, prior: Prior, rng: NoiseSource) -> Chain:
+    def init(self, problem: Problem, prior: Prior, rng: NoiseSource) -> Chain:
         """x = x_init + sigma_1 n."""
         first = min(FIRST, prior.sigma_range[1])
         return begin_at(problem, rng, (*karras(self.steps, first, min(LAST, first)), 0.0))
 
-    def step(self, problem: Observation, prior: Prior, state: Chain, rng: NoiseSource) -> Chain:
+    def step(self, problem: Problem, prior: Prior, state: Chain, rng: NoiseSource) -> Chain:
         """ODE, draw, noise."""
         s, t, noise = state.here, state.next, problem.noise_std
         x0 = self._ode(prior, state.x, s)

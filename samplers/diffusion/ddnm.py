@@ -23,7 +23,8 @@ import torch
 
 from zsir.errors import BadSpec
 from zsir.names.registry import Option, Range
-from zsir.protocols import NoiseSource, Observation, Prior
+from zsir.problem import Problem
+from zsir.protocols import NoiseSource, Prior
 from zsir.samplers.chain import Chain, begin, begin_at, check_calls, check_share, ddim, denoise, ladder
 from zsir.samplers.spectral import ModeChain, modes_of
 
@@ -106,7 +107,7 @@ class DDNM:
         """One network call a step."""
         return self.nfe
 
-    def init(self, problem: Observation, prior: Prior, rng: NoiseSource) -> Traveller:
+    def init(self, problem: Problem, prior: Prior, rng: NoiseSource) -> Traveller:
         """x = x_init + sigma_1 n."""
         moves, rungs = self.moves, ladder(self.count, self.sigmas, prior)
         level = {place: rungs[self.count - 1 - place] for place in range(-1, self.count)}
@@ -115,7 +116,7 @@ class DDNM:
         climbs = tuple(tuple(level[place] for place in climb) for _, _, climb in moves)
         return Traveller(chain.x, chain.x0, chain.sigmas, downs=downs, climbs=climbs)
 
-    def step(self, problem: Observation, prior: Prior, state: Traveller, rng: NoiseSource) -> Chain:
+    def step(self, problem: Problem, prior: Prior, state: Traveller, rng: NoiseSource) -> Chain:
         """Denoise, correct by the data, put noise back; then climb where the walk says so."""
         x, s = state.x, state.here
         d = denoise(prior, x, s)
@@ -152,13 +153,13 @@ class DDNMPlus:
         """One network call a step."""
         return self.nfe
 
-    def init(self, problem: Observation, prior: Prior, rng: NoiseSource) -> ModeChain:
+    def init(self, problem: Problem, prior: Prior, rng: NoiseSource) -> ModeChain:
         """x = x_init + sigma_1 n."""
         chain = begin(problem, prior, rng, self.nfe, self.sigmas)
         modes = modes_of(problem)
         return ModeChain(chain.x, chain.x0, chain.sigmas, modes=modes, own=modes.of(chain.x))
 
-    def step(self, problem: Observation, prior: Prior, state: ModeChain, rng: NoiseSource) -> Chain:
+    def step(self, problem: Problem, prior: Prior, state: ModeChain, rng: NoiseSource) -> Chain:
         """Denoise; correct and re-noise mode by mode."""
         x, s, t, modes = state.x, state.here, state.next, state.modes
         d = denoise(prior, x, s)

@@ -19,7 +19,8 @@ from typing import Annotated, ClassVar
 
 from zsir.errors import BadSpec
 from zsir.names.registry import Option, Range
-from zsir.protocols import NoiseSource, Observation, Prior
+from zsir.problem import Problem
+from zsir.protocols import NoiseSource, Prior
 from zsir.samplers.chain import Chain, abar, begin, check_calls, check_share, denoise
 
 
@@ -60,11 +61,11 @@ class DDPG:
         """One network call a step."""
         return self.nfe
 
-    def init(self, problem: Observation, prior: Prior, rng: NoiseSource) -> Chain:
+    def init(self, problem: Problem, prior: Prior, rng: NoiseSource) -> Chain:
         """x = x_init + sigma_1 n."""
         return begin(problem, prior, rng, self.nfe, self.sigmas)
 
-    def step(self, problem: Observation, prior: Prior, state: Chain, rng: NoiseSource) -> Chain:
+    def step(self, problem: Problem, prior: Prior, state: Chain, rng: NoiseSource) -> Chain:
         """Denoise, preconditioned data step, noise back."""
         x, s, t, noise = state.x, state.here, state.next, problem.noise_std
         d = denoise(prior, x, s)

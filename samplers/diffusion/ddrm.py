@@ -20,7 +20,8 @@ import torch
 
 from zsir.errors import BadSpec
 from zsir.names.registry import Option, Range
-from zsir.protocols import NoiseSource, Observation, Prior
+from zsir.problem import Problem
+from zsir.protocols import NoiseSource, Prior
 from zsir.samplers.chain import Chain, abar, check_calls, check_share, denoise, ladder
 from zsir.samplers.initial import GREY, initial_estimate
 from zsir.samplers.spectral import ModeChain, modes_of
@@ -62,7 +63,7 @@ class DDRM:
         """One network call a step."""
         return self.nfe
 
-    def init(self, problem: Observation, prior: Prior, rng: NoiseSource) -> ModeChain:
+    def init(self, problem: Problem, prior: Prior, rng: NoiseSource) -> ModeChain:
         """Data plus the noise that is missing to the first level; elsewhere the initial estimate plus noise."""
         sigmas, modes = ladder(self.nfe, self.sigmas, prior), modes_of(problem)
         x_init = initial_estimate(problem)
@@ -75,7 +76,7 @@ class DDRM:
             x = GREY + (x - GREY) / math.sqrt(1 - abar(sigmas[0]))
         return ModeChain(x, x_init, sigmas, modes=modes, own=modes.of(x))
 
-    def step(self, problem: Observation, prior: Prior, state: ModeChain, rng: NoiseSource) -> Chain:
+    def step(self, problem: Problem, prior: Prior, state: ModeChain, rng: NoiseSource) -> Chain:
         """Denoise, then the three rules."""
         x, s, t, modes = state.x, state.here, state.next, state.modes
         d = denoise(prior, x, s)

@@ -16,7 +16,8 @@ from typing import Annotated, ClassVar
 
 from zsir.errors import BadSpec
 from zsir.names.registry import Option, Range
-from zsir.protocols import NoiseSource, Observation, Prior
+from zsir.problem import Problem
+from zsir.protocols import NoiseSource, Prior
 from zsir.samplers.chain import Chain, begin, check_calls, check_share, ddim, denoise
 
 #: noise counted at least as this, as in the released code
@@ -53,11 +54,11 @@ class DiffPIR:
         """One network call a step."""
         return self.nfe
 
-    def init(self, problem: Observation, prior: Prior, rng: NoiseSource) -> Chain:
+    def init(self, problem: Problem, prior: Prior, rng: NoiseSource) -> Chain:
         """x = x_init + sigma_1 n."""
         return begin(problem, prior, rng, self.nfe, self.sigmas, "quadratic")
 
-    def step(self, problem: Observation, prior: Prior, state: Chain, rng: NoiseSource) -> Chain:
+    def step(self, problem: Problem, prior: Prior, state: Chain, rng: NoiseSource) -> Chain:
         """Denoise, data step, noise back."""
         x, s, t = state.x, state.here, state.next
         d = denoise(prior, x, s)

@@ -20,7 +20,8 @@ from torch import Tensor
 from zsir.errors import BadSpec, Incompatible
 from zsir.linalg import lanczos_sqrt
 from zsir.names.registry import Option, Range
-from zsir.protocols import NoiseSource, Observation, Prior
+from zsir.problem import Problem
+from zsir.protocols import NoiseSource, Prior
 from zsir.samplers.chain import Chain, ancestral, denoise
 from zsir.samplers.guidance import denoise_with_vjp
 from zsir.samplers.initial import ROUNDING, initial_estimate
@@ -76,7 +77,7 @@ class Gibbs:
         """Iterations of the sampler."""
         return self.nfe // self.inner
 
-    def init(self, problem: Observation, prior: Prior, rng: NoiseSource) -> Chain:
+    def init(self, problem: Problem, prior: Prior, rng: NoiseSource) -> Chain:
         """x is the initial estimate."""
         last = self.last or max(problem.noise_std / 2, ROUNDING)
         top = prior.sigma_range[1]
@@ -91,7 +92,7 @@ class Gibbs:
         couplings = tuple(max(last, first * decay**k) for k in range(self.steps))
         return Chain(x, x, (*couplings, 0.0))
 
-    def step(self, problem: Observation, prior: Prior, state: Chain, rng: NoiseSource) -> Chain:
+    def step(self, problem: Problem, prior: Prior, state: Chain, rng: NoiseSource) -> Chain:
         """Data draw, prior draw."""
         rho, noise = state.here, problem.noise_std
         y = problem.y + noise * rng.randn_like(problem.y)

@@ -22,9 +22,11 @@ from typing import Annotated, ClassVar
 import numpy as np
 from torch import Tensor
 
+from zsir.capabilities import is_conditional, offers
 from zsir.errors import BadSpec, Incompatible
 from zsir.names.registry import Option, Range
-from zsir.protocols import NoiseSource, Observation, Prior
+from zsir.problem import Problem
+from zsir.protocols import NoiseSource, Prior
 from zsir.samplers.chain import Chain, denoise
 from zsir.samplers.guidance import denoise_with_vjp
 from zsir.samplers.initial import initial_estimate
@@ -97,10 +99,10 @@ class IRSDE:
         """The schedule."""
         return IRSDESchedule(self.times, self.max_sigma, self.eps, self.schedule)  # type: ignore[arg-type]
 
-    def init(self, problem: Observation, prior: Prior, rng: NoiseSource) -> IRSDEState:
+    def init(self, problem: Problem, prior: Prior, rng: NoiseSource) -> IRSDEState:
         """x_T = mu + lambda n, that is u = mu + (lambda/m_T) n; a prior that knows less noise begins at its own
         largest level."""
-        if self._guided(prior) and not callable(getattr(problem.operator, "prox", None)):
+        if self._guided(prior) and not offers(problem.operator, "prox"):
             raise Incompatible(
                 f"IRSDE pulls the estimates of {prior!r} to the data by a proximal step (prox), which "
                 f"{problem.operator!r} does not offer; use dps, or a network trained for the task."
@@ -110,7 +112,7 @@ class IRSDE:
         if last < 1:
             raise Incompatible(f"{prior!r} is made for noise up to {top:g}, below the first level of this schedule.")
         times = np.linspace(last, 0, self.nfe + 1)
-        if hasattr(prior, "conditioned_on") or last >= self.nfe:
+        if is_conditional(prior) or last >= self.nfe:
             times = np.round(times)  # a network of this schedule has seen whole times only
         mu = initial_estimate(problem)
         first = table.max_sigma / table.m[last] if last == self.times else table.sigma[last]
@@ -119,7 +121,7 @@ class IRSDE:
         sigmas = tuple((table.max_sigma * np.sqrt(np.expm1(2 * decay))).tolist())
         return IRSDEState(u, mu, sigmas, mu=mu)
 
-    def step(self, problem: Observation, prior: Prior, state: IRSDEState, rng: NoiseSource) -> IRSDEState:
+    def step(self, problem: Problem, prior: Prior, state: IRSDEState, rng: NoiseSource) -> IRSDEState:
         """Estimate, data, move."""
         u, s = state.x, state.here
         r: Tensor | float = 0.0
@@ -137,7 +139,7 @@ class IRSDE:
         return replace(state, x=moved, x0=moved if final else d, step=state.step + 1)
 
     def _guided(self, prior: Prior) -> bool:
-        return self.guidance == "prox" or (self.guidance == "auto" and not hasattr(prior, "conditioned_on"))
+        return self.guidance == "prox" or (self.guidance == "auto" and not is_conditional(prior))
 
     def _posterior(self, state: IRSDEState, d: Tensor, r: Tensor | float, rng: NoiseSource) -> Tensor:
         s, t = state.here, state.next

@@ -17,7 +17,8 @@ from torch import Tensor
 
 from zsir.errors import BadSpec
 from zsir.names.registry import Option, Range
-from zsir.protocols import NoiseSource, Observation, Prior
+from zsir.problem import Problem
+from zsir.protocols import NoiseSource, Prior
 from zsir.samplers.chain import Chain, check_calls, denoise, ladder
 from zsir.samplers.initial import initial_estimate
 
@@ -61,13 +62,13 @@ class REDDiff:
         """One network call a step."""
         return self.nfe
 
-    def init(self, problem: Observation, prior: Prior, rng: NoiseSource) -> AdamState:
+    def init(self, problem: Problem, prior: Prior, rng: NoiseSource) -> AdamState:
         """mu is the initial estimate."""
         mu = initial_estimate(problem)
         zero = mu.new_zeros(mu.shape)
         return AdamState(mu, mu, ladder(self.nfe, self.sigmas, prior), first=zero, second=zero)
 
-    def step(self, problem: Observation, prior: Prior, state: AdamState, rng: NoiseSource) -> AdamState:
+    def step(self, problem: Problem, prior: Prior, state: AdamState, rng: NoiseSource) -> AdamState:
         """One stochastic gradient, one step of Adam."""
         mu, s, op, count = state.x, state.here, problem.operator, state.step + 1
         n = rng.randn_like(mu)

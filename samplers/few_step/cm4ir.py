@@ -22,7 +22,8 @@ from torch import Tensor
 
 from zsir.errors import BadSpec
 from zsir.names.registry import Option, Range
-from zsir.protocols import NoiseSource, Observation, Prior
+from zsir.problem import Problem
+from zsir.protocols import NoiseSource, Prior
 from zsir.samplers.chain import check_reach
 from zsir.samplers.few_step.published import CM4IR_PRESETS
 from zsir.samplers.initial import ROUNDING, expected_start, initial_estimate
@@ -143,7 +144,7 @@ class CM4IR:
             return self.eta
         return (_rule(prior.kind) if self.start is None else DENOISER).eta
 
-    def plan(self, problem: Observation, reach: float = math.inf, kind: str = "denoiser") -> Plan:
+    def plan(self, problem: Problem, reach: float = math.inf, kind: str = "denoiser") -> Plan:
         """Levels, inflations and ridges for this task: the published ones, or by the rule for the prior's ``kind``, and
         then none above ``reach``, the prior's largest level."""
         noise = problem.noise_std
@@ -161,7 +162,7 @@ class CM4IR:
             ridges = (first, *(rule.ridge * (max(noise, ROUNDING) / s) ** 2 for s in sigmas))
         return Plan(sigmas, self.deltas or (0.0,) * self.nfe, ridges)
 
-    def init(self, problem: Observation, prior: Prior, rng: NoiseSource) -> CM4IRState:
+    def init(self, problem: Problem, prior: Prior, rng: NoiseSource) -> CM4IRState:
         """x_1 = x_init + sigma_1 n."""
         plan = self.plan(problem, prior.sigma_range[1], prior.kind)
         check_reach(prior, plan.sigmas[0])
@@ -169,7 +170,7 @@ class CM4IR:
         x = x_init + plan.sigmas[0] * rng.randn_like(x_init)
         return CM4IRState(x, x_init, plan, plan.sigmas[0], 0)
 
-    def step(self, problem: Observation, prior: Prior, state: CM4IRState, rng: NoiseSource) -> CM4IRState:
+    def step(self, problem: Problem, prior: Prior, state: CM4IRState, rng: NoiseSource) -> CM4IRState:
         """Denoise, back-project, inject noise."""
         k, plan, x = state.step, state.plan, state.x
         sigma = plan.sigmas[k]

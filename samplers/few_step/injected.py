@@ -21,7 +21,8 @@ from torch import Tensor
 
 from zsir.errors import BadSpec
 from zsir.names.registry import Option, Range
-from zsir.protocols import NoiseSource, Observation, Prior
+from zsir.problem import Problem
+from zsir.protocols import NoiseSource, Prior
 from zsir.samplers.chain import Chain, check_calls, check_share, levels
 from zsir.samplers.few_step.cm4ir import CM4IR, DENOISER
 from zsir.samplers.initial import ROUNDING, initial_estimate
@@ -76,14 +77,14 @@ class Injected:
         """One network call a step."""
         return self.nfe
 
-    def init(self, problem: Observation, prior: Prior, rng: NoiseSource) -> InjectedState:
+    def init(self, problem: Problem, prior: Prior, rng: NoiseSource) -> InjectedState:
         """x = x_init + sigma_1 n."""
         sigmas = CM4IR(self.nfe).plan(problem, prior.sigma_range[1]).sigmas
         x_init = initial_estimate(problem)
         modes = modes_of(problem) if self.update == "ddrm" else None
         return InjectedState(x_init + sigmas[0] * rng.randn_like(x_init), x_init, (*sigmas, 0.0), modes=modes)
 
-    def step(self, problem: Observation, prior: Prior, state: InjectedState, rng: NoiseSource) -> Chain:
+    def step(self, problem: Problem, prior: Prior, state: InjectedState, rng: NoiseSource) -> Chain:
         """Denoise, data step, injection."""
         x, s, t = state.x, state.here, state.next
         d = prior.denoise(x, levels(x, (1 + self.delta) * s))
@@ -95,7 +96,7 @@ class Injected:
         direction = self.eta * rng.randn_like(x) + math.sqrt(1 - self.eta**2) / s * (d - x)
         return state.moved(x0 + t * direction, x0)
 
-    def _data_step(self, problem: Observation, d: Tensor, s: float, modes: Modes | None) -> Tensor:
+    def _data_step(self, problem: Problem, d: Tensor, s: float, modes: Modes | None) -> Tensor:
         op, noise = problem.operator, problem.noise_std
         if self.update == "ddnm":
             return d - op.pinv(op.forward(d) - problem.y, noise**2)

@@ -18,7 +18,8 @@ from torch import Tensor
 
 from zsir.errors import BadSpec
 from zsir.names.registry import Option, Range
-from zsir.protocols import NoiseSource, Observation, Prior
+from zsir.problem import Problem
+from zsir.protocols import NoiseSource, Prior
 from zsir.samplers.chain import denoise
 from zsir.samplers.initial import ROUNDING, initial_estimate
 from zsir.samplers.levels import geometric
@@ -62,16 +63,16 @@ class LATINO:
         """One network call a step."""
         return self.nfe
 
-    def init(self, problem: Observation, prior: Prior, rng: NoiseSource) -> LatinoState:
+    def init(self, problem: Problem, prior: Prior, rng: NoiseSource) -> LatinoState:
         """x_0 is the initial estimate."""
         return LatinoState(initial_estimate(problem, self._weight(problem, self.first)), self.first, 0)
 
-    def step(self, problem: Observation, prior: Prior, state: LatinoState, rng: NoiseSource) -> LatinoState:
+    def step(self, problem: Problem, prior: Prior, state: LatinoState, rng: NoiseSource) -> LatinoState:
         """Prior, then data step."""
         sigma = geometric(self.nfe, self.first, self.last)[state.step]
         u = denoise(prior, state.x0, sigma)
         x = problem.operator.prox(u, problem.y, self._weight(problem, sigma))
         return LatinoState(x, sigma, state.step + 1)
 
-    def _weight(self, problem: Observation, sigma: float) -> float:
+    def _weight(self, problem: Problem, sigma: float) -> float:
         return self.lam * (max(problem.noise_std, ROUNDING) / sigma) ** 2

@@ -21,7 +21,8 @@ from torch import Tensor
 
 from zsir.errors import BadSpec
 from zsir.names.registry import Option, Range
-from zsir.protocols import NoiseSource, Observation, Prior
+from zsir.problem import Problem
+from zsir.protocols import NoiseSource, Prior
 from zsir.samplers.chain import Chain, check_calls, check_reach, check_share, levels
 from zsir.samplers.few_step.cm4ir import CM4IR, Gamma, Start
 from zsir.samplers.initial import initial_estimate
@@ -76,7 +77,7 @@ class PnPCM:
         """One network call a step."""
         return self.nfe
 
-    def init(self, problem: Observation, prior: Prior, rng: NoiseSource) -> PnPCMState:
+    def init(self, problem: Problem, prior: Prior, rng: NoiseSource) -> PnPCMState:
         """x is the initial estimate, u zero."""
         sigmas = CM4IR(self.nfe, self.start, self.gamma).plan(problem, prior.sigma_range[1]).sigmas
         check_reach(prior, sigmas[0])
@@ -84,7 +85,7 @@ class PnPCM:
         zero = x.new_zeros(x.shape)
         return PnPCMState(x, x, (*sigmas, 0.0), u=zero, x_old=x, u_old=zero)
 
-    def step(self, problem: Observation, prior: Prior, state: PnPCMState, rng: NoiseSource) -> PnPCMState:
+    def step(self, problem: Problem, prior: Prior, state: PnPCMState, rng: NoiseSource) -> PnPCMState:
         """Extrapolate, data step, noise, network, running sum."""
         k, tau = state.step, state.here
         delta = self.deltas[k] if self.deltas else 0.0

@@ -18,7 +18,8 @@ from torch import Tensor
 
 from zsir.errors import BadSpec
 from zsir.names.registry import Option, Range
-from zsir.protocols import NoiseSource, Observation, Prior
+from zsir.problem import Problem
+from zsir.protocols import NoiseSource, Prior
 from zsir.samplers.chain import Chain, ancestral, begin, check_calls
 from zsir.samplers.guidance import gradient
 
@@ -58,11 +59,11 @@ class DPS:
         """One network call a step."""
         return self.nfe
 
-    def init(self, problem: Observation, prior: Prior, rng: NoiseSource) -> Chain:
+    def init(self, problem: Problem, prior: Prior, rng: NoiseSource) -> Chain:
         """x = x_init + sigma_1 n."""
         return begin(problem, prior, rng, self.nfe, self.sigmas)
 
-    def step(self, problem: Observation, prior: Prior, state: Chain, rng: NoiseSource) -> Chain:
+    def step(self, problem: Problem, prior: Prior, state: Chain, rng: NoiseSource) -> Chain:
         """Ancestral step, gradient step, projection."""
 
         def misfit(x0: Tensor) -> Tensor:

@@ -22,7 +22,8 @@ from torch import Tensor
 from zsir.errors import BadSpec
 from zsir.linalg import cg_steps, lanczos_sqrt
 from zsir.names.registry import Option
-from zsir.protocols import NoiseSource, Observation, Prior
+from zsir.problem import Problem
+from zsir.protocols import NoiseSource, Prior
 from zsir.samplers.chain import Chain, ancestral, begin, check_calls
 from zsir.samplers.guidance import denoise_with_vjp
 from zsir.samplers.initial import ROUNDING
@@ -65,11 +66,11 @@ class MMPS:
         """One network call a step."""
         return self.nfe
 
-    def init(self, problem: Observation, prior: Prior, rng: NoiseSource) -> Chain:
+    def init(self, problem: Problem, prior: Prior, rng: NoiseSource) -> Chain:
         """x = x_init + sigma_1 n."""
         return begin(problem, prior, rng, self.nfe, self.sigmas)
 
-    def step(self, problem: Observation, prior: Prior, state: Chain, rng: NoiseSource) -> Chain:
+    def step(self, problem: Problem, prior: Prior, state: Chain, rng: NoiseSource) -> Chain:
         """Mean or draw of x0 given x and y, then the transition."""
         x, s, t, op = state.x, state.here, state.next, problem.operator
         d, vjp = denoise_with_vjp(prior, x, s)

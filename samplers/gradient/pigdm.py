@@ -17,7 +17,8 @@ from typing import Annotated, ClassVar
 
 from zsir.errors import BadSpec
 from zsir.names.registry import Option, Range
-from zsir.protocols import NoiseSource, Observation, Prior
+from zsir.problem import Problem
+from zsir.protocols import NoiseSource, Prior
 from zsir.samplers.chain import Chain, ancestral, begin, check_calls
 from zsir.samplers.guidance import denoise_with_vjp
 
@@ -54,11 +55,11 @@ class PiGDM:
         """One network call a step."""
         return self.nfe
 
-    def init(self, problem: Observation, prior: Prior, rng: NoiseSource) -> Chain:
+    def init(self, problem: Problem, prior: Prior, rng: NoiseSource) -> Chain:
         """x = x_init + sigma_1 n."""
         return begin(problem, prior, rng, self.nfe, self.sigmas)
 
-    def step(self, problem: Observation, prior: Prior, state: Chain, rng: NoiseSource) -> Chain:
+    def step(self, problem: Problem, prior: Prior, state: Chain, rng: NoiseSource) -> Chain:
         """Guided estimate, ancestral step."""
         x, s, t, op = state.x, state.here, state.next, problem.operator
         d, vjp = denoise_with_vjp(prior, x, s)

@@ -24,7 +24,8 @@ from torch import Tensor
 
 from zsir.errors import BadSpec
 from zsir.names.registry import Option, Range
-from zsir.protocols import NoiseSource, Observation, Prior
+from zsir.problem import Problem
+from zsir.protocols import NoiseSource, Prior
 from zsir.samplers.chain import Chain, check_calls, ladder
 from zsir.samplers.guidance import denoise_with_vjp
 from zsir.samplers.initial import initial_estimate
@@ -83,7 +84,7 @@ class TDS:
         """Moves of the swarm, the last of them the draw of one particle."""
         return self.count
 
-    def init(self, problem: Observation, prior: Prior, rng: NoiseSource) -> Swarm:
+    def init(self, problem: Problem, prior: Prior, rng: NoiseSource) -> Swarm:
         """Particles at the first level, all alike in law."""
         sigmas = ladder(self.count, self.sigmas, prior)
         x_init = initial_estimate(problem)
@@ -92,7 +93,7 @@ class TDS:
         d, pull, log_l = self._look(problem, prior, x, sigmas[0])
         return Swarm(x, x_init, sigmas, d=d, pull=pull, log_l=log_l, log_w=log_l)
 
-    def step(self, problem: Observation, prior: Prior, state: Swarm, rng: NoiseSource) -> Swarm:
+    def step(self, problem: Problem, prior: Prior, state: Swarm, rng: NoiseSource) -> Swarm:
         """Resample, propose, weigh; at the end draw one particle."""
         s, t = state.here, state.next
         uniform = torch.special.ndtr(rng.randn_like(state.log_w[:, :1]))
@@ -111,7 +112,7 @@ class TDS:
         mean = (log_w.softmax(1)[:, :, None, None, None] * d).sum(1)
         return replace(state, x=x, x0=mean, d=d, pull=pull, log_l=log_l, log_w=log_w, step=state.step + 1)
 
-    def _look(self, problem: Observation, prior: Prior, x: Tensor, s: float) -> tuple[Tensor, Tensor, Tensor]:
+    def _look(self, problem: Problem, prior: Prior, x: Tensor, s: float) -> tuple[Tensor, Tensor, Tensor]:
         """Estimates of all particles, with gradient and logarithm of their twists."""
         d, vjp = denoise_with_vjp(prior, x.flatten(0, 1), s)
         r2 = s**2 * self.variance / (s**2 + self.variance)
@@ -121,7 +122,7 @@ class TDS:
         pull = vjp(back)
         return d.view_as(x), pull.view_as(x), log_l.view(x.shape[:2])
 
-    def _likelihood(self, problem: Observation, misfit: Tensor, r2: float) -> tuple[Tensor, Tensor]:
+    def _likelihood(self, problem: Problem, misfit: Tensor, r2: float) -> tuple[Tensor, Tensor]:
         """-1/2 m^T (r^2 A A^T + noise^2)^-1 m, and A^T (r^2 A A^T + noise^2)^-1 m."""
         variance = problem.noise_std**2
         back = problem.operator.pinv(misfit, variance / r2) / r2
@@ -148,7 +149,7 @@ class TDS:
             log_w=log_w,
         )
 
-    def _draw(self, problem: Observation, state: Swarm, s: float, uniform: Tensor) -> Swarm:
+    def _draw(self, problem: Problem, state: Swarm, s: float, uniform: Tensor) -> Swarm:
         """One particle, weighed with the likelihood of its estimate instead of the last twist."""
         batch = problem.y.shape[0]
         y = problem.y.repeat_interleave(self.particles, dim=0)

@@ -18,7 +18,8 @@ from torch import Tensor
 
 from zsir.errors import BadSpec
 from zsir.names.registry import Option, Range
-from zsir.protocols import NoiseSource, Observation, Prior
+from zsir.problem import Problem
+from zsir.protocols import NoiseSource, Prior
 from zsir.samplers.chain import denoise
 from zsir.samplers.initial import ROUNDING, initial_estimate
 from zsir.samplers.levels import geometric
@@ -30,7 +31,7 @@ Weight = Annotated[float, Option("weight of the prior against the data", tune=Ra
 
 
 def dpir_ladder(
-    problem: Observation, nfe: int, first: float = 49 / 255, last: float | None = None, *, rising: bool = False
+    problem: Problem, nfe: int, first: float = 49 / 255, last: float | None = None, *, rising: bool = False
 ) -> tuple[float, ...]:
     """DPIR's levels: geometric from ``first``, by default down to the noise of y, or to one grey value of 255 per unit
     of reduction. Where that is above ``first`` they stay there, or rise as in the released code if ``rising``."""
@@ -98,13 +99,13 @@ class HQS:
         """One network call a step."""
         return self.nfe
 
-    def init(self, problem: Observation, prior: Prior, rng: NoiseSource) -> HQSState:
+    def init(self, problem: Problem, prior: Prior, rng: NoiseSource) -> HQSState:
         """z_0 is the initial estimate."""
         sigmas = dpir_ladder(problem, self.nfe, self.first, self.last)
         x_init = initial_estimate(problem, self._rho(problem, sigmas[0]))
         return HQSState(x_init, sigmas, sigmas[0], 0)
 
-    def step(self, problem: Observation, prior: Prior, state: HQSState, rng: NoiseSource) -> HQSState:
+    def step(self, problem: Problem, prior: Prior, state: HQSState, rng: NoiseSource) -> HQSState:
         """Data step, then denoiser."""
         sigma = state.sigmas[state.step]
         x = problem.operator.prox(state.x0, problem.y, self._rho(problem, sigma))
@@ -112,5 +113,5 @@ class HQS:
         z = turned_back(denoise(prior, turned(x, turn), sigma), turn)
         return HQSState(z, state.sigmas, sigma, state.step + 1)
 
-    def _rho(self, problem: Observation, sigma: float) -> float:
+    def _rho(self, problem: Problem, sigma: float) -> float:
         return self.lam * max(problem.noise_std, ROUNDING) ** 2 / sigma**2

@@ -19,7 +19,8 @@ from torch import Tensor
 from zsir.errors import BadSpec
 from zsir.linalg import norm2
 from zsir.names.registry import Option
-from zsir.protocols import NoiseSource, Observation, Prior
+from zsir.problem import Problem
+from zsir.protocols import NoiseSource, Prior
 from zsir.samplers.chain import Chain, check_calls, denoise
 from zsir.samplers.initial import ROUNDING, initial_estimate
 from zsir.samplers.plug_and_play.hqs import First, Last, Weight, dpir_ladder
@@ -33,7 +34,7 @@ class PnPState(Chain):
     norm: float = 1.0
 
 
-def _start(problem: Observation, nfe: int, first: float, last: float | None, *, scaled: bool) -> PnPState:
+def _start(problem: Problem, nfe: int, first: float, last: float | None, *, scaled: bool) -> PnPState:
     """The initial estimate; ``scaled`` methods step by 1/||A||^2."""
     x = initial_estimate(problem)
     norm = norm2(problem.operator, problem.y) if scaled else 1.0
@@ -46,7 +47,7 @@ def _check(name: str, nfe: int, first: float, last: float | None) -> None:
         raise BadSpec(f"{name}:first={first:g},last={last}: levels must satisfy 0 < last <= first <= 1.")
 
 
-def _rho(problem: Observation, lam: float, level: float) -> float:
+def _rho(problem: Problem, lam: float, level: float) -> float:
     return lam * (max(problem.noise_std, ROUNDING) / level) ** 2
 
 
@@ -74,11 +75,11 @@ class PGD:
         """One network call a step."""
         return self.nfe
 
-    def init(self, problem: Observation, prior: Prior, rng: NoiseSource) -> PnPState:
+    def init(self, problem: Problem, prior: Prior, rng: NoiseSource) -> PnPState:
         """x is the initial estimate."""
         return _start(problem, self.nfe, self.first, self.last, scaled=True)
 
-    def step(self, problem: Observation, prior: Prior, state: PnPState, rng: NoiseSource) -> Chain:
+    def step(self, problem: Problem, prior: Prior, state: PnPState, rng: NoiseSource) -> Chain:
         """Gradient step, denoiser."""
         op, x = problem.operator, state.x
         x = denoise(prior, x - op.adjoint(op.forward(x) - problem.y) / state.norm, state.here)
@@ -112,11 +113,11 @@ class ADMM:
         """One network call a step."""
         return self.nfe
 
-    def init(self, problem: Observation, prior: Prior, rng: NoiseSource) -> PnPState:
+    def init(self, problem: Problem, prior: Prior, rng: NoiseSource) -> PnPState:
         """x is the initial estimate, u zero."""
         return _start(problem, self.nfe, self.first, self.last, scaled=False)
 
-    def step(self, problem: Observation, prior: Prior, state: PnPState, rng: NoiseSource) -> PnPState:
+    def step(self, problem: Problem, prior: Prior, state: PnPState, rng: NoiseSource) -> PnPState:
         """Data step, denoiser, running sum."""
         level = state.here
         v = problem.operator.prox(state.x - state.u, problem.y, _rho(problem, self.lam, level))
@@ -151,11 +152,11 @@ class RED:
         """One network call a step."""
         return self.nfe
 
-    def init(self, problem: Observation, prior: Prior, rng: NoiseSource) -> PnPState:
+    def init(self, problem: Problem, prior: Prior, rng: NoiseSource) -> PnPState:
         """x is the initial estimate."""
         return _start(problem, self.nfe, self.first, self.last, scaled=True)
 
-    def step(self, problem: Observation, prior: Prior, state: PnPState, rng: NoiseSource) -> Chain:
+    def step(self, problem: Problem, prior: Prior, state: PnPState, rng: NoiseSource) -> Chain:
         """One gradient step on both terms."""
         op, x, level = problem.operator, state.x, state.here
         rho = _rho(problem, self.lam, level)

@@ -30,7 +30,8 @@ from torch import Tensor
 
 from zsir.errors import BadSpec
 from zsir.names.registry import Option, Range
-from zsir.protocols import NoiseSource, Observation, Prior
+from zsir.problem import Problem
+from zsir.protocols import NoiseSource, Prior
 from zsir.samplers.chain import DDPM, Chain, abar, begin, check_calls, check_share, ddim, denoise
 from zsir.samplers.initial import GREY
 from zsir.samplers.plug_and_play.hqs import dpir_ladder, turned, turned_back
@@ -107,13 +108,13 @@ class RDMD:
         """Iterations."""
         return self.nfe // self.per_step
 
-    def init(self, problem: Observation, prior: Prior, rng: NoiseSource) -> RDMDState:
+    def init(self, problem: Problem, prior: Prior, rng: NoiseSource) -> RDMDState:
         """z is the initial estimate, x the same with noise."""
         chain = begin(problem, prior, rng, self.steps, self.sigmas, "quadratic")
         ms = dpir_ladder(problem, self.steps, last=self.last, rising=self.recipe == "paper")
         return RDMDState(chain.x, chain.x0, chain.sigmas, z=chain.x0, ms=ms)
 
-    def step(self, problem: Observation, prior: Prior, state: RDMDState, rng: NoiseSource) -> RDMDState:
+    def step(self, problem: Problem, prior: Prior, state: RDMDState, rng: NoiseSource) -> RDMDState:
         """Both denoisers, data step, noise back."""
         s, t, m = state.here, state.next, state.ms[state.step]
         steady, stochastic = self.branches
@@ -134,7 +135,7 @@ class RDMD:
         # z is handed to a network that expects sqrt(abar) z + ...: on the VE scale it is z / sqrt(abar)
         return denoise(prior, GREY + (z - GREY) / math.sqrt(abar(level)), level)
 
-    def _data_step(self, problem: Observation, state: RDMDState, u: Tensor | None, x0: Tensor | None) -> Tensor:
+    def _data_step(self, problem: Problem, state: RDMDState, u: Tensor | None, x0: Tensor | None) -> Tensor:
         z, floor = state.z, max(problem.noise_std, LEAST_NOISE)
         if self.recipe == "paper":
             steady = self.lam * (1 - self.tau) * problem.noise_std**2

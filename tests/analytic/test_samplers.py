@@ -17,7 +17,7 @@ import torch
 
 from zsir import Problem, operators, priors, samplers, solve
 from zsir.errors import BadSpec
-from zsir.pictures.picture import read
+from zsir.pictures import read
 from zsir.priors import Dense, Gaussian
 from zsir.protocols import Prior
 from zsir.rng import ImageNoise

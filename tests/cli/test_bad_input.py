@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import zsir
 from tests.cli.conftest import ENVIRONMENT, pattern
-from zsir import operators, priors
-from zsir.pictures import picture as images
-from zsir.workflow import restore
+from zsir import operators, pictures, priors
+from zsir.workflow import method, restore
 
 FAST = ("--prior", "gaussian", "--nfe", "1")
 
@@ -160,7 +160,7 @@ def test_existing_results_are_kept(run, folder):
     assert done.code == 1 and done.message == "x.png exists: add --overwrite to replace it."
     assert (folder / "x.png").read_text() == "precious"
     assert run("solve", "--op", "identity", *FAST, "other.png", "-o", "x.png", "--overwrite").code == 0
-    assert images.read("x.png").pixels.shape == (1, 3, 16, 24)
+    assert pictures.read("x.png").pixels.shape == (1, 3, 16, 24)
     done = run("solve", "--op", "identity", *FAST, "other.png", "--record", "x.png")
     assert done.code == 1 and "exists" in done.message
 
@@ -174,7 +174,7 @@ def test_full_disk(run, folder, monkeypatch, command):
 
     monkeypatch.setattr("pathlib.Path.replace", full)
     if command == "demo":
-        if not (Path(images.__file__).parent / "assets" / "demo.png").exists():
+        if not (Path(zsir.__file__).parent / "assets" / "demo.png").exists():
             pytest.skip("the demonstration photograph is not there yet")
         done = run("demo", "out")
     else:
@@ -212,7 +212,7 @@ def test_interrupted(run, folder, monkeypatch):
     monkeypatch.setattr(operators, "make", make)
     done = run("solve", "--op", "identity", *FAST, folder, "--record", "r.json")
     assert done.code == 130 and done.message == "interrupted; 1 of 3 files were written"
-    assert images.read("colour_restored.png").pixels.shape == (1, 3, 22, 31)
+    assert pictures.read("colour_restored.png").pixels.shape == (1, 3, 22, 31)
     assert (folder / "r.json").exists()
 
 
@@ -236,17 +236,17 @@ def test_ctrl_c(folder):
     written = list((folder / "out").iterdir())
     assert f"; {len(written)} of 3000 files" in err
     for path in written:
-        images.read(path)
+        pictures.read(path)
 
 
 def test_a_bug_is_called_one(run, folder, monkeypatch):
     def broken(*args, **options):
         raise ZeroDivisionError("oh")
 
-    monkeypatch.setattr(restore, "restore", broken)
+    monkeypatch.setattr(restore, "restored", broken)
     done = run("solve", "--op", "identity", *FAST, "other.png")
     assert done.code == 70 and "internal error: ZeroDivisionError: oh" in done.message and "ZSIR_DEBUG" in done.message
-    monkeypatch.setattr(restore, "method", broken)
+    monkeypatch.setattr(method, "load_method", broken)
     assert run("solve", "--op", "identity", *FAST, "other.png").code == 70
     monkeypatch.setenv("ZSIR_DEBUG", "1")
     assert run("solve", "--op", "identity", *FAST, "other.png").code == 1  # the exception itself
@@ -256,7 +256,7 @@ def test_out_of_memory(run, folder, monkeypatch):
     def broken(*args, **options):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
 
-    monkeypatch.setattr(restore, "restore", broken)
+    monkeypatch.setattr(restore, "restored", broken)
     done = run("solve", "--op", "identity", *FAST, "other.png")
     assert done.code == 1 and "not enough memory" in done.message
 

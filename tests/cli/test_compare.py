@@ -7,10 +7,10 @@ import json
 import pytest
 import torch
 
+from zsir import pictures
 from zsir.cli.commands.compare import _table
 from zsir.cli.tables import aligned, markdown
-from zsir.pictures import picture as images
-from zsir.workflow import restore
+from zsir.workflow import pose
 
 FAST = ("--prior", "gaussian", "--simulate", "-q")
 
@@ -38,7 +38,7 @@ def test_table_sheet_and_record(run, folder):
     mean = (entries[0]["psnr"] + entries[2]["psnr"]) / 2
     assert rows[0].split()[1] == f"{mean:.2f}" and f"| {mean:.2f} |" in (folder / "out" / "table.md").read_text()
     # observation, two results and the truth in one row
-    assert images.read(folder / "out" / "colour_sheet.png").pixels.shape[-1] > 4 * 31
+    assert pictures.read(folder / "out" / "colour_sheet.png").pixels.shape[-1] > 4 * 31
 
 
 def test_numbers_are_those_of_solve(run, folder):
@@ -58,7 +58,7 @@ def test_the_same_seed_gives_the_same_sheet(run, folder):
             "compare", "--op", "sr2x", "--noise", "0.1", *FAST, "--seed", seed, "-m", "cm4ir", "grey.png", "-o", out
         )
         assert done.code == 0, done.err
-    a, b, c = (images.read(folder / out / "grey_sheet.png").pixels for out in "abc")
+    a, b, c = (pictures.read(folder / out / "grey_sheet.png").pixels for out in "abc")
     assert torch.equal(a, b) and not torch.equal(a, c)
 
 
@@ -154,16 +154,16 @@ def test_tables():
 
 def test_sheets_break_into_rows():
     cells = [(f"picture {k}", torch.full((1, 1, 40, 90), k / 4)) for k in range(5)]
-    wide, tall = images.contact_sheet(cells), images.contact_sheet(cells, 2)
+    wide, tall = pictures.contact_sheet(cells), pictures.contact_sheet(cells, 2)
     assert tall.shape[-2] == 3 * wide.shape[-2] and tall.shape[-1] < wide.shape[-1] / 2
-    assert torch.equal(images.contact_sheet(cells, 5), wide)
-    assert torch.equal(tall[..., : wide.shape[-2], :], images.contact_sheet(cells[:2]))
+    assert torch.equal(pictures.contact_sheet(cells, 5), wide)
+    assert torch.equal(tall[..., : wide.shape[-2], :], pictures.contact_sheet(cells[:2]))
     assert float(tall[..., -1, -1].min()) == 1.0  # the empty place is white
 
 
 def test_a_note_on_the_picture_is_said_once(run, folder, monkeypatch):
     x = 0.5 + 0.06 * torch.randn(1, 1, 60, 70, generator=torch.Generator().manual_seed(0))
-    images.write("scan.png", x.expand(1, 3, -1, -1))
+    pictures.write("scan.png", x.expand(1, 3, -1, -1))
     task = ("compare", "--op", "identity", "--prior", "gaussian", "-q", "scan.png", "-o", "o", "--overwrite")
     methods = ("-m", "hqs:nfe=1", "-m", "hqs:nfe=2", "-m", "hqs:nfe=2@wavelet")
     done = run(*task, *methods, "--noise", "0.5")
@@ -175,7 +175,7 @@ def test_a_note_on_the_picture_is_said_once(run, folder, monkeypatch):
         calls.append(y)
         return 0.06
 
-    monkeypatch.setattr(restore, "estimate_noise_of", estimated)
+    monkeypatch.setattr(pose, "estimate_noise_of", estimated)
     assert run(*task, *methods, "--noise", "auto").err == "" and len(calls) == 1
     # and so is what the file itself says
     run("degrade", "--op", "identity", "--noise", "0.02", "scan.png", "-o", "noted.png")
@@ -186,7 +186,7 @@ def test_a_note_on_the_picture_is_said_once(run, folder, monkeypatch):
 def test_a_misfit_is_named_with_its_method(run, folder):
     sharp = torch.full((1, 3, 48, 60), 0.1)
     sharp[..., 12:36, 14:44] = 0.9
-    images.write("rough.png", sharp)
+    pictures.write("rough.png", sharp)
     task = ("--op", "blur:sigma=3", "--prior", "gaussian", "-q", "-m", "hqs:nfe=2", "rough.png", "-o", "o")
     done = run("compare", *task, "--noise", "0.01")
     assert done.code == 0 and done.message.startswith("note: rough.png: hqs:nfe=2: The result misses")
@@ -231,7 +231,7 @@ def test_a_broken_file_is_not_counted_and_the_table_is_printed(run, folder):
 
 
 def test_a_metric_that_cannot_be_computed_is_left_empty(run, folder):
-    images.write("small.png", torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0)))
+    pictures.write("small.png", torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0)))
     methods = ("-m", "cm4ir:nfe=1", "-m", "hqs:nfe=2")
     done = run("compare", "--op", "identity", "--noise", "0.1", *FAST, *methods, "small.png", "other.png", "-o", "o")
     assert done.code == 0 and done.message.startswith("note: small.png: ssim is left out: ")

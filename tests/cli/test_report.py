@@ -22,13 +22,12 @@ from PIL import Image
 
 from tests.cli.conftest import Run
 from tests.experiments.conftest import tiny as tiny
-from zsir import operators
+from zsir import operators, pictures
 from zsir.cli import main
 from zsir.experiments.manifest import RunFolder
 from zsir.experiments.report import facts, gallery, plots
 from zsir.experiments.report.page import build
 from zsir.experiments.summary import Mean
-from zsir.pictures import picture as images
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -273,14 +272,14 @@ def test_the_pictures_are_those_of_the_run(made: Path):
     worst = []
     for record in RunFolder(made).records():
         if (record["picture"], record["sample"], record["op"]) == ("p0", 0, "sr2x"):
-            x, y = (images.read(made / record["outputs"][key]).pixels for key in ("estimate", "observed"))
+            x, y = (pictures.read(made / record["outputs"][key]).pixels for key in ("estimate", "observed"))
             op = operators.make("sr2x", in_shape=(3, 20, 26))
             worst.append(float((op.forward(x) - y).abs().mean(dim=(0, 1)).flatten().quantile(0.99)))
     assert scene.scales["misfit"] == pytest.approx(max(worst), rel=1e-6)
     brightest = []
     for nfe in ("2", "12"):
         samples = [
-            images.read(made / record["outputs"]["estimate"]).pixels.double()
+            pictures.read(made / record["outputs"]["estimate"]).pixels.double()
             for record in RunFolder(made).records()
             if (record["picture"], record["op"], record["values"]["nfe"]) == ("p0", "sr2x", nfe)
         ]

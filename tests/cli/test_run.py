@@ -13,14 +13,13 @@ from PIL import Image
 from tests.cli.conftest import Outcome, Run
 from tests.experiments.conftest import content
 from tests.experiments.conftest import tiny as tiny
-from zsir import metrics, operators, priors, samplers
+from zsir import metrics, operators, pictures, priors, samplers
 from zsir.errors import SolveError
 from zsir.experiments import engine, measures
 from zsir.experiments.manifest import Record, RunFolder
 from zsir.experiments.sets import SETS, PictureFile, digest
 from zsir.experiments.spec import shipped
 from zsir.loop.solve import solve
-from zsir.pictures import picture as images
 from zsir.priors.wrappers.settings import Wrapping
 from zsir.problem import Problem
 from zsir.rng import ImageNoise
@@ -57,7 +56,7 @@ def test_records_hold_what_the_library_computes(run: Run, tiny: Path):
     (record,) = (
         r for r in records(tiny / "r") if (r["picture"], r["sampler"], r["noise"]) == ("p4", "diffpir:nfe=2", "0.02")
     )
-    x = images.read("photos/p4.png").pixels
+    x = pictures.read("photos/p4.png").pixels
     op = operators.make("mask:keep=0.5", in_shape=(3, 17, 20))
     y = op.forward(x) + 0.02 * op.forward(ImageNoise(3, [4], "observation").randn_like(x))
     solution = solve(Problem(y, op, 0.02), priors.load("gaussian"), samplers.make("diffpir:nfe=2"), seed=3, indices=[4])
@@ -65,11 +64,11 @@ def test_records_hold_what_the_library_computes(run: Run, tiny: Path):
     assert record["metrics"]["psnr"] == metrics.psnr(estimate, x)
     assert record["metrics"]["ssim"] == metrics.ssim(estimate, x)
     assert record["residual"] == solution.stats.residual[0] and record["nfe"] == 2 and record["index"] == 4
-    images.write("expected.png", estimate)
-    images.write("y.png", y)
+    pictures.write("expected.png", estimate)
+    pictures.write("y.png", y)
     assert (tiny / "r" / record["outputs"]["estimate"]).read_bytes() == Path("expected.png").read_bytes()
     assert (tiny / "r" / record["outputs"]["observed"]).read_bytes() == Path("y.png").read_bytes()
-    assert torch.equal(images.read(tiny / "r" / record["outputs"]["truth"]).pixels, x)
+    assert torch.equal(pictures.read(tiny / "r" / record["outputs"]["truth"]).pixels, x)
 
 
 def test_metrics_of_the_catalogue(run: Run, tiny: Path):
@@ -80,7 +79,7 @@ def test_metrics_of_the_catalogue(run: Run, tiny: Path):
     assert run("run", "tiny.toml", "-o", "r", *changes, *task, "--set", "run.crop=2").code == 0
     record = records(tiny / "r")[0]
     folder = tiny / "r"
-    estimate, truth = (images.read(folder / record["outputs"][key]).pixels for key in ("estimate", "truth"))
+    estimate, truth = (pictures.read(folder / record["outputs"][key]).pixels for key in ("estimate", "truth"))
     expected = metrics.measure(names, estimate, truth, crop=2)
     assert record["metric_names"] == names == list(expected)
     for name in names:  # of the 8-bit picture, hence not to the last digit
@@ -98,7 +97,7 @@ def test_metrics_against_the_observation(run: Run, tiny: Path):
     assert run("run", "tiny.toml", "-o", "r", *changes).code == 0
     for record in records(tiny / "r"):
         x, y, truth = (
-            images.read(tiny / "r" / record["outputs"][key]).pixels for key in ("estimate", "observed", "truth")
+            pictures.read(tiny / "r" / record["outputs"][key]).pixels for key in ("estimate", "observed", "truth")
         )
         op = operators.make(record["op"], in_shape=(3, 17, 20))
         expected = metrics.energies(op, x - truth)
@@ -164,16 +163,16 @@ def test_what_is_around_the_prior_is_what_solve_puts_there(run: Run, tiny: Path)
     whole, tiled = (found[f"cm4ir:nfe=1 (tile={tile})"] for tile in (0, 16))
     assert tiled["values"] == {"tile": "16", "precision": "bf16", "ensemble": "true"} and tiled["prior"] == "photo"
     assert found["plain"]["values"] == {} and len({r["fingerprint"] for r in found.values()}) == 1
-    estimates = {name: images.read(tiny / "r" / r["outputs"]["estimate"]).pixels for name, r in found.items()}
+    estimates = {name: pictures.read(tiny / "r" / r["outputs"]["estimate"]).pixels for name, r in found.items()}
     op = operators.make("identity", in_shape=(3, 17, 20))
-    x = images.read("photos/p0.png").pixels
+    x = pictures.read("photos/p0.png").pixels
     problem = Problem(x + 0.1 * ImageNoise(0, [0], "observation").randn_like(x), op, 0.1)
     for record, tile in ((whole, None), (tiled, 16), (found["plain"], None)):
         around = Wrapping() if record["method"] == "plain" else Wrapping(tile, "bf16", True)
         prior = priors.wrap(priors.load("photo"), around)
         estimate = solve(problem, prior, samplers.make("cm4ir:nfe=1"), seed=0).x.clamp(0, 1)
-        images.write("expected.png", estimate)
-        assert torch.equal(estimates[record["method"]], images.read("expected.png").pixels), around
+        pictures.write("expected.png", estimate)
+        assert torch.equal(estimates[record["method"]], pictures.read("expected.png").pixels), around
         assert record["metrics"]["psnr"] == metrics.psnr(estimate, x)
     assert len({r["metrics"]["psnr"] for r in found.values()}) == 3
     refused = ("--set", "method.0.prior=gaussian", "--set", "method.0.precision=bf16", *more)
@@ -281,7 +280,7 @@ def test_grey_pictures_and_real_observations(run: Run, tiny: Path):
     done = run("run", "tiny.toml", "-o", "r", *changes, "--set", "method.0.sampler=cm4ir:nfe=1")
     assert done.code == 0, done.err
     assert {r["residual"] > 0 for r in records(tiny / "r")} == {True}
-    assert images.read(tiny / "r" / records(tiny / "r")[0]["outputs"]["estimate"]).mode == "L"
+    assert pictures.read(tiny / "r" / records(tiny / "r")[0]["outputs"]["estimate"]).mode == "L"
     (tiny / "rain" / "p0.png").unlink()
     assert "holds 4 pictures for 5 clean ones" in run("run", "tiny.toml", "-o", "q", *changes).err
 
@@ -290,8 +289,8 @@ def test_cut_pictures_and_their_real_observations(run: Run, tiny: Path):
     (tiny / "seen").mkdir()
     for k in range(5):
         x = torch.rand(1, 3, 24, 40, generator=torch.Generator().manual_seed(k))
-        images.write(tiny / "photos" / f"p{k}.png", x)
-        images.write(tiny / "seen" / f"p{k}.png", operators.make("sr2x", in_shape=(3, 24, 40)).forward(x))
+        pictures.write(tiny / "photos" / f"p{k}.png", x)
+        pictures.write(tiny / "seen" / f"p{k}.png", operators.make("sr2x", in_shape=(3, 24, 40)).forward(x))
     changes = (
         "--set",
         "data.observed=seen",
@@ -303,7 +302,7 @@ def test_cut_pictures_and_their_real_observations(run: Run, tiny: Path):
     done = run("run", "tiny.toml", "-o", "r", *changes)
     assert done.code == 0, done.err
     outputs = records(tiny / "r")[0]["outputs"]
-    shapes = [images.read(tiny / "r" / outputs[kind]).pixels.shape[-2:] for kind in ("truth", "observed", "estimate")]
+    shapes = [pictures.read(tiny / "r" / outputs[kind]).pixels.shape[-2:] for kind in ("truth", "observed", "estimate")]
     assert shapes == [(12, 12), (6, 6), (12, 12)]
     done = run("run", "tiny.toml", "-o", "q", *changes[:2], "--set", "data.size=13", *changes[4:])
     assert done.code == 2 and "[data] size = 13: for sr2x" in done.message and not (tiny / "q").exists()
@@ -323,8 +322,9 @@ def test_grey_pictures_go_through_colour_networks_as_in_solve(run: Run, tiny: Pa
     (record,) = records(tiny / "r")
     (entry,) = json.loads((tiny / "r.json").read_text())["results"]
     assert record["metrics"]["psnr"] == pytest.approx(entry["psnr"], abs=1e-5)
-    pictures = [images.read(path).pixels for path in (tiny / "r" / record["outputs"]["estimate"], tiny / "a.png")]
-    assert pictures[0].shape[1] == 1 and torch.equal(*pictures)
+    paths = (tiny / "r" / record["outputs"]["estimate"], tiny / "a.png")
+    estimate, solved_picture = (pictures.read(path).pixels for path in paths)
+    assert estimate.shape[1] == 1 and torch.equal(estimate, solved_picture)
 
 
 def test_two_specs_refuse_each_other(run: Run, tiny: Path):
@@ -430,11 +430,11 @@ def test_everything_that_is_missing_is_named(run: Run, tmp_path: Path, monkeypat
     assert weights.endswith("no ir-sde-derain.pth in the working folder; 'weights' above says what belongs there.")
     for place in ("GT", "LQ"):
         (tmp_path / "Rain100H" / place).mkdir(parents=True)
-    images.write("Rain100H/GT/a.png", torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0)))
+    pictures.write("Rain100H/GT/a.png", torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0)))
     gaps = run("run", "irsde-derain", "--dry-run").out.partition("\nmissing\n")[2].splitlines()
     assert len(gaps) == 2 and "[data] observed: Rain100H/LQ holds no pictures" in gaps[0]
     for name in "ab":
-        images.write(f"Rain100H/LQ/{name}.png", torch.zeros(1, 3, 8, 8))
+        pictures.write(f"Rain100H/LQ/{name}.png", torch.zeros(1, 3, 8, 8))
     assert "holds 2 pictures for 1 clean ones" in run("run", "irsde-derain", "--dry-run").out
 
 
@@ -469,7 +469,7 @@ def test_smoke(run: Run, tmp_path: Path):
 
 def test_held_out_pictures_have_their_attribution():
     files = sorted(SETS["eval34"].glob("*.png"))
-    assert len(files) == 34 and {images.read(file).pixels.shape for file in files} == {(1, 3, 256, 256)}
+    assert len(files) == 34 and {pictures.read(file).pixels.shape for file in files} == {(1, 3, 256, 256)}
     lines = (SETS["eval34"] / "ATTRIBUTION.tsv").read_text(encoding="utf-8").splitlines()[1:]
     rows = [line.split("\t") for line in lines]
     assert len(rows) == 34 and {row[2] for row in rows} == {"Public Domain"} and all(row[1] and row[3] for row in rows)

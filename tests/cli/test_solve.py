@@ -12,13 +12,14 @@ import pytest
 import torch
 from PIL import Image
 
+import zsir
 from tests.cli.conftest import pattern
-from zsir import operators, priors, samplers
+from zsir import operators, pictures, priors, samplers
 from zsir.errors import BadSpec
 from zsir.loop.solve import solve
-from zsir.pictures import picture as images
 from zsir.problem import Problem
-from zsir.workflow import restore
+from zsir.workflow.method import load_method, pick_device
+from zsir.workflow.restore import restored
 
 FAST = ("--prior", "gaussian")
 
@@ -26,34 +27,34 @@ FAST = ("--prior", "gaussian")
 def test_one_file(run, folder):
     done = run("solve", "--op", "sr4x", *FAST, "colour.png", "-o", "big.png")
     assert done.code == 0 and done.err == ""
-    assert images.read("big.png").pixels.shape == (1, 3, 88, 124)
+    assert pictures.read("big.png").pixels.shape == (1, 3, 88, 124)
     (line,) = done.out.splitlines()
     assert line.startswith("big.png  124x88  NFE 4  ") and "residual" in line and "PSNR" not in line
 
 
 def test_it_is_what_the_library_computes(run, folder):
     assert run("solve", "--op", "blur:sigma=1", *FAST, "--noise", "5/255", "--seed", 7, "colour.png").code == 0
-    y = images.read("colour.png").pixels
+    y = pictures.read("colour.png").pixels
     problem = Problem(y, operators.make("blur:sigma=1", out_shape=(3, 22, 31)), 5 / 255)
     x = solve(problem, priors.load("gaussian"), samplers.make(nfe=4), seed=7).x
-    images.write("expected.png", x)
-    assert torch.equal(images.read("colour_restored.png").pixels, images.read("expected.png").pixels)
+    pictures.write("expected.png", x)
+    assert torch.equal(pictures.read("colour_restored.png").pixels, pictures.read("expected.png").pixels)
 
 
 def test_the_default_prior(run, folder):
     done = run("solve", "--op", "sr2x", "other.png", "--nfe", 1)
-    assert done.code == 0 and images.read("other_restored.png").pixels.shape == (1, 3, 32, 48)
+    assert done.code == 0 and pictures.read("other_restored.png").pixels.shape == (1, 3, 32, 48)
 
 
 def test_a_grey_picture_stays_grey(run, folder):
     assert run("solve", "--op", "sr2x", "grey.png", "--nfe", 1).code == 0  # photo knows three channels
-    assert images.read("grey_restored.png").mode == "L"
+    assert pictures.read("grey_restored.png").mode == "L"
 
 
 def test_simulated_grey_noise_is_one_noise():
     """Three independent noises in place of one would make the task easier than it is."""
     x = torch.full((1, 1, 16, 16), 0.5)
-    picture = images.Picture(x, None, 8, "L", Path("x.png"))
+    picture = pictures.Picture(x, None, 8, "L", Path("x.png"))
     seen: list[tuple[torch.Tensor, torch.Tensor]] = []
 
     class Colour:
@@ -64,10 +65,9 @@ def test_simulated_grey_noise_is_one_noise():
             seen.append((x, sigma))
             return x
 
-    how = restore.method("identity", 0.1, "gaussian", None, nfe=1, device="cpu", dtype="float32")
-    how = restore.Method(how.op, 0.1, Colour(), how.sampler, how.device, how.dtype)
-    result = restore.restore(picture, how, seed=0, simulate=True)
-    assert result.pixels.shape == (1, 1, 16, 16)
+    how = load_method("identity", 0.1, Colour(), nfe=1, device="cpu")
+    result = restored(picture, how, seed=0, simulate=True)
+    assert result.x.shape == (1, 1, 16, 16)
     # a network that knows colour only sees noises of their own in three channels, of the level that it is told
     assert seen[0][0].shape == (1, 3, 16, 16)
     assert float((seen[0][0] - x).std()) == pytest.approx(float(seen[0][1]), rel=0.2)
@@ -80,11 +80,11 @@ def test_simulate_reports_quality(run, folder):
     (entry,) = json.loads((folder / "r.json").read_text())["results"]
     assert entry["size"] == [31, 22] and entry["output"] == "colour_restored.png"
     assert entry["stats"]["nfe"] == 4 and entry["provenance"]["seed"] == 0
-    truth, restored = (images.read(name).pixels for name in ("colour.png", "colour_restored.png"))
+    truth, restored = (pictures.read(name).pixels for name in ("colour.png", "colour_restored.png"))
     error = float((truth - restored).double().square().mean())
     assert entry["psnr"] == pytest.approx(-10 * math.log10(error), abs=0.05)
     assert entry["observation_psnr"] > 5
-    assert images.read("colour_restored_sheet.png").pixels.shape[-1] > 3 * 31
+    assert pictures.read("colour_restored_sheet.png").pixels.shape[-1] > 3 * 31
 
 
 def test_simulation_equals_degrade_then_solve(run, folder):
@@ -92,7 +92,7 @@ def test_simulation_equals_degrade_then_solve(run, folder):
     assert run("degrade", *options, "--bits", 16, "colour.png", "-o", "y.png").code == 0
     assert run("solve", *options, *FAST, "y.png", "-o", "a.png").code == 0
     assert run("solve", *options, *FAST, "--simulate", "colour.png", "-o", "b.png").code == 0
-    a, b = images.read("a.png").pixels, images.read("b.png").pixels
+    a, b = pictures.read("a.png").pixels, pictures.read("b.png").pixels
     # 22 is even and 31 is not: the size came from the file's notes. Clipping of y leaves a small difference.
     assert a.shape == b.shape == (1, 3, 22, 31)
     assert float((a - b).abs().mean()) < 0.01
@@ -103,7 +103,7 @@ def test_several_seeds(run, folder):
     assert done.code == 0 and len(done.out.splitlines()) == 3
     names = sorted(p.name for p in (folder / "out").iterdir())
     assert names == ["other_seed0.png", "other_seed1.png", "other_seed5.png"]
-    a, b = (images.read(folder / "out" / n).pixels for n in names[:2])
+    a, b = (pictures.read(folder / "out" / n).pixels for n in names[:2])
     assert not torch.equal(a, b)
     assert run("solve", "--op", "sr2x", *FAST, "--seed", "1,2", "other.png").code == 0
     assert (folder / "other_restored_seed2.png").exists()
@@ -121,9 +121,9 @@ def test_a_folder_twice(run, folder):
 def test_16_bits_alpha_and_profile(run, folder):
     rgb = torch.rand(1, 3, 12, 10, generator=torch.Generator().manual_seed(0))
     alpha = torch.linspace(0, 1, 120).view(1, 1, 12, 10)
-    images.write("deep.png", rgb, bits=16, alpha=alpha, icc=b"profile")
+    pictures.write("deep.png", rgb, bits=16, alpha=alpha, icc=b"profile")
     assert run("solve", "--op", "sr2x", *FAST, "deep.png").code == 0
-    result = images.read("deep_restored.png")
+    result = pictures.read("deep_restored.png")
     assert result.bits == 16 and result.icc == b"profile" and result.alpha is not None
     assert result.alpha.shape[-2:] == (24, 20) and float(result.alpha.min()) < 0.01 < 0.99 < float(result.alpha.max())
     assert len(np.unique((result.pixels.numpy() * 65535).round() % 257)) > 50  # not 8 bits in disguise
@@ -137,12 +137,12 @@ def test_tiny_pictures(run, folder, size):
                    "--overwrite")  # fmt: skip
         assert done.code == 0, done.err
         assert "PSNR" in done.out and "SSIM" not in done.out
-    assert images.read("tiny_restored.png").pixels.shape[-2:] == size
+    assert pictures.read("tiny_restored.png").pixels.shape[-2:] == size
 
 
 def test_size(run, folder):
     assert run("solve", "--op", "sr4x", *FAST, "colour.png", "--size", "121x87").code == 0
-    assert images.read("colour_restored.png").pixels.shape[-2:] == (87, 121)
+    assert pictures.read("colour_restored.png").pixels.shape[-2:] == (87, 121)
 
 
 def test_float64(run, folder):
@@ -157,15 +157,15 @@ def test_on_cuda(run, folder):
     assert done.code == 0
     assert json.loads((folder / "r.json").read_text())["results"][0]["provenance"]["device"].startswith("cuda")
     assert run("solve", "--op", "sr2x", "--device", "cpu", "other.png", "-o", "cpu.png").code == 0
-    a, b = images.read("other_restored.png").pixels, images.read("cpu.png").pixels
+    a, b = pictures.read("other_restored.png").pixels, pictures.read("cpu.png").pixels
     assert float((a - b).abs().max()) <= 2 / 255
 
 
 def test_devices():
-    assert restore.pick_device("cpu") == torch.device("cpu")
+    assert pick_device("cpu") == torch.device("cpu")
     for name in ("cuda:77", "tpu", "meta", ""):
         with pytest.raises(BadSpec, match="--device"):
-            restore.pick_device(name)
+            pick_device(name)
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_mask_and_kernel_files(run, folder):
 
 
 def test_demo(run, folder):
-    if not (Path(images.__file__).parent / "assets" / "demo.png").exists():
+    if not (Path(zsir.__file__).parent / "assets" / "demo.png").exists():
         pytest.skip("the demonstration photograph is not there yet")
     for _ in range(2):
         done = run("demo", "demo")
@@ -204,7 +204,7 @@ def test_demo(run, folder):
 def test_noise_is_estimated_and_recorded(run, folder):
     x = torch.from_numpy(pattern(60, 70) / 255).permute(2, 0, 1)[None] * 0.6 + 0.2
     noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(1))
-    images.write("noisy.png", x + 10 / 255 * noise)
+    pictures.write("noisy.png", x + 10 / 255 * noise)
     for sampler in ("cm4ir:nfe=1", "hqs:nfe=2"):
         task = ("--op", "identity", "--sampler", sampler, *FAST, "noisy.png", "--overwrite")
         assert run("solve", *task, "--noise", "auto", "--record", "r.json").code == 0
@@ -220,7 +220,7 @@ def test_noise_is_estimated_and_recorded(run, folder):
 def test_a_misfit_is_one_sentence_and_recorded(run, folder):
     sharp = torch.full((1, 3, 48, 60), 0.1)
     sharp[..., 12:36, 14:44] = 0.9
-    images.write("rough.png", sharp)
+    pictures.write("rough.png", sharp)
     task = ("--op", "blur:sigma=3", *FAST, "--noise", "0.01", "rough.png", "--overwrite")
     done = run("solve", *task, "--record", "r.json")
     assert done.code == 0 and done.message.startswith("note: The result misses the observation by 0.")
@@ -231,7 +231,7 @@ def test_a_misfit_is_one_sentence_and_recorded(run, folder):
 def test_noise_stated_wrongly_is_told_and_recorded(run, folder):
     x = torch.from_numpy(pattern(60, 70) / 255).permute(2, 0, 1)[None] * 0.6 + 0.2
     noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(1))
-    images.write("noisy.png", x + 0.06 * noise)
+    pictures.write("noisy.png", x + 0.06 * noise)
     task = ("solve", "--op", "identity", *FAST, "--nfe", 1, "noisy.png", "--overwrite", "--record", "r.json")
     for stated, than in (("0", "more"), ("0.005", "more"), ("0.5", "less")):
         done = run(*task, "--noise", stated, "--seed", "0,1")  # one note for both seeds
@@ -249,7 +249,7 @@ def test_noise_stated_wrongly_is_told_and_recorded(run, folder):
 
 def test_grey_saved_as_colour_is_estimated_with_a_note(run, folder):
     x = 0.5 + 0.1 * torch.randn(1, 1, 110, 130, generator=torch.Generator().manual_seed(1))
-    images.write("scan.png", x.expand(1, 3, -1, -1))
+    pictures.write("scan.png", x.expand(1, 3, -1, -1))
     done = run("solve", "--op", "identity", *FAST, "--nfe", 1, "--noise", "auto", "scan.png", "--record", "r.json")
     assert done.code == 0 and done.message.startswith("note: The noise of the colour channels is not independent")
     (entry,) = json.loads((folder / "r.json").read_text())["results"]

@@ -11,11 +11,10 @@ import pytest
 import torch
 from PIL import Image
 
-from zsir import operators, priors, samplers, solve
+from zsir import operators, pictures, priors, samplers, solve
 from zsir.cli.commands.trace import kept_steps
 from zsir.errors import OutputError
 from zsir.loop.solve import Event
-from zsir.pictures import picture as images
 from zsir.pictures.curves import log_curves
 from zsir.problem import Problem
 
@@ -33,7 +32,7 @@ def test_every_step_is_the_loop_s(run, folder):
     )
     assert done.code == 0, done.err
     events: list[Event] = []
-    y = images.read("colour.png").pixels
+    y = pictures.read("colour.png").pixels
     problem = Problem(y, operators.make("blur:sigma=1", out_shape=(3, 22, 31)), 0.03)
     solution = solve(problem, priors.load("gaussian"), samplers.make(nfe=3), seed=4, callbacks=[events.append])
     found = rows(folder / "t" / "trace.csv")
@@ -44,8 +43,8 @@ def test_every_step_is_the_loop_s(run, folder):
         if before is not None:
             assert float(row["change"]) == pytest.approx(float((event.x0 - before.x0).square().mean().sqrt()), rel=1e-5)
     assert len(found) == 3
-    images.write("expected.png", solution.x)
-    assert torch.equal(images.read("t/restored.png").pixels, images.read("expected.png").pixels)
+    pictures.write("expected.png", solution.x)
+    assert torch.equal(pictures.read("t/restored.png").pixels, pictures.read("expected.png").pixels)
     assert {p.name for p in (folder / "t").iterdir()} == {
         *("strip.png", "steps.gif", "trace.csv", "curves.svg", "restored.png", "record.json")
     }
@@ -61,10 +60,10 @@ def test_frames_and_simulation(run, folder):
         assert film.n_frames == 3 and film.size == (24, 16)
         film.seek(2)
         last = torch.from_numpy(np.array(film.convert("L"))) / 255
-    assert torch.allclose(last, images.read("t/restored.png").pixels[0, 0], atol=1e-6)
+    assert torch.allclose(last, pictures.read("t/restored.png").pixels[0, 0], atol=1e-6)
     found = rows(folder / "t" / "trace.csv")
     assert len(found) == 9 and float(found[-1]["psnr"]) > 15
-    strip = images.read(folder / "t" / "strip.png").pixels
+    strip = pictures.read(folder / "t" / "strip.png").pixels
     assert strip.shape[-2] == 26 + 16 + 8
     (entry,) = json.loads((folder / "t" / "record.json").read_text())["results"]
     assert (entry["provenance"]["dtype"], entry["provenance"]["device"]) == ("float64", "cpu")
@@ -77,13 +76,13 @@ def test_overwriting_is_asked_for(run, folder):
     assert run(*task, "--overwrite").code == 0
     (folder / "t" / "restored.png").rename(folder / "t" / "strip.png")
     again = run("trace", "--op", "identity", *FAST, "t/strip.png", "-o", "t", "--overwrite")
-    assert again.code == 1 and "would be overwritten" in again.message
+    assert again.code == 2 and "is an input or a result already" in again.message
 
 
 def test_a_misfit_is_told(run, folder):
     sharp = torch.full((1, 3, 48, 60), 0.1)
     sharp[..., 12:36, 14:44] = 0.9
-    images.write("rough.png", sharp)
+    pictures.write("rough.png", sharp)
     done = run("trace", "--op", "blur:sigma=3", *FAST, "--noise", "0.01", "rough.png", "-o", "t")
     assert done.code == 0 and done.message.startswith("note: The result misses")
 
@@ -93,7 +92,7 @@ def test_wrappers_are_those_of_solve(run, folder):
     wrapped = (*task, "--tile", 32, "--precision", "bf16")
     assert run("trace", *wrapped, "-o", "t").code == 0 and run("trace", *task, "-o", "plain").code == 0
     assert run("solve", *wrapped, "-o", "s.png").code == 0
-    traced, solved, plain = (images.read(name).pixels for name in ("t/restored.png", "s.png", "plain/restored.png"))
+    traced, solved, plain = (pictures.read(name).pixels for name in ("t/restored.png", "s.png", "plain/restored.png"))
     assert torch.equal(traced, solved) and not torch.equal(traced, plain)
     (entry,) = json.loads((folder / "t" / "record.json").read_text())["results"]
     assert entry["provenance"]["prior"].startswith("Tiled(Cast(photo, dtype=torch.bfloat16), tile=32")
@@ -133,4 +132,4 @@ def test_curves_are_drawn_to_scale():
 
 def test_animations_are_gif_or_webp(tmp_path):
     with pytest.raises(OutputError, match=r"\.gif or \.webp"):
-        images.write_animation(tmp_path / "a.mp4", [torch.zeros(1, 1, 4, 4)], 100)
+        pictures.write_animation(tmp_path / "a.mp4", [torch.zeros(1, 1, 4, 4)], 100)

@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from zsir import operators, priors, samplers
+from zsir import operators, pictures, priors, samplers
 from zsir.loop.solve import solve
-from zsir.pictures import picture as images
 from zsir.priors import Tiled
 from zsir.problem import Problem
 
@@ -33,19 +32,19 @@ def test_the_record_names_the_wrappers(run, folder):
 
 def test_tiles_are_those_of_the_library(run, folder):
     assert recorded(run, "--prior", "gaussian", "--tile", 16).startswith("Tiled(gaussian, tile=16")
-    y = images.read("other.png").pixels  # 24 x 16, a global prior: windows change the result
+    y = pictures.read("other.png").pixels  # 24 x 16, a global prior: windows change the result
     problem = Problem(y, operators.make("identity", out_shape=(3, 16, 24)), 0.1)
     prior = priors.load("gaussian")
     tiled, plain = (solve(problem, p, samplers.make(nfe=1)).x for p in (Tiled(prior, 16), prior))
-    images.write("expected.png", tiled)
-    assert torch.equal(images.read("other_restored.png").pixels, images.read("expected.png").pixels)
+    pictures.write("expected.png", tiled)
+    assert torch.equal(pictures.read("other_restored.png").pixels, pictures.read("expected.png").pixels)
     assert float((tiled - plain).abs().max()) > 1e-3
 
 
 def test_half_precision_is_close(run, folder):
     assert run(*DENOISE, "colour.png", "-o", "a.png").code == 0
     assert run(*DENOISE, "--precision", "bf16", "colour.png", "-o", "b.png").code == 0
-    a, b = images.read("a.png").pixels, images.read("b.png").pixels
+    a, b = pictures.read("a.png").pixels, pictures.read("b.png").pixels
     assert 0 < float((a - b).abs().max()) < 0.02
 
 

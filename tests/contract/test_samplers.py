@@ -10,6 +10,7 @@ import inspect
 import re
 import sys
 from functools import lru_cache
+from typing import Any, cast
 
 import pytest
 import torch
@@ -186,7 +187,8 @@ def test_spec_round_trip(name: str, options: str) -> None:
     assert again == sampler and repr(again) == repr(sampler) and spec_of(again) == spec_of(sampler)
     if not inspect.isclass(SAMPLERS.target(name)):  # a function that builds another sampler
         return
-    texts = {k: "+".join(map(repr, v)) if isinstance(v, tuple) else v for k, v in vars(sampler).items()}
+    values = {field.name: getattr(sampler, field.name) for field in dataclasses.fields(cast(Any, sampler))}
+    texts = {k: "+".join(map(repr, v)) if isinstance(v, tuple) else v for k, v in values.items()}
     texts = {k: v for k, v in texts.items() if v is not None}
     assert set(texts) <= set(inspect.signature(SAMPLERS.target(name)).parameters)
     assert samplers.make(f"{name}:" + ",".join(f"{k}={v}" for k, v in texts.items())) == sampler

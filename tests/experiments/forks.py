@@ -16,7 +16,14 @@ from pathlib import Path
 
 from zsir.cli import main
 
-for name in ("cli.restore", "experiments.engine", "experiments.plan", "experiments.table", "priors.exact", "samplers"):
+for name in (
+    "workflow.restore",
+    "experiments.engine",
+    "experiments.plan",
+    "experiments.summary",
+    "priors.exact",
+    "samplers",
+):
     import_module(f"zsir.{name}")
 
 

@@ -10,12 +10,12 @@ import torch
 
 from tests.cli.conftest import Run
 from tests.cli.conftest import run as run
+from zsir import pictures
 from zsir.errors import SolveError, failure, out_of_memory
 from zsir.experiments import engine
 from zsir.experiments.manifest import RunFolder
 from zsir.experiments.sets import load
 from zsir.loop.solve import solve
-from zsir.pictures import picture as images
 
 ONE = ("--set", "method.0.sampler=cm4ir:nfe=1", "--set", "task=[{op='identity', noise=0.1}]")
 ALLOCATOR = "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to"
@@ -30,11 +30,11 @@ ALLOCATOR = "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: 
         (IndexError("of a plug-in"), "internal error: IndexError: of a plug-in (please report"),
     ],
 )
-@pytest.mark.parametrize("stage", ["solve", "load", "images.write"])
+@pytest.mark.parametrize("stage", ["solve", "load", "pictures.write"])
 def test_one_picture_fails(
     run: Run, tiny: Path, monkeypatch: pytest.MonkeyPatch, stage: str, error: Exception, words: str
 ):
-    write = images.write
+    write = pictures.write
 
     def sometimes(problem, prior, sampler, *, indices, **options):
         if 3 in indices:
@@ -52,10 +52,10 @@ def test_one_picture_fails(
         write(path, *rest)
 
     with monkeypatch.context() as patched:
-        if stage != "images.write":
+        if stage != "pictures.write":
             patched.setattr(engine, stage, {"solve": sometimes, "load": reading}[stage])
         else:
-            patched.setattr(images, "write", writing)
+            patched.setattr(pictures, "write", writing)
         done = run("run", "tiny.toml", "-o", "r", *ONE)
     assert done.code == 1, done.err
     first, last = done.err.splitlines()
@@ -91,7 +91,7 @@ def test_a_batch_that_fails_is_tried_picture_by_picture(run: Run, tiny: Path, mo
 def test_a_metric_that_cannot_be_computed_is_left_out(run: Run, tiny: Path):
     for name in ("p1", "p3"):  # SSIM needs 11x11
         small = torch.rand(1, 3, 3, 5, generator=torch.Generator().manual_seed(1))
-        images.write(tiny / "photos" / f"{name}.png", small)
+        pictures.write(tiny / "photos" / f"{name}.png", small)
     done = run("run", "tiny.toml", "-o", "r", *ONE)
     assert done.code == 0
     (note,) = done.err.splitlines()

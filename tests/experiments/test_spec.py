@@ -26,7 +26,7 @@ from zsir.experiments.spec import (
     read_spec,
     spec_hash,
 )
-from zsir.pictures import picture as images
+from zsir.pictures import read, write
 from zsir.priors.wrappers.settings import Wrapping
 
 DATA = '[data]\nfolder = "eval34"\n'
@@ -272,13 +272,13 @@ def pairs(folder, height, width, factor):
     (folder / "seen").mkdir()
     for k in range(5):
         x = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(k))
-        images.write(folder / "photos" / f"p{k}.png", x)
-        images.write(folder / "seen" / f"p{k}.png", torch.nn.functional.avg_pool2d(x, factor))
+        write(folder / "photos" / f"p{k}.png", x)
+        write(folder / "seen" / f"p{k}.png", torch.nn.functional.avg_pool2d(x, factor))
 
 
 def test_the_part_of_an_observation_that_belongs_to_the_centre(tiny):
     pairs(tiny, 24, 40, 2)
-    seen = images.read("seen/p1.png").pixels
+    seen = read("seen/p1.png").pixels
     sr, same = (operators.make(op, in_shape=(3, 12, 12)) for op in ("sr2x", "identity"))
     part = cut.observation(tiny / "seen" / "p1.png", 12, sr)
     # rows 6 to 18 and columns 14 to 26 of the picture

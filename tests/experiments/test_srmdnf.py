@@ -10,7 +10,7 @@ from torch.nn.functional import conv2d, pixel_shuffle
 from zsir.experiments.photo.baselines import observation, pictures
 from zsir.experiments.photo.srmdnf import CODE, HALF, convolutions, enlarged, model
 from zsir.metrics import psnr
-from zsir.pictures.picture import enlarge
+from zsir.pictures import enlarge
 
 
 def written(folder: Path, layers: list[tuple[np.ndarray, np.ndarray]], mark: int = HALF, rest: bytes = b"") -> Path:

@@ -17,10 +17,9 @@ import torch
 
 from tests.cli.conftest import ENVIRONMENT, folder, run
 from tests.nets.hub_folders import write
-from zsir import priors
+from zsir import pictures, priors
 from zsir.errors import BadInput, BadSpec, Incompatible
 from zsir.names.citations import BIBTEX
-from zsir.pictures import picture as images
 from zsir.priors.catalogue import PRIORS
 from zsir.priors.checkpoints import cards
 from zsir.priors.network import NetworkPrior
@@ -214,19 +213,19 @@ def test_without_diffusers_no_weights_are_downloaded(cache, model, monkeypatch):
 def test_solve_with_a_card_from_a_folder_and_from_the_cache(run, folder, cache, model):
     done = run(*SOLVE, "--prior", f"cm-imagenet:path={model}")
     assert done.code == 0 and done.err == ""
-    first = images.read("out.png").pixels
+    first = pictures.read("out.png").pixels
     assert first.shape == (1, 3, 64, 96)
     put_in_cache(cache, model)
     assert run(*SOLVE, "--prior", "cm-imagenet", "--overwrite").code == 0
-    assert torch.equal(images.read("out.png").pixels, first)
+    assert torch.equal(pictures.read("out.png").pixels, first)
     assert run(*SOLVE, "--prior", "cm-imagenet:label=3", "--overwrite").code == 0
-    assert not torch.equal(images.read("out.png").pixels, first)
+    assert not torch.equal(pictures.read("out.png").pixels, first)
 
 
 def test_an_odd_size_is_solved(run, folder, model):
     """31x22 is neither even nor near the 16x16 that the network was made for."""
     done = run("solve", "--op", "denoise", "--noise", 0.05, "--prior", f"folder:path={model}", "colour.png")
-    assert done.code == 0 and images.read("colour_restored.png").pixels.shape == (1, 3, 22, 31)
+    assert done.code == 0 and pictures.read("colour_restored.png").pixels.shape == (1, 3, 22, 31)
 
 
 def check_sentence(message: str, cache: Path, why: str) -> None:

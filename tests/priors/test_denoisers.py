@@ -14,9 +14,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from tests.priors.stand_ins import picture
-from zsir import metrics, priors
+from zsir import metrics, pictures, priors
 from zsir.errors import BadInput, BadSpec
-from zsir.pictures import picture as images
 from zsir.priors.denoisers.drunet import DRUNet
 from zsir.priors.denoisers.ffdnet import FFDNet, ffdnet
 
@@ -58,7 +57,7 @@ def test_ffdnet_with_its_weights():
 
 def test_ffdnet_denoises_a_photograph():
     with resources.as_file(resources.files("zsir") / "assets" / "demo.png") as path:
-        x = images.read(path).pixels[..., 64:192, 64:192]
+        x = pictures.read(path).pixels[..., 64:192, 64:192]
     prior, g = ffdnet(), torch.Generator().manual_seed(0)
     for level, gain in ((15, 6.0), (25, 7.5), (50, 10.0)):
         noisy = x + level / 255 * torch.randn(x.shape, generator=g)

@@ -23,7 +23,7 @@ from zsir import files, priors
 from zsir.cli import main
 from zsir.errors import BadSpec, OutputError, SolveError
 from zsir.metrics import psnr
-from zsir.pictures.picture import read
+from zsir.pictures import read
 from zsir.training import distill, recipe, train_denoiser
 
 

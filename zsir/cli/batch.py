@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from zsir.cli.exits import INTERRUPTED, exit_code, fail, say
-from zsir.cli.outputs import Task, check_source
+from zsir.cli.outputs import Job, check_source
 from zsir.errors import ZsirError, bug, debugging, out_of_memory
 
 if TYPE_CHECKING:
@@ -60,22 +60,22 @@ class Display:
 
 
 class Batch:
-    """Runs tasks one after the other and keeps count of what was written and what failed."""
+    """Runs jobs one after the other and keeps count of what was written and what failed."""
 
-    def __init__(self, tasks: Sequence[Task], *, quiet: bool) -> None:
-        self.tasks = tasks
-        self.results = sum(len(task.targets) for task in tasks)
+    def __init__(self, jobs: Sequence[Job], *, quiet: bool) -> None:
+        self.jobs = jobs
+        self.results = sum(len(job.results) for job in jobs)
         self.display = Display(quiet, self.results)
         self.written = 0
         self.position = 0  # results that are behind us, written or not: where the bar stands
         self._failed: list[tuple[Path, int]] = []
 
-    def run(self, work: Callable[[Task], None]) -> None:
-        """Call ``work`` for every task; ends the program when one fails or Ctrl-C comes."""
+    def run(self, work: Callable[[Job], None]) -> None:
+        """Call ``work`` for every job; ends the program when one fails or Ctrl-C comes."""
         try:
-            for task in self.tasks:
-                end = self.position + len(task.targets)
-                self._attempt(task, work)
+            for job in self.jobs:
+                end = self.position + len(job.results)
+                self._attempt(job, work)
                 self.position = end
         except KeyboardInterrupt:
             self.display.close()
@@ -84,30 +84,32 @@ class Batch:
             self.display.close()
         if self._failed:
             codes = {code for _, code in self._failed}
-            if len(self.tasks) > 1:
+            if len(self.jobs) > 1:
                 names = ", ".join(str(path) for path, _ in self._failed)
-                say(f"{len(self._failed)} of {len(self.tasks)} failed: {names}")
+                say(f"{len(self._failed)} of {len(self.jobs)} failed: {names}")
             # a mixture of causes is a failure of files, unless a bug is among them
             raise click.exceptions.Exit(codes.pop() if len(codes) == 1 else 70 if 70 in codes else 1)
 
-    def _attempt(self, task: Task, work: Callable[[Task], None]) -> None:
+    def _attempt(self, job: Job, work: Callable[[Job], None]) -> None:
         try:
             with notes():
-                check_source(task.source)
-                work(task)
+                check_source(job.source)
+                if job.refused is not None:
+                    raise job.refused
+                work(job)
         except ZsirError as error:
-            self._note_failure(task, str(error), exit_code(error))
+            self._note_failure(job, str(error), exit_code(error))
         except Exception as error:
             if debugging():
                 raise
             translated = out_of_memory(error)
             message = bug(error) if translated is None else str(translated)
-            self._note_failure(task, message, exit_code(translated or error))
+            self._note_failure(job, message, exit_code(translated or error))
 
-    def _note_failure(self, task: Task, message: str, code: int) -> None:
-        self._failed.append((task.source, code))
-        named = str(task.source) in message or any(str(target) in message for _, target in task.targets)
-        say(message if named else f"{task.source}: {message}")
+    def _note_failure(self, job: Job, message: str, code: int) -> None:
+        self._failed.append((job.source, code))
+        named = str(job.source) in message or any(str(result.target) in message for result in job.results)
+        say(message if named else f"{job.source}: {message}")
 
     def follow(self, name: str) -> Callable[[Event], None]:
         """A callback of `zsir.solve` that moves the bar through the result that is being computed."""
@@ -129,7 +131,7 @@ class Batch:
 @contextmanager
 def notes() -> Iterator[None]:
     """Pass on what our own code warns about, each thing once as one line; other warnings stay unseen."""
-    from zsir.pictures.picture import PictureWarning
+    from zsir.pictures import PictureWarning
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("ignore")

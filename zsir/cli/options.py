@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from zsir.errors import BadSpec
-from zsir.names.registry import number
+from zsir.names.registry import noise_level
 from zsir.priors.wrappers.settings import PRECISIONS
 
 if TYPE_CHECKING:
@@ -24,17 +24,15 @@ MOST_SEEDS = 1000
 
 def noise_std(context: click.Context, option: click.Parameter, value: str) -> float:
     """A standard deviation on the [0, 1] scale, ``0.02`` or ``5/255``; raises `BadSpec`."""
-    std = number(value)
-    if std > 1:
-        raise BadSpec(f"--noise {value}: noise is on the [0, 1] scale: write {std:g}/255.")
-    if std < 0:
-        raise BadSpec(f"--noise {value}: a standard deviation is not negative.")
+    std = noise_level(value)
+    if std is None:
+        raise BadSpec("--noise auto is for real observations; state the level here, as in --noise 5/255.")
     return std
 
 
 def noise_std_or_auto(context: click.Context, option: click.Parameter, value: str) -> float | None:
     """As `noise_std`; None for ``auto``."""
-    return None if value.strip().lower() == "auto" else noise_std(context, option, value)
+    return noise_level(value)
 
 
 def check_simulation(simulate: bool, size: tuple[int, int] | None, noise: float | None) -> None:
@@ -102,9 +100,9 @@ def from_preset(context: click.Context, option: click.Parameter, value: Path | N
     return preset
 
 
-inputs = click.argument(
-    "inputs", metavar="INPUT...", nargs=-1, required=True, type=click.Path(path_type=Path, readable=False)
-)
+_paths = click.Path(path_type=Path, readable=False)
+inputs = click.argument("inputs", metavar="INPUT...", nargs=-1, required=True, type=_paths)
+inputs_or_none = click.argument("inputs", metavar="INPUT...", nargs=-1, type=_paths)
 preset = click.option(
     "--preset",
     type=click.Path(path_type=Path),
@@ -114,9 +112,9 @@ preset = click.option(
     help="What zsir tune wrote: it stands for --op, --noise, --prior, --sampler, --tile, --precision and --dtype "
     "where they are not given.",
 )
-op = click.option(
-    "--op", required=True, metavar="SPEC", help="How the picture was degraded, such as sr4x or blur:sigma=3."
-)
+_OP_HELP = "How the picture was degraded, such as sr4x or blur:sigma=3."
+op = click.option("--op", required=True, metavar="SPEC", help=_OP_HELP)
+op_or_again = click.option("--op", metavar="SPEC", help=_OP_HELP)
 noise = click.option(
     "--noise",
     default="0",
@@ -146,7 +144,7 @@ size = click.option(
     "--size",
     callback=picture_size,
     metavar="WxH",
-    help="Size of the restored picture, where the factor of a reduction does not divide it.",
+    help="Width and height of the restored picture. Needed only if they are not multiples of the reduction factor.",
 )
 tile = click.option(
     "--tile",
@@ -169,7 +167,9 @@ compiled = click.option(
 )
 prior = click.option("--prior", default="photo", show_default=True, metavar="SPEC", help="What pictures look like.")
 sampler = click.option(
-    "--sampler", metavar="SPEC", help="The algorithm; cm4ir up to 8 calls, hqs above, mmps for several samples."
+    "--sampler",
+    metavar="SPEC",
+    help="The algorithm; by default cm4ir up to 8 calls, hqs above, mmps for samples.",
 )
 nfe = click.option(
     "--nfe", type=click.IntRange(min=1), metavar="N", help="Calls of the prior's network.  [default: 4 for cm4ir]"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from zsir.errors import BadInput, BadSpec, OutputError
+from zsir.files import check_target, make_folder
 
 #: the maps that go with the mean of several samples
 MAP_ENDINGS = ("std", "std_null", "q05", "q95")
@@ -16,16 +17,38 @@ OWN_ENDING = re.compile(rf"_(restored|degraded|sheet|seed\d+|{'|'.join(MAP_ENDIN
 
 
 @dataclass(frozen=True)
-class Task:
-    """One input and its results, one per seed."""
+class Result:
+    """The files of one result: the picture, and beside it a contact sheet and the maps of several samples."""
+
+    seed: int
+    target: Path
+    sheet: Path | None = None
+    maps: tuple[Path, ...] = ()
+
+    @property
+    def files(self) -> list[Path]:
+        """All of them, the picture first."""
+        return [self.target, *([self.sheet] if self.sheet is not None else []), *self.maps]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One input and its results, one for each seed; ``refused`` is why they cannot be written, found beforehand."""
 
     source: Path
-    targets: tuple[tuple[int, Path], ...]
+    results: tuple[Result, ...]
+    refused: OutputError | None = None
 
 
 def sheet_path(target: Path) -> Path:
     """Where the contact sheet of a result goes."""
     return target.with_name(f"{target.stem}_sheet.png")
+
+
+def map_paths(target: Path) -> tuple[Path, ...]:
+    """The maps that go with a mean at ``target``: NAME_std.png, ..., NAME_q95.png, NAME_std.npy."""
+    named = (target.with_name(f"{target.stem}_{ending}.png") for ending in MAP_ENDINGS)
+    return (*named, target.with_name(f"{target.stem}_std.npy"))
 
 
 def plan(
@@ -35,34 +58,52 @@ def plan(
     seeds: Sequence[int],
     ending: str,
     suffixes: Sequence[str],
-) -> list[Task]:
-    """The tasks for ``inputs`` (files and folders) with ``-o output``.
+    sheet: bool = False,
+    maps: bool = False,
+    record: Path | None = None,
+    overwrite: bool = False,
+) -> list[Job]:
+    """Decide every file of ``inputs`` (files and folders) with ``-o output``, before anything is computed.
 
-    Without an output, results lie beside their input as ``NAME_ending.png``; several seeds add ``_seedN``. Raises
-    `BadSpec` where one name would be written twice, or an input overwritten; makes the output folder.
+    Without an output, results lie beside their input as ``NAME_ending.png``; several seeds add ``_seedN``. No file is
+    an input, none is written twice: else `BadSpec`. A file that exists (without ``overwrite``) or cannot be written
+    refuses its job, and the record the whole plan with `OutputError`. The output folder is made.
     """
     sources = expand(inputs)
     single = len(sources) * len(seeds) == 1
     file = output is not None and _is_file_name(output, suffixes, single)
     if file and not single:
         raise BadSpec(f"-o {output} names one file, but there are {len(sources) * len(seeds)} results; give a folder.")
-    tasks = []
+    jobs = []
     for source in sources:
-        names = []
+        results = []
         for seed in seeds:
             number = f"_seed{seed}" if len(seeds) > 1 else ""
             if output is None:
                 target = source.with_name(f"{source.stem}_{ending}{number}.png")
             else:
                 target = Path(output) if file else Path(output) / f"{source.stem}{number}.png"
-            names.append((seed, target))
-        tasks.append(Task(source, tuple(names)))
-    check_clashes(tasks)
+            beside = sheet_path(target) if sheet else None
+            results.append(Result(seed, target, beside, map_paths(target) if maps else ()))
+        jobs.append(Job(source, tuple(results)))
+    check_clashes(jobs, record)
     if output is not None and not file:
-        from zsir.files import make_folder
-
         make_folder(output)
-    return tasks
+    if record is not None:
+        check_free([record], overwrite)
+    return checked(jobs, overwrite)
+
+
+def checked(jobs: Sequence[Job], overwrite: bool) -> list[Job]:
+    """The jobs, with those refused of which a file exists already or cannot be written."""
+    found = []
+    for job in jobs:
+        try:
+            check_free([path for result in job.results for path in result.files], overwrite)
+            found.append(job)
+        except OutputError as error:
+            found.append(replace(job, refused=error))
+    return found
 
 
 def _is_file_name(output: str, suffixes: Sequence[str], single: bool) -> bool:
@@ -77,20 +118,26 @@ def _is_file_name(output: str, suffixes: Sequence[str], single: bool) -> bool:
     return False
 
 
-def check_clashes(tasks: Sequence[Task]) -> None:
-    """Raise `BadSpec` where one name would be written twice, or an input overwritten."""
-    sources = {task.source.resolve() for task in tasks}
-    seen: dict[Path, Path] = {}
-    for task in tasks:
-        for _, target in task.targets:
-            place = target.resolve()
+def check_clashes(jobs: Sequence[Job], *more: Path | None) -> None:
+    """Raise `BadSpec` where one file would be written twice, or an input overwritten; ``more`` are files of the run."""
+    sources = {job.source.resolve() for job in jobs}
+    owners: dict[Path, Path] = {}
+    for job in jobs:
+        for result in job.results:
+            place = result.target.resolve()
             if place in sources:
-                raise BadSpec(f"{target} is an input and would be overwritten; choose another name with -o.")
-            if place in seen:
+                raise BadSpec(f"{result.target} is an input and would be overwritten; choose another name with -o.")
+            if place in owners:
                 raise BadSpec(
-                    f"{seen[place]} and {task.source} would both be written to {target}; run them one by one."
+                    f"{owners[place]} and {job.source} would both be written to {result.target}; run them one by one."
                 )
-            seen[place] = task.source
+            owners[place] = job.source
+    taken = sources | owners.keys()
+    extras = [path for job in jobs for result in job.results for path in result.files[1:]]
+    for path in [*extras, *(path for path in more if path is not None)]:
+        if path.resolve() in taken:
+            raise BadSpec(f"{path} is an input or a result already; choose another name.")
+        taken.add(path.resolve())
 
 
 def expand(inputs: Sequence[Path]) -> list[Path]:
@@ -106,7 +153,7 @@ def expand(inputs: Sequence[Path]) -> list[Path]:
 
 
 def _pictures(folder: Path) -> list[Path]:
-    from zsir.pictures.picture import READABLE
+    from zsir.pictures import READABLE
 
     try:
         entries = sorted(folder.iterdir())
@@ -129,15 +176,13 @@ def _is_own(stem: str, stems: set[str]) -> bool:
 def check_source(path: Path) -> None:
     """Raise `BadInput` for a folder that `expand` found no pictures in."""
     if path.is_dir():
-        from zsir.pictures.picture import READABLE
+        from zsir.pictures import READABLE
 
         raise BadInput(f"The folder {path} holds no pictures ({', '.join(READABLE)}).")
 
 
 def check_free(paths: Sequence[Path], overwrite: bool) -> None:
     """Raise `OutputError` for a result that exists or that can be seen not to be writable."""
-    from zsir.files import check_target
-
     for path in paths:
         check_target(path)
         if path.exists() and not overwrite:

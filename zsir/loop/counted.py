@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar
 import torch
 from torch import Tensor
 
+from zsir.capabilities import offers
 from zsir.protocols import LinearOperator, Prior, Shape
 
 T = TypeVar("T")
@@ -56,7 +57,7 @@ class TimedOperator:
         self.out_shape: Shape = inner.out_shape
         self.measurements = inner.measurements
         for name in ("adjoint", "pinv", "prox"):  # what the operator lacks, its stand-in must not seem to have
-            if not callable(getattr(inner, name, None)):
+            if not offers(inner, name):
                 setattr(self, name, None)
 
     def __getattr__(self, name: str) -> Any:

@@ -12,8 +12,9 @@ from zsir.lazy import on_first_use
 
 if TYPE_CHECKING:
     from zsir.metrics.catalogue import METRICS, Metric, find, measure
-    from zsir.metrics.data_fit import Energies, Residual, contradiction, energies, residual, split
+    from zsir.metrics.data_fit import Energies, contradiction, energies, split
     from zsir.metrics.fidelity import WINDOW_RADIUS, WINDOW_STD, psnr, ssim
+    from zsir.problem import Residual, residual
 
 __all__ = [
     "METRICS",

@@ -12,25 +12,13 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from zsir.errors import ShapeError
-from zsir.protocols import LinearOperator, Observation
+from zsir.problem import Problem, residual
+from zsir.protocols import LinearOperator
 
 #: a residual (rms) above this many times the noise, plus what a file and a sampler for noise-free data may miss, is a
 #: contradiction; samplers at their settings for photographs stay below, some just so (zsir/metrics/README.md)
 MOST_RELATIVE = 3.0
 UNSTATED = 8 / 255
-
-
-@dataclass(frozen=True)
-class Residual:
-    """Misfit of pictures and observations, one number for each.
-
-    ``rms`` is the root of the mean square of ``A x - y`` over the numbers measured, on the [0, 1] scale. ``relative``
-    is ``rms / noise_std``, near 1 for a picture that fits as the noise allows; without noise ``||A x - y|| / ||y||``.
-    """
-
-    rms: list[float]
-    relative: list[float]
 
 
 @dataclass(frozen=True)
@@ -42,27 +30,6 @@ class Energies:
 
     determined: list[float]
     free: list[float]
-
-
-def residual(problem: Observation, x: Tensor) -> Residual:
-    """How far ``A x`` is from the observation, see `Residual`; x (batch, *in_shape).
-
-    Where a mask saw nothing there is no data, whatever the observation holds there. Raises `ShapeError` unless there
-    is one picture for each observation.
-    """
-    y, operator = problem.y, problem.operator
-    if x.shape[:1] != y.shape[:1]:
-        raise ShapeError(f"There are {len(x)} pictures for {len(y)} observations; give one for each.")
-    known = getattr(operator, "known", None)
-    if known is not None:
-        y = y * known.to(y)
-    misfit = (y - operator.forward(x)).flatten(1).double().norm(dim=1)
-    rms = misfit / max(1, operator.measurements) ** 0.5
-    if problem.noise_std > 0:
-        relative = rms / problem.noise_std
-    else:
-        relative = misfit / y.flatten(1).double().norm(dim=1).clamp_min(1e-12)
-    return Residual(rms.tolist(), relative.tolist())
 
 
 def split(operator: LinearOperator, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -83,7 +50,7 @@ def energies(operator: LinearOperator, x: Tensor) -> Energies:
     return Energies(determined, free)
 
 
-def contradiction(problem: Observation, x: Tensor) -> list[str]:
+def contradiction(problem: Problem, x: Tensor) -> list[str]:
     """For each picture a sentence where it cannot have led to its observation by noise as stated, else "".
 
     The residual of the true picture is the noise, so that one far above it means that the noise is larger, that the

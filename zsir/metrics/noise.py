@@ -16,9 +16,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from zsir.errors import BadInput, ShapeError
-from zsir.pictures.picture import PictureWarning
-from zsir.protocols import LinearOperator, Observation
+from zsir.capabilities import known_numbers, separate
+from zsir.errors import BadInput, PictureWarning, ShapeError
+from zsir.problem import Problem
+from zsir.protocols import LinearOperator
 
 #: side of a patch, for colour and for grey pictures, where channels do not help to tell noise from texture
 COLOUR_SIDE, GREY_SIDE = 5, 7
@@ -83,12 +84,21 @@ def estimate_noise(y: Tensor, known: Tensor | None = None) -> float:
 
 
 def estimate_noise_of(operator: LinearOperator, y: Tensor) -> float:
-    """`estimate_noise` of an observation of ``operator``, whose mask, if it has one, says which pixels are data."""
-    known: Tensor | None = getattr(operator, "known", None)
-    found = estimate(y, known)
-    if found.note:
-        warnings.warn(found.note, PictureWarning, stacklevel=2)
-    return found.std
+    """`estimate_noise` of an observation of ``operator``, whose mask, if it has one, says which pixels are data.
+
+    Of a stack of observations it is the root mean square over those in which noise can be estimated.
+    """
+    found, failed = list[Estimate](), list[BadInput]()
+    for part, piece in separate(operator, y):
+        try:
+            found.append(estimate(piece, known_numbers(part)))
+        except BadInput as error:
+            failed.append(error)
+    if not found:
+        raise failed[0]
+    for note in dict.fromkeys(one.note for one in found if one.note):
+        warnings.warn(note, PictureWarning, stacklevel=2)
+    return found[0].std if len(found) == 1 else math.sqrt(sum(one.std**2 for one in found) / len(found))
 
 
 def estimate(y: Tensor, known: Tensor | None = None, most: int = MOST_PATCHES) -> Estimate:
@@ -112,16 +122,21 @@ def estimate(y: Tensor, known: Tensor | None = None, most: int = MOST_PATCHES) -
     return Estimate(luma, DEPENDENT_NOTE) if dependent else Estimate(std)
 
 
-def doubts(problem: Observation) -> list[str]:
+def doubts(problem: Problem) -> list[str]:
     """For each observation a sentence where `estimate` contradicts the noise stated with it, far either way, else "".
 
-    "" as well where nothing can be estimated, and where the observation is no picture (neither 1 nor 3 channels).
+    "" as well where nothing can be estimated, and where the observation is no picture (neither 1 nor 3 channels). Of a
+    stack of observations the first that contradicts is named.
     """
-    return [_doubt(problem, y) for y in problem.y.split(1)]
+    found = []
+    for y in problem.y.split(1):
+        pieces = [_doubt(part, piece, problem.noise_std) for part, piece in separate(problem.operator, y)]
+        found.append(next(filter(None, pieces), ""))
+    return found
 
 
-def _doubt(problem: Observation, y: Tensor) -> str:
-    known: Tensor | None = getattr(problem.operator, "known", None)
+def _doubt(operator: LinearOperator, y: Tensor, noise_std: float) -> str:
+    known = known_numbers(operator)
     if y.shape[1] not in (1, 3):
         return ""
     try:
@@ -130,15 +145,15 @@ def _doubt(problem: Observation, y: Tensor) -> str:
         return ""
     grey = y.shape[1] == 1 or bool(found.note)
     margin = (TEXTURE_GREY if known is None else TEXTURE_GAPS) if grey else TEXTURE
-    if found.std > MUCH_MORE * problem.noise_std + margin:
+    if found.std > MUCH_MORE * noise_std + margin:
         than = "more"
-    elif problem.noise_std > MUCH_LESS * found.std + LOST:
+    elif noise_std > MUCH_LESS * found.std + LOST:
         than = "less"
     else:
         return ""
     return (
         f"The observation looks {than} noisy than stated: its noise is estimated as {found.std:.2g} "
-        f"({255 * found.std:.1f}/255), but was given as {problem.noise_std:.2g}; check --noise, or let --noise auto "
+        f"({255 * found.std:.1f}/255), but was given as {noise_std:.2g}; check --noise, or let --noise auto "
         "estimate it."
     )
 

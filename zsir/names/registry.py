@@ -14,8 +14,8 @@ import inspect
 import math
 import types
 import typing
-import weakref
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
@@ -51,6 +51,12 @@ class Parsed:
         options = ",".join(f"{k}={_exact(v)}" for k, v in self.options.items())
         return f"{self.name}:{options}" if options else self.name
 
+    @property
+    def paths(self) -> list[str]:
+        """The files and folders that the options name."""
+        named = (self.options.get(key) for key in ("path", "config"))
+        return [path for path in named if path and isinstance(path, str)]
+
     def build(self, *context: Any) -> Any:
         """Call the target with ``context`` and the options; the result's spec is known to `spec_of` from then on."""
         parameters = list(inspect.signature(self.target).parameters.values())[len(context) :]
@@ -58,18 +64,19 @@ class Parsed:
         if missing:
             raise BadSpec(f"'{self.name}' needs {missing[0]}=...; 'zsir describe {self.name}' lists its options.")
         made = self.target(*context, **self.options)
-        _specs[id(made)] = self.spec
-        weakref.finalize(made, _specs.pop, id(made), None)
+        with suppress(AttributeError, TypeError):  # an object without room for it stays without a spec
+            object.__setattr__(made, SPEC, self.spec)
         return made
 
 
-#: id of a living object that was built from a spec -> that spec
-_specs: dict[int, str] = {}
+#: under this name an object that was built from a spec carries it
+SPEC = "_zsir_spec"
 
 
 def spec_of(made: object) -> str:
     """The spec that an operator, prior or sampler was built from, or an empty string if it was made by hand."""
-    return _specs.get(id(made), "")
+    found: str = vars(made).get(SPEC, "") if hasattr(made, "__dict__") else ""
+    return found
 
 
 @dataclass(frozen=True)
@@ -243,6 +250,21 @@ def number(text: str) -> float:
     if value != value or value in (float("inf"), float("-inf")):
         raise BadSpec(f"'{text}' is not a finite number; write for example 0.02 or 5/255.")
     return value
+
+
+def noise_level(noise: float | str | None) -> float | None:
+    """A standard deviation on the [0, 1] scale from a number or a text such as ``5/255``; None for auto.
+
+    Raises `BadSpec`.
+    """
+    if noise is None or (isinstance(noise, str) and noise.strip().lower() == "auto"):
+        return None
+    std = number(noise) if isinstance(noise, str) else float(noise)
+    if std > 1:
+        raise BadSpec(f"--noise {noise}: noise is on the [0, 1] scale: write {std:g}/255.")
+    if not std >= 0:
+        raise BadSpec(f"--noise {noise}: a standard deviation is not negative.")
+    return std
 
 
 def convert(text: str, hint: Any, where: str) -> Any:

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from zsir.errors import BadInput, OutputError
 from zsir.files import reason, write_bytes
-from zsir.pictures.picture import READABLE, read
+from zsir.pictures import READABLE, read
 
 #: the file of packed pictures, and what is where in it
 SAMPLES, INDEX = "pictures.bin", "pictures.json"

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from zsir.metrics import psnr
-from zsir.pictures.picture import contact_sheet, write
+from zsir.pictures import contact_sheet, write
 from zsir.priors.network import NetworkPrior
 from zsir.priors.wrappers.grey import Grey
 from zsir.rng import ImageNoise

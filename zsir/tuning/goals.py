@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from zsir.errors import BadSpec
-from zsir.loop.solve import observed
 from zsir.metrics import find, measure, residual
 from zsir.problem import Problem
 from zsir.rng import ImageNoise
@@ -63,7 +62,7 @@ def sure(problem: Problem, restore: Restore, truth: Tensor | None = None) -> flo
     ``b . (A x(y + e b) - A x(y)) / e``. What the operator hides is not judged. It may be negative by chance.
     Sources: Stein 1981; Ramani, Blu and Unser 2008 (the divergence).
     """
-    y, op, sigma, n = observed(problem), problem.operator, problem.noise_std, problem.operator.measurements
+    y, op, sigma, n = problem.data, problem.operator, problem.noise_std, problem.operator.measurements
     # of +-1, not normal numbers: exact where the Jacobian is diagonal, and less noisy elsewhere
     b, e = torch.sign(ImageNoise(_seed_of(y), [0], "divergence").randn_like(y)), STEP * sigma
     seen = op.forward(restore(replace(problem, y=y)))
@@ -94,7 +93,7 @@ def whiteness(problem: Problem, restore: Restore, truth: Tensor | None = None) -
     residual too. Source: Almeida and Figueiredo 2013, IEEE Transactions on Image Processing 22(7) (whiteness as a
     criterion); the form with all lags.
     """
-    r = observed(problem) - problem.operator.forward(restore(problem))
+    r = problem.data - problem.operator.forward(restore(problem))
     power = torch.fft.fft2(r.double()).abs().square()
     total = power.sum(dim=(-2, -1))
     if not bool((total > 0).all()):

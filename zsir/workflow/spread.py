@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-import io
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from zsir import files, metrics
-from zsir.cli.outputs import MAP_ENDINGS
+from zsir import metrics
+from zsir.capabilities import draws_of, needs_of
 from zsir.errors import SolveError
 from zsir.loop.solve import Event, Solution, Stats, solve
-from zsir.pictures import picture as images
 from zsir.problem import Problem
 from zsir.protocols import Sampler
-
-if TYPE_CHECKING:
-    from zsir.workflow.restore import Method, Posed
+from zsir.workflow.pose import Posed
 
 #: samples that are drawn together
 TOGETHER = 8
 #: a standard deviation of this much is white in the maps
 WHITE = 0.25
 QUANTILES = (0.05, 0.95)
-ENDINGS = MAP_ENDINGS
 #: what is to be said of the spread, by what a sampler says of its draws
 DRAWS = {
     "limit": "draws from the posterior only as its calls grow: with few the spread is too small",
@@ -60,7 +54,7 @@ class Spread:
 
 def draw(
     posed: Posed,
-    how: Method,
+    sampler: Sampler,
     seed: int,
     count: int,
     together: int = TOGETHER,
@@ -69,7 +63,7 @@ def draw(
     """Draw ``count`` >= 2 results for one observation. Sample k uses the random numbers of picture k under ``seed``,
     whatever is drawn with it: the first is the result without ``--samples``. ``callbacks`` see the steps of all samples
     numbered on end."""
-    if "gradient" in getattr(how.sampler, "needs", ()):
+    if "gradient" in needs_of(sampler):
         together = 1  # activations are kept for the way back: memory is that of one picture
     groups = [range(start, min(start + together, count)) for start in range(0, count, together)]
     parts = []
@@ -77,7 +71,7 @@ def draw(
         y = posed.problem.y.expand(len(numbers), -1, -1, -1)
         problem = Problem(y, posed.problem.operator, posed.problem.noise_std)
         shown = [_numbered(callback, place, len(groups)) for callback in callbacks]
-        parts.append(solve(problem, posed.prior, how.sampler, seed=seed, indices=list(numbers), callbacks=shown))
+        parts.append(solve(problem, posed.prior, sampler, seed=seed, indices=list(numbers), callbacks=shown))
     clipped = torch.cat([part.x for part in parts]).clamp(0, 1)
     try:
         unseen = metrics.split(posed.problem.operator, clipped)[1].std(dim=0, keepdim=True).cpu().float()
@@ -119,31 +113,6 @@ def _of_mean(posed: Posed, mean: Tensor, parts: Sequence[Solution]) -> Solution:
     return Solution(x, total, {**parts[0].provenance, "indices": numbers})
 
 
-def maps(target: Path) -> list[Path]:
-    """The files that go with a mean at ``target``, besides it: NAME_std.png, NAME_std.npy, NAME_q05.png, ..."""
-    pictures = [target.with_name(f"{target.stem}_{ending}.png") for ending in ENDINGS]
-    return [*pictures, target.with_name(f"{target.stem}_std.npy")]
-
-
-def write_maps(spread: Spread, target: Path) -> None:
-    """Write the maps beside the mean: standard deviations as 16-bit pictures in which 0.25 is white, and that of all as
-    float32 (C, height, width) without a scale; the quantiles as pictures. A map of the unseen part that is left from
-    another run is deleted where this one has none. Raises `OutputError`."""
-    std, std_null, low, high, numbers = maps(target)
-    images.write(std, spread.std / WHITE, bits=16)
-    if spread.std_null is not None:
-        images.write(std_null, spread.std_null / WHITE, bits=16)
-    else:
-        files.remove(std_null)
-    for path, quantile in zip((low, high), spread.quantiles, strict=True):
-        images.write(path, quantile)
-    import numpy as np
-
-    buffer = io.BytesIO()
-    np.save(buffer, spread.std[0].numpy())
-    files.write_bytes(numbers, buffer.getvalue())
-
-
 def about(spread: Spread) -> dict[str, Any]:
     """What the record says of the spread; mean squares over the picture, on the [0, 1] scale."""
     total = float(spread.std.square().mean())
@@ -161,7 +130,7 @@ def about(spread: Spread) -> dict[str, Any]:
 def about_sampler(sampler: Sampler) -> str:
     """A sentence where the spread of a sampler's results is not that of the posterior, else ""; see
     `zsir.protocols.Sampler` for what samplers say of their draws."""
-    name, kind = type(sampler).__name__, getattr(sampler, "draws", "unknown")
+    name, kind = type(sampler).__name__, draws_of(sampler)
     if kind == "posterior":
         return ""
     return (
@@ -170,16 +139,16 @@ def about_sampler(sampler: Sampler) -> str:
     )
 
 
-def remarks(spread: Spread, target: Path, estimator: bool = False) -> list[str]:
-    """Sentences about this spread that the user should know; of an ``estimator`` equal samples are no surprise."""
+def remarks(spread: Spread, sampler: Sampler) -> list[str]:
+    """Sentences about this spread that the user should know; of an estimator equal samples are no surprise."""
     found = []
-    if not estimator and bool((spread.samples == spread.samples[:1]).all()):
+    if draws_of(sampler) != "estimate" and bool((spread.samples == spread.samples[:1]).all()):
         found.append(
             f"all {len(spread.samples)} samples are the same picture: the sampler draws nothing, it estimates."
         )
     if spread.std_null is None:
         found.append(
-            f"there is no {maps(target)[1].name}: the pseudo-inverse of the operator does not converge, so that what "
-            "it cannot see is unknown (boundary=circular has a closed form)."
+            "there is no map of what the operator cannot see (std_null): its pseudo-inverse does not converge "
+            "(boundary=circular has a closed form)."
         )
     return found

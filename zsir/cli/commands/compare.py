@@ -15,7 +15,7 @@ import click
 from zsir.cli import options
 from zsir.cli.batch import Batch
 from zsir.cli.exits import FAILURE, say
-from zsir.cli.outputs import Task, check_clashes, check_free, expand
+from zsir.cli.outputs import Job, Result, check_clashes, check_free, checked, expand
 from zsir.cli.tables import aligned, markdown
 from zsir.errors import BadSpec, ZsirError
 from zsir.priors.wrappers.settings import Wrapping
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from zsir.names.registry import Parsed
-    from zsir.workflow.restore import Method, Posed
+    from zsir.pictures import Picture
+    from zsir.workflow.method import Method
+    from zsir.workflow.pose import Posed
 
 #: pictures in a row of the contact sheet
 COLUMNS = 4
@@ -33,7 +35,7 @@ COSTS = ("residual", "nfe", "seconds")
 
 
 @dataclass(frozen=True)
-class Settings:
+class CompareOptions:
     """The options of ``zsir compare``."""
 
     inputs: tuple[Path, ...]
@@ -83,8 +85,8 @@ class Settings:
 @options.size
 @options.overwrite
 @options.quiet
-@options.into(Settings)
-def compare(settings: Settings) -> None:
+@options.into(CompareOptions)
+def compare(settings: CompareOptions) -> None:
     """Restore the same observations with several methods, and put the results side by side.
 
     Writes into OUT: NAME_sheet.png for every input (the observation, every result, the truth where it is known),
@@ -93,26 +95,26 @@ def compare(settings: Settings) -> None:
     over the inputs that all methods restored.
     """
     from zsir.files import make_folder, write_bytes
-    from zsir.workflow.restore import write_record
+    from zsir.workflow.record import write_record
 
     s = settings
     options.check_simulation(s.simulate, s.size, s.noise)
     names = _metrics(s)
     methods = _methods(s)
     folder = Path(s.output)
-    tasks = [Task(path, ((s.seed, folder / f"{path.stem}_sheet.png"),)) for path in expand(s.inputs)]
-    check_clashes(tasks)
-    make_folder(folder)
     table, record = folder / "table.md", folder / "record.json"
+    jobs = [Job(path, (Result(s.seed, folder / f"{path.stem}_sheet.png"),)) for path in expand(s.inputs)]
+    check_clashes(jobs, table, record)
+    make_folder(folder)
     check_free([table, record], s.overwrite)
     results: list[dict[str, Any]] = []
-    batch = Batch(tasks, quiet=s.quiet)
+    batch = Batch(checked(jobs, s.overwrite), quiet=s.quiet)
     try:
-        batch.run(lambda task: _compare_file(task, s, methods, names, batch, results))
+        batch.run(lambda job: _compare_job(job, s, methods, names, batch, results))
     finally:  # also of a run in which some files failed
         if results:
             rows = _table(list(methods), names, results)
-            title = _title(s, len(_shared(results)), len(tasks))
+            title = _title(s, len(_shared(results)), len(jobs))
             write_bytes(table, f"{title}\n\n{markdown(rows)}".encode())
             write_record(record, shlex.join(["zsir", *sys.argv[1:]]), [_recorded(entry) for entry in results])
             if not s.quiet:
@@ -121,7 +123,7 @@ def compare(settings: Settings) -> None:
         raise click.exceptions.Exit(FAILURE)
 
 
-def _metrics(s: Settings) -> list[str]:
+def _metrics(s: CompareOptions) -> list[str]:
     """The names of ``--metrics``, each known and measurable."""
     from zsir.metrics import find
 
@@ -134,12 +136,12 @@ def _metrics(s: Settings) -> list[str]:
     return names
 
 
-def _methods(s: Settings) -> dict[str, Method]:
+def _methods(s: CompareOptions) -> dict[str, Method]:
     """Label -> method; a prior that several use is loaded once. Raises `BadSpec` where two methods are the same, as
     hqs:nfe=8 and dpir are."""
     from zsir import samplers
     from zsir.priors.catalogue import PRIORS
-    from zsir.workflow.restore import method
+    from zsir.workflow.method import load_method
 
     around = Wrapping(s.tile, s.precision)
     pairs = [(sampler.strip(), prior.strip() or s.prior) for sampler, _, prior in (m.partition("@") for m in s.methods)]
@@ -154,9 +156,9 @@ def _methods(s: Settings) -> dict[str, Method]:
             same = "is given twice" if first == text else f"is the same as {first}"
             raise BadSpec(f"--method {text} {same}; give each method once.")
         if kind not in loaded:
-            loaded[kind] = method(s.op, s.noise, prior, None, nfe=None, device=s.device, dtype=s.dtype, wrapping=around)
+            loaded[kind] = load_method(s.op, s.noise, prior, device=s.device, dtype=s.dtype, wrapping=around)
         label = sampler or samplers.default()
-        found[label if len(set(priors.values())) == 1 else f"{label}@{prior}"] = replace(loaded[kind], sampler=made)
+        found[label if len(set(priors.values())) == 1 else f"{label}@{prior}"] = loaded[kind].through(made)
     return found
 
 
@@ -165,28 +167,28 @@ def _canonical(parsed: Parsed) -> str:
     return replace(parsed, options=dict(sorted(parsed.options.items()))).spec
 
 
-def _compare_file(
-    task: Task,
-    s: Settings,
+def _compare_job(
+    job: Job,
+    s: CompareOptions,
     methods: dict[str, Method],
     names: Sequence[str],
     batch: Batch,
     results: list[dict[str, Any]],
 ) -> None:
     """All methods on one picture; its numbers are added to ``results``."""
-    from zsir.pictures import picture as images
-    from zsir.workflow.restore import pose
+    from zsir import pictures
+    from zsir.workflow.pose import pose
 
-    ((seed, target),) = task.targets
-    check_free([target], s.overwrite)
-    picture = images.read(task.source)
+    (planned,) = job.results
+    seed, target = planned.seed, planned.target
+    picture = pictures.read(job.source)
     done, cells, lacking = batch.position, list[tuple[str, "Tensor"]](), set[str]()
     # one problem for all: it is estimated and remarked on once
     posed = pose(picture, next(iter(methods.values())), seed=seed, size=s.size, simulate=s.simulate)
     for number, (label, how) in enumerate(methods.items()):
         batch.display.step(picture.path.name, done + number / len(methods), label)
         try:
-            entry, pixels = _attempt(posed.through(how.prior), how, seed, names)
+            entry, pixels = _attempt(picture, posed.through(how.prior), how, seed, names)
         except ZsirError as error:
             say(f"{picture.path}: {label}: {error}")
             entry, pixels = {"error": str(error)}, None
@@ -202,20 +204,22 @@ def _compare_file(
     if not cells:
         raise BadSpec("None of the methods could restore it; the lines above say why.")
     shape = cells[0][1].shape[-2:]
-    enlarged = images.enlarge(posed.observation, (shape[0], shape[1]))
+    enlarged = pictures.enlarge(posed.observation, (shape[0], shape[1]))
     cells = [("observation", enlarged), *cells, *([("ground truth", posed.truth)] if posed.truth is not None else [])]
-    images.write(target, images.contact_sheet(cells, COLUMNS))
+    pictures.write(target, pictures.contact_sheet(cells, COLUMNS))
     batch.done(str(target))
 
 
-def _attempt(posed: Posed, how: Method, seed: int, names: Sequence[str]) -> tuple[dict[str, Any], Tensor]:
+def _attempt(
+    picture: Picture, posed: Posed, how: Method, seed: int, names: Sequence[str]
+) -> tuple[dict[str, Any], Tensor]:
     """One method: what the record says of it, and its picture."""
-    from zsir.workflow.restore import restore_posed
+    from zsir.workflow.restore import restored_from
 
-    result = restore_posed(posed, how, seed)
-    stats = result.solution.stats
+    result = restored_from(picture, posed, how, seed)
+    stats = result.stats
     truth = None if posed.truth is None else posed.truth.clamp(0, 1)
-    values, failures = _measured(names, result.pixels, truth)
+    values, failures = _measured(names, result.x, truth)
     costs: dict[str, Any] = dict(zip(COSTS, (stats.residual[0], stats.nfe, stats.seconds), strict=True))
     if failures:
         costs["unmeasured"] = failures
@@ -223,7 +227,7 @@ def _attempt(posed: Posed, how: Method, seed: int, names: Sequence[str]) -> tupl
         costs["misfit"] = result.misfit
     if result.doubt:
         costs["doubt"] = result.doubt
-    return {**values, **costs, "provenance": result.solution.provenance}, result.pixels
+    return {**values, **costs, "provenance": result.provenance}, result.x
 
 
 def _measured(
@@ -273,7 +277,7 @@ def _shared(results: Sequence[dict[str, Any]]) -> set[str]:
 
 
 def _recorded(entry: dict[str, Any]) -> dict[str, Any]:
-    from zsir.workflow.restore import finite
+    from zsir.workflow.record import finite
 
     return {key: finite(value) if isinstance(value, float) else value for key, value in entry.items()}
 
@@ -287,7 +291,7 @@ def _shown(column: str, value: float) -> str:
     return f"{value:.3g}" if column == "residual" else f"{value:.4f}"
 
 
-def _title(s: Settings, count: int, of: int) -> str:
+def _title(s: CompareOptions, count: int, of: int) -> str:
     """What the table is of: ``count`` pictures that all methods restored, ``of`` those given."""
     what = f"mean over {count} pictures" if count > 1 else "one picture" if count else "no picture"
     if count < of:

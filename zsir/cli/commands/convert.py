@@ -11,7 +11,7 @@ from zsir.cli import options
 
 
 @dataclass(frozen=True)
-class Settings:
+class ConvertOptions:
     """The options of ``zsir convert``."""
 
     source: Path
@@ -36,8 +36,8 @@ class Settings:
     help="What an ADM network was trained as, where its file does not tell: edm for edm_*.pt.",
 )
 @options.overwrite
-@options.into(Settings)
-def convert(settings: Settings) -> None:
+@options.into(ConvertOptions)
+def convert(settings: ConvertOptions) -> None:
     """Convert a research checkpoint to safetensors; no code in it is run.
 
     OUT is a file ending in .safetensors or else a folder in diffusers' layout. ADM (guided-diffusion) networks and
@@ -76,7 +76,7 @@ def convert(settings: Settings) -> None:
     click.echo(f"wrote {s.out}")
 
 
-def _convert_adm(s: Settings, single: bool) -> None:
+def _convert_adm(s: ConvertOptions, single: bool) -> None:
     from zsir.priors.checkpoints.adm.load import load_adm
     from zsir.priors.checkpoints.adm.saved import save_folder, save_network
 

@@ -9,11 +9,11 @@ import click
 
 from zsir.cli import options
 from zsir.cli.batch import Batch
-from zsir.cli.outputs import Task, check_free, plan
+from zsir.cli.outputs import Job, plan
 
 
 @dataclass(frozen=True)
-class Settings:
+class DegradeOptions:
     """The options of ``zsir degrade``."""
 
     inputs: tuple[Path, ...]
@@ -41,8 +41,8 @@ class Settings:
 @click.option("-o", "--output", metavar="OUT", help="A PNG file for one result, else a folder.")
 @options.overwrite
 @options.quiet
-@options.into(Settings)
-def degrade(settings: Settings) -> None:
+@options.into(DegradeOptions)
+def degrade(settings: DegradeOptions) -> None:
     """Degrade clean pictures as --op says and add noise.
 
     Results go to -o, or beside the input as NAME_degraded.png. Pixels that a mask hides are black. The PNG notes
@@ -52,27 +52,26 @@ def degrade(settings: Settings) -> None:
 
     s = settings
     OPERATORS.parse(s.op)
-    tasks = plan(s.inputs, s.output, seeds=[s.seed], ending="degraded", suffixes=[".png"])
-    batch = Batch(tasks, quiet=s.quiet)
-    batch.run(lambda task: _degrade_file(task, s, batch))
+    ending, suffixes = "degraded", [".png"]
+    jobs = plan(s.inputs, s.output, seeds=[s.seed], ending=ending, suffixes=suffixes, overwrite=s.overwrite)
+    batch = Batch(jobs, quiet=s.quiet)
+    batch.run(lambda job: _degrade_job(job, s, batch))
 
 
-def _degrade_file(task: Task, s: Settings, batch: Batch) -> None:
-    from zsir import operators
-    from zsir.pictures import picture as images
-    from zsir.workflow.restore import observe, resized_alpha, shape_of
+def _degrade_job(job: Job, s: DegradeOptions, batch: Batch) -> None:
+    from zsir import operators, pictures
+    from zsir.workflow.pose import observation_noise, observe
 
-    ((seed, target),) = task.targets
-    check_free([target], s.overwrite)
-    picture = images.read(task.source)
-    channels, height, width = shape_of(picture.pixels)
-    operator = operators.make(s.op, in_shape=(channels, height, width))
-    y = observe(operator, picture.pixels, s.noise, seed)
+    (planned,) = job.results
+    picture = pictures.read(job.source)
+    _, height, width = picture.shape
+    operator = operators.make(s.op, in_shape=picture.shape)
+    y = observe(operator, picture.pixels, s.noise, observation_noise(s.seed))
     h, w = y.shape[-2:]
-    notes = {"op": s.op, "noise": _noise_text(s.noise), "seed": str(seed), "size": f"{width}x{height}"}
+    notes = {"op": s.op, "noise": _noise_text(s.noise), "seed": str(s.seed), "size": f"{width}x{height}"}
     text = {f"zsir:{key}": value for key, value in notes.items()}
-    images.write(target, y, bits=int(s.bits), alpha=resized_alpha(picture, (h, w)), text=text, icc=picture.icc)
-    batch.done(f"{target}  {w}x{h}  from {width}x{height}")
+    pictures.write(planned.target, y, bits=int(s.bits), alpha=picture.alpha_at((h, w)), text=text, icc=picture.icc)
+    batch.done(f"{planned.target}  {w}x{h}  from {width}x{height}")
 
 
 def _noise_text(std: float) -> str:

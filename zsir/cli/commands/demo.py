@@ -17,20 +17,19 @@ def demo(folder: Path) -> None:
     """
     from importlib.resources import as_file, files
 
+    import zsir
+    from zsir import pictures
+    from zsir.cli.outputs import Result
+    from zsir.cli.results import write_result
     from zsir.files import make_folder
-    from zsir.pictures import picture as images
-    from zsir.workflow import restore
+    from zsir.workflow.record import summary, write_record
 
     make_folder(folder)
-    how = restore.method("sr4x", 0.0, "photo", "cm4ir", nfe=4, device="auto", dtype="float32")
     with as_file(files("zsir") / "assets" / "demo.png") as path:
-        picture = images.read(path)
-    result = restore.restore(picture, how, seed=0, simulate=True)
-    target = folder / "restored.png"
-    images.write(folder / "observation.png", result.observation)
-    restore.save(picture, result.pixels, target)
-    images.write(folder / "contact_sheet.png", restore.sheet(result))
-    record = restore.record_of(picture.path, target, result, how)
-    restore.write_record(folder / "record.json", " ".join(["zsir", *sys.argv[1:]]), [record])
-    click.echo(restore.summary(target, result))
-    click.echo(f"The bicubic enlargement has {record['observation_psnr']:.2f} dB; see {folder / 'contact_sheet.png'}.")
+        result = zsir.restore(path, "sr4x", prior="photo", sampler="cm4ir", nfe=4, simulate=True)
+    planned = Result(0, folder / "restored.png", folder / "contact_sheet.png")
+    pictures.write(folder / "observation.png", result.observation)
+    record = write_result(result, planned)
+    write_record(folder / "record.json", " ".join(["zsir", *sys.argv[1:]]), [record])
+    click.echo(summary(planned.target, result))
+    click.echo(f"The bicubic enlargement has {record['observation_psnr']:.2f} dB; see {planned.sheet}.")

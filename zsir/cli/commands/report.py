@@ -11,7 +11,7 @@ from zsir.cli import options
 
 
 @dataclass(frozen=True)
-class Settings:
+class ReportOptions:
     """The options of ``zsir report``."""
 
     folder: Path
@@ -25,8 +25,8 @@ class Settings:
     "-o", "--out", metavar="FILE.html", type=click.Path(path_type=Path), help="The page; RUN/report.html by default."
 )
 @options.quiet
-@options.into(Settings)
-def report(settings: Settings) -> None:
+@options.into(ReportOptions)
+def report(settings: ReportOptions) -> None:
     """Write the run in the folder RUN as one web page: tables, plots, pictures to compare, where all came from.
 
     The page holds everything that it shows and loads nothing. A run that is not finished gets a page too.

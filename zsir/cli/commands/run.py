@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Settings:
+class RunOptions:
     """The options of ``zsir run``."""
 
     spec: str
@@ -52,8 +52,8 @@ class Settings:
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @options.quiet
-@options.into(Settings)
-def run(settings: Settings) -> None:
+@options.into(RunOptions)
+def run(settings: RunOptions) -> None:
     """Run the experiment in the file SPEC, or a shipped one by name ('zsir list specs').
 
     RUN receives records, pictures and tables. A run that was interrupted goes on when the same command is given again.
@@ -77,7 +77,7 @@ def run(settings: Settings) -> None:
     _run(plan, settings.out, settings)
 
 
-def _eclipsed(s: Settings) -> list[str]:
+def _eclipsed(s: RunOptions) -> list[str]:
     """Folders that a set stands before. Specs that ship mean the set, whatever lies in the working folder."""
     from zsir.experiments.sets import eclipsed
     from zsir.experiments.spec import read_spec
@@ -151,7 +151,7 @@ class _Show:
             self._display.line(f"done: {cell}")
 
 
-def _run(plan: Plan, out: Path, s: Settings) -> None:
+def _run(plan: Plan, out: Path, s: RunOptions) -> None:
     from zsir.experiments import hardware as machine
     from zsir.experiments import measures, workers
     from zsir.experiments import named_files as attached
@@ -195,7 +195,7 @@ def _run(plan: Plan, out: Path, s: Settings) -> None:
     _end(records, len(items), folder, quiet)
 
 
-def _command(s: Settings) -> str:
+def _command(s: RunOptions) -> str:
     """The command line, out of what was understood of it."""
     changes = [part for change in s.changes for part in ("--set", change)]
     return shlex.join(["zsir", "run", s.spec, "--out", str(s.out), *changes, "--device", s.device])
@@ -227,7 +227,7 @@ def _device(name: str, me: Worker) -> torch.device:
     """The device of this process: of several GPUs that of its number on its machine."""
     import torch
 
-    from zsir.workflow.restore import pick_device
+    from zsir.workflow.method import pick_device
 
     if name in ("auto", "cuda") and me.count > 1 and torch.cuda.is_available():
         name = f"cuda:{me.local % torch.cuda.device_count()}"

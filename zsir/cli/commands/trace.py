@@ -7,7 +7,7 @@ import io
 import shlex
 import sys
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ import click
 
 from zsir.cli import options
 from zsir.cli.batch import Batch
-from zsir.cli.outputs import Task, check_free
+from zsir.cli.outputs import Job, Result, check_clashes, checked
 from zsir.errors import BadInput
 from zsir.priors.wrappers.settings import Wrapping
 
@@ -23,14 +23,17 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from zsir.loop.solve import Event
-    from zsir.workflow.restore import Method, Posed
+    from zsir.workflow.method import Method
+    from zsir.workflow.pose import Posed
 
 #: pictures in a row of the strip
 COLUMNS = 6
+#: what is written besides the pictures
+BESIDE = ("trace.csv", "curves.svg", "record.json")
 
 
 @dataclass(frozen=True)
-class Settings:
+class TraceOptions:
     """The options of ``zsir trace``."""
 
     source: Path
@@ -82,8 +85,8 @@ class Settings:
 )
 @options.overwrite
 @options.quiet
-@options.into(Settings)
-def trace(settings: Settings) -> None:
+@options.into(TraceOptions)
+def trace(settings: TraceOptions) -> None:
     """Restore one picture and keep what the sampler believed after every step.
 
     Writes into OUT: strip.png and steps.gif (or .webp), the estimates x0; trace.csv with noise level, residual (as in
@@ -91,18 +94,22 @@ def trace(settings: Settings) -> None:
     draws them; restored.png and record.json.
     """
     from zsir.files import make_folder
-    from zsir.workflow.restore import method
+    from zsir.workflow.method import load_method
 
     s = settings
     options.check_simulation(s.simulate, s.size, s.noise)
     around = Wrapping(s.tile, s.precision)
-    how = method(s.op, s.noise, s.prior, s.sampler, nfe=s.nfe, device=s.device, dtype=s.dtype, wrapping=around)
+    parts = (s.op, s.noise, s.prior, s.sampler)
+    how = load_method(*parts, nfe=s.nfe, device=s.device, dtype=s.dtype, wrapping=around)
     folder = Path(s.output)
-    make_folder(folder)
     if s.source.is_dir():
         raise BadInput(f"{s.source} is a folder; trace takes one picture.")
-    batch = Batch([Task(s.source, ((s.seed, folder / "restored.png"),))], quiet=s.quiet)
-    batch.run(lambda task: _trace_file(task, s, how, batch))
+    beside = tuple(folder / name for name in (f"steps.{s.animation}", *BESIDE))
+    jobs = [Job(s.source, (Result(s.seed, folder / "restored.png", folder / "strip.png", beside),))]
+    check_clashes(jobs)
+    make_folder(folder)
+    batch = Batch(checked(jobs, s.overwrite), quiet=s.quiet)
+    batch.run(lambda job: _trace_job(job, s, how, batch))
 
 
 @dataclass
@@ -144,35 +151,34 @@ def kept_steps(steps: int, frames: int) -> frozenset[int]:
     return frozenset(1 + round(k * (steps - 1) / (count - 1)) for k in range(count))
 
 
-def _trace_file(task: Task, s: Settings, how: Method, batch: Batch) -> None:
-    from zsir import files
-    from zsir.pictures import picture as images
+def _trace_job(job: Job, s: TraceOptions, how: Method, batch: Batch) -> None:
+    from zsir import files, pictures
+    from zsir.errors import PictureWarning
     from zsir.pictures.curves import log_curves
-    from zsir.workflow.restore import pose, record_of, restore_posed, save, summary, write_record
+    from zsir.workflow.pose import pose
+    from zsir.workflow.record import record_of, summary, write_record
+    from zsir.workflow.restore import restored_from, settings_of
 
-    ((seed, target),) = task.targets
-    folder = target.parent
-    animation = folder / f"steps.{s.animation}"
-    paths = [folder / name for name in ("strip.png", "trace.csv", "curves.svg", "record.json")]
-    check_free([target, animation, *paths], s.overwrite)
-    if task.source.resolve() in {path.resolve() for path in (target, animation, *paths)}:
-        raise BadInput(f"{task.source} would be overwritten; choose another folder with -o.")
-    picture = images.read(task.source)
-    posed = pose(picture, how, seed=seed, size=s.size, simulate=s.simulate)
+    (planned,) = job.results
+    animation, table, drawing, record = planned.maps
+    assert planned.sheet is not None
+    picture = pictures.read(job.source)
+    posed = pose(picture, how, seed=planned.seed, size=s.size, simulate=s.simulate)
     recorder = Recorder(posed, kept_steps(how.sampler.steps, s.frames))
-    result = restore_posed(posed, how, seed, [recorder.see, batch.follow(picture.path.name)])
+    result = restored_from(picture, posed, how, planned.seed, [recorder.see, batch.follow(picture.path.name)])
+    result = replace(result, settings=settings_of(how, seed=planned.seed, size=s.size, simulate=s.simulate))
     if result.misfit:
-        warnings.warn(result.misfit, images.PictureWarning, stacklevel=1)
-    images.write(paths[0], images.contact_sheet(recorder.frames, COLUMNS))
-    images.write_animation(animation, [frame for _, frame in recorder.frames], s.duration)
-    files.write_bytes(paths[1], _csv(recorder.rows).encode())
+        warnings.warn(result.misfit, PictureWarning, stacklevel=1)
+    pictures.write(planned.sheet, pictures.contact_sheet(recorder.frames, COLUMNS))
+    pictures.write_animation(animation, [frame for _, frame in recorder.frames], s.duration)
+    files.write_bytes(table, _csv(recorder.rows).encode())
     curves = {"noise level sigma": "sigma", "residual": "residual", "change": "change"}
     drawn = {title: [row.get(key, 0.0) for row in recorder.rows] for title, key in curves.items()}
-    files.write_bytes(paths[2], log_curves(drawn, "step").encode())
-    save(picture, result.pixels, target)
-    entry: dict[str, Any] = record_of(picture.path, target, result, how)
-    write_record(paths[3], shlex.join(["zsir", *sys.argv[1:]]), [entry])
-    batch.done(summary(target, result))
+    files.write_bytes(drawing, log_curves(drawn, "step").encode())
+    result.save(planned.target)
+    entry: dict[str, Any] = record_of(picture.path, planned.target, result)
+    write_record(record, shlex.join(["zsir", *sys.argv[1:]]), [entry])
+    batch.done(summary(planned.target, result))
 
 
 def _csv(rows: list[dict[str, float]]) -> str:

@@ -19,16 +19,16 @@ from zsir.names.registry import Range, number
 from zsir.priors.wrappers.settings import Wrapping
 
 if TYPE_CHECKING:
-    from zsir.pictures.picture import Picture
+    from zsir.pictures import Picture
     from zsir.tuning import Case, Goal, Preset, Trial
-    from zsir.workflow.restore import Method
+    from zsir.workflow.method import Method
 
 #: a range given without a word about its spacing is searched evenly in ratio from this ratio on
 LOG_FROM = 10.0
 
 
 @dataclass(frozen=True)
-class Settings:
+class TuneOptions:
     """The options of ``zsir tune``."""
 
     inputs: tuple[Path, ...]
@@ -87,8 +87,8 @@ class Settings:
 @options.size
 @options.overwrite
 @options.quiet
-@options.into(Settings)
-def tune(settings: Settings) -> None:
+@options.into(TuneOptions)
+def tune(settings: TuneOptions) -> None:
     """Choose the parameters of a sampler for a degradation, and write them as a preset for zsir solve --preset.
 
     With --simulate the inputs are clean pictures, degraded here, and results are compared with them. Without it they
@@ -100,7 +100,7 @@ def tune(settings: Settings) -> None:
     """
     from zsir.samplers import default
     from zsir.tuning import check_goal, find_goal, ranges_of, tune
-    from zsir.workflow.restore import method
+    from zsir.workflow.method import load_method
 
     s = settings
     _check(s)
@@ -109,7 +109,7 @@ def tune(settings: Settings) -> None:
     names, given = _parameters(s.parameters)
     check_goal(goal, ranges_of(spec, names, given))
     around = Wrapping(s.tile, s.precision)
-    how = method(s.op, s.noise, s.prior, spec, nfe=None, device=s.device, dtype=s.dtype, wrapping=around)
+    how = load_method(s.op, s.noise, s.prior, spec, device=s.device, dtype=s.dtype, wrapping=around)
     check_free([s.output], s.overwrite)
     with notes():
         cases = _cases(s, how, goal)
@@ -126,7 +126,7 @@ def tune(settings: Settings) -> None:
         report.close(tried)
 
 
-def _check(s: Settings) -> None:
+def _check(s: TuneOptions) -> None:
     options.check_simulation(s.simulate, s.size, s.noise)
     if s.crop is not None and not s.simulate:
         raise click.UsageError("--crop is for --simulate: a part of an observation is no observation of a part.")
@@ -164,11 +164,11 @@ def _parameters(texts: Sequence[str]) -> tuple[list[str] | None, dict[str, Range
     return names, given
 
 
-def _cases(s: Settings, how: Method, goal: Goal) -> list[Case]:
+def _cases(s: TuneOptions, how: Method, goal: Goal) -> list[Case]:
     """The pictures as problems, those that `zsir solve` makes of them with the same seed."""
-    from zsir.pictures import picture as images
+    from zsir import pictures
     from zsir.tuning import Case
-    from zsir.workflow.restore import pose
+    from zsir.workflow.pose import pose
 
     if goal.reference and not s.simulate:
         raise BadSpec(
@@ -180,7 +180,7 @@ def _cases(s: Settings, how: Method, goal: Goal) -> list[Case]:
         check_source(path)
         if path.resolve() == s.output.resolve():
             raise BadSpec(f"-o {s.output} is one of the inputs; choose another name.")
-        picture = images.read(path)
+        picture = pictures.read(path)
         if s.crop is not None:
             picture = _cropped(picture, s.crop)
         posed = pose(picture, how, seed=s.seed, size=s.size, simulate=s.simulate)
@@ -204,7 +204,7 @@ def _cropped(picture: Picture, side: int) -> Picture:
 class Report:
     """What the user sees of a search, and the file that grows better with it."""
 
-    s: Settings
+    s: TuneOptions
     how: Method
     goal: Goal
     display: Display

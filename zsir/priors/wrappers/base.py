@@ -8,6 +8,7 @@ from typing import Any, Literal, cast
 
 from torch import Tensor, nn
 
+from zsir.capabilities import Conditional, condition_of, is_conditional, is_differentiable, knows_grey
 from zsir.errors import Incompatible, ShapeError
 from zsir.names.registry import spec_of
 from zsir.protocols import Prior
@@ -46,25 +47,25 @@ class Wrapper:
     @property
     def differentiable(self) -> bool:
         """Whether gradients flow through the inner prior."""
-        return bool(getattr(self.prior, "differentiable", True))
+        return is_differentiable(self.prior)
 
     @property
     def knows_grey(self) -> bool:
         """Whether the inner prior, for three channels, has learned grey pictures with grey noise."""
-        return bool(getattr(self.prior, "knows_grey", False))
+        return knows_grey(self.prior)
 
     @property
     def mu(self) -> Tensor | None:
         """What the inner prior's pictures are conditioned on, of one that was trained on pairs."""
-        return getattr(self.prior, "mu", None)
+        return condition_of(self.prior)
 
     @property
     def conditioned_on(self) -> Callable[[Tensor], Prior]:
         """For a prior that was trained on pairs: the same wrapper around the conditioned prior.
 
-        There is no such attribute where the inner prior has none: samplers ask for it by ``hasattr``.
+        There is no such attribute where the inner prior has none: `zsir.capabilities.is_conditional` asks for it.
         """
-        condition: Callable[[Tensor], Prior] = cast(Any, self.prior).conditioned_on
+        condition: Callable[[Tensor], Prior] = cast(Conditional, self.prior).conditioned_on
         return lambda mu: replace(self, prior=condition(mu))
 
     def denoise(self, x: Tensor, sigma: Tensor, *, net_sigma: Tensor | None = None) -> Tensor:
@@ -100,7 +101,7 @@ def fitted(mu: Tensor, x: Tensor) -> Tensor:
 
 def refuse_conditioned(wrapper: str, prior: Prior) -> None:
     """Raise `Incompatible` for a prior that compares the picture with another one of the same size and orientation."""
-    if getattr(prior, "conditioned_on", None) is not None:
+    if is_conditional(prior):
         raise Incompatible(
             f"{wrapper} cannot wrap {prior!r}: it looks at a second picture in the size of the first; use it unwrapped."
         )

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from zsir.capabilities import knows_grey
 from zsir.priors.wrappers.base import Wrapper
 from zsir.protocols import Prior
 from zsir.rng import ImageNoise
@@ -50,7 +51,7 @@ class Grey(Wrapper):
         """Clean estimate of x (batch, 1, height, width) at noise levels sigma (batch,)."""
         wide = x.expand(-1, 3, -1, -1)
         factor = 1.0
-        if not getattr(self.prior, "knows_grey", False):
+        if not knows_grey(self.prior):
             factor = 3**0.5
             w = ImageNoise(0, [0], "grey").randn_like(wide[:1])
             wide = wide + factor * sigma.view(-1, 1, 1, 1) * (w - w.mean(1, keepdim=True))

@@ -1,4 +1,4 @@
-"""Pictures from and to files: any mode in, float tensors in [0, 1] inside, 8 or 16 bits out.
+"""Pictures from files, arrays and Pillow: any mode in, float tensors in [0, 1] inside.
 
 Colours are not managed: values mean what the file's profile says, and the profile travels along. Only CMYK and LAB
 are converted, to sRGB, because priors know nothing but grey and RGB.
@@ -8,35 +8,34 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, ImageDraw, ImageFont, UnidentifiedImageError
-from PIL.PngImagePlugin import PngInfo
+from PIL import Image, ImageCms, UnidentifiedImageError
 from torch import Tensor
 
-from zsir import files
-from zsir.errors import BadInput, OutputError, ZsirError
+from zsir.errors import BadInput, PictureWarning, ShapeError, ZsirError
 from zsir.pictures import png16
+from zsir.pictures.sheets import enlarge
 
 Array = NDArray[np.float32]  # (height, width, channels)
 
+#: whatever `as_picture` understands
+PictureLike: TypeAlias = "str | Path | Tensor | NDArray[Any] | Image.Image | Picture"
+
 #: suffixes that a folder is searched for
 READABLE = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp", ".gif", ".ppm", ".pgm", ".pnm", ".jp2")
-WRITABLE = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
 #: float pictures may hold a noisy observation, which reaches beyond [0, 1]; further out the scale must be wrong
 FLOAT_RANGE = (-1.0, 2.0)
 ORIENTATION = 0x0112  # EXIF tag
-
-
-class PictureWarning(UserWarning):
-    """Something about a picture that its owner should know, and that does not stop the work."""
+#: what messages call a picture that comes from no file
+UNNAMED = Path("picture")
 
 
 @dataclass(frozen=True)
@@ -55,6 +54,21 @@ class Picture:
     text: Mapping[str, str] = field(default_factory=dict)
     icc: bytes | None = field(default=None, repr=False)
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(channels, height, width) without transparency."""
+        _, c, h, w = self.pixels.shape
+        return c, h, w
+
+    @property
+    def from_file(self) -> bool:
+        """Whether it was read from a file, and not made of a tensor or array."""
+        return self.path != UNNAMED
+
+    def alpha_at(self, size: tuple[int, int]) -> Tensor | None:
+        """The transparency (1, 1, height, width) at ``size`` (height, width), or None."""
+        return None if self.alpha is None else enlarge(self.alpha, size).clamp(0, 1)
+
 
 def read(path: str | Path) -> Picture:
     """Read a picture of any mode (1, L, LA, P, RGB, RGBA, CMYK, YCbCr, LAB, 16-bit, I, F), upright as EXIF says.
@@ -68,16 +82,100 @@ def read(path: str | Path) -> Picture:
         if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
             notes.append(f"{path} holds several pictures; the first is read.")
         image.load()
-        values, bits = _values(image, path, notes)
-        values = _upright(values, image.getexif().get(ORIENTATION, 1))
-        text = {k: str(v) for k, v in getattr(image, "text", {}).items()}
-        icc = None if image.mode in ("CMYK", "LAB") else image.info.get("icc_profile")
+        deep = png16.decode(path.read_bytes()) if png16.is_16_bit(path.open("rb").read(32)) else None
+        picture = _picture(image, path, notes, deep)
     for note in notes:
         warnings.warn(note, PictureWarning, stacklevel=2)
+    return picture
+
+
+def as_picture(source: PictureLike) -> Picture:
+    """A picture of a file's path, a tensor, an array or a Pillow picture; a `Picture` is returned as it is.
+
+    Tensors are (height, width), (C, height, width) or (1, C, height, width), arrays (height, width) or
+    (height, width, C), C = 1 or 3, one more with transparency. uint8 and uint16 count from 0 to 255 and 65535, floats
+    lie in [0, 1] and may reach beyond as far as noise does. Raises `BadInput` or `ShapeError`.
+    """
+    if isinstance(source, Picture):
+        return source
+    if isinstance(source, str | Path):
+        return read(source)
+    if isinstance(source, Image.Image):
+        notes: list[str] = []
+        try:
+            picture = _picture(source, UNNAMED, notes)
+        except OSError as error:  # Pillow decodes when the values are asked for
+            raise BadInput(f"The Pillow picture cannot be decoded ({error}); load it first.") from None
+        for note in notes:
+            warnings.warn(note, PictureWarning, stacklevel=2)
+        return picture
+    if isinstance(source, Tensor):
+        return from_array(_last(source), "tensor")
+    if isinstance(source, np.ndarray):
+        return from_array(source)
+    raise BadInput(
+        f"A picture is a path, a tensor, a NumPy array or a Pillow picture, not {type(source).__name__}; convert it, "
+        "as with numpy.asarray(picture)."
+    )
+
+
+def from_array(array: NDArray[Any], kind: str = "array") -> Picture:
+    """A picture of an array (height, width) or (height, width, channels); see `as_picture`."""
+    if array.ndim == 2:
+        array = array[:, :, None]
+    if array.ndim != 3 or not 1 <= array.shape[2] <= 4 or 0 in array.shape:
+        wanted = "(channels, height, width)" if kind == "tensor" else "(height, width, channels)"
+        raise ShapeError(
+            f"One picture is needed as {kind} {wanted} with 1 or 3 channels, or (height, width); this one has "
+            f"{array.shape[2] if array.ndim == 3 else '?'} channels in shape {tuple(array.shape)}. For a batch, call "
+            "once for each picture or use zsir.solve."
+        )
+    white = {"u1": 255, "u2": 65535}.get(array.dtype.str[1:])
+    if white is not None:
+        return _split(_scaled(array, white), 8 if white == 255 else 16)
+    if array.dtype.kind != "f":
+        raise BadInput(
+            f"The {kind} has dtype {array.dtype}; give uint8 (0 to 255), uint16 (0 to 65535) or floats in [0, 1]."
+        )
+    return _split(_wide(array, Path(f"The {kind}")), 16)
+
+
+def _last(x: Tensor) -> NDArray[Any]:
+    """A tensor with its channels last; shapes that are no picture stay as they are."""
+    x = x.detach().cpu()
+    if x.is_floating_point():
+        x = x.float()
+    if x.ndim == 4 and x.shape[0] == 1:
+        x = x[0]
+    array: NDArray[Any] = (x.permute(1, 2, 0) if x.ndim == 3 else x).numpy()
+    return array
+
+
+def _picture(
+    image: Image.Image, path: Path, notes: list[str], deep: NDArray[np.unsignedinteger] | None = None
+) -> Picture:
+    """A Pillow picture as ours, upright; ``deep`` are the samples of a PNG with 16 bits, which Pillow cuts to 8."""
+    values, bits = (_scaled(deep, 65535), 16) if deep is not None else _values(image, path, notes)
+    values = _upright(values, image.getexif().get(ORIENTATION, 1))
+    text = {k: str(v) for k, v in getattr(image, "text", {}).items()}
+    icc = None if image.mode in ("CMYK", "LAB") else image.info.get("icc_profile")
+    return _split(values, bits, image.mode, path, text, icc)
+
+
+def _split(
+    values: Array,
+    bits: int,
+    mode: str = "",
+    path: Path = UNNAMED,
+    text: Mapping[str, str] | None = None,
+    icc: bytes | None = None,
+) -> Picture:
+    """Values (height, width, 1 to 4 channels) as a picture: colours apart from transparency."""
     pixels = torch.from_numpy(np.ascontiguousarray(values.transpose(2, 0, 1)))[None]
     colours = 1 if pixels.shape[1] < 3 else 3
     alpha = pixels[:, colours:] if pixels.shape[1] > colours else None
-    return Picture(pixels[:, :colours], alpha, bits, image.mode, path, text, icc)
+    mode = mode or ("L", "LA", "RGB", "RGBA")[pixels.shape[1] - 1]
+    return Picture(pixels[:, :colours], alpha, bits, mode, path, text or {}, icc)
 
 
 def read_gray(path: str | Path) -> NDArray[np.float64]:
@@ -126,8 +224,6 @@ def _reading(path: Path) -> Iterator[None]:
 
 def _values(image: Image.Image, path: Path, notes: list[str]) -> tuple[Array, int]:
     """Values (height, width, 1 to 4 channels) on the scale [0, 1], and the bits per sample they came with."""
-    if png16.is_16_bit(path.open("rb").read(32)):
-        return _scaled(png16.decode(path.read_bytes()), 65535), 16
     mode = image.mode
     if mode.startswith("I;16"):
         return _scaled(np.asarray(image), 65535), 16
@@ -191,125 +287,3 @@ def _upright(values: Array, orientation: int) -> Array:
         values = values.swapaxes(0, 1)  # what is left is then a mirroring
         orientation = {5: 1, 6: 2, 7: 3, 8: 4}[orientation]
     return {2: values[:, ::-1], 3: values[::-1, ::-1], 4: values[::-1]}.get(orientation, values)
-
-
-def write(
-    path: str | Path,
-    pixels: Tensor,
-    *,
-    bits: int = 8,
-    alpha: Tensor | None = None,
-    text: Mapping[str, str] | None = None,
-    icc: bytes | None = None,
-) -> None:
-    """Write ``pixels`` (1, 1 or 3, height, width), clipped to [0, 1] and rounded, in the format of the suffix.
-
-    PNG, TIFF and WebP are lossless, JPEG has quality 95 without chroma subsampling. ``bits=16`` holds for PNG and
-    grey TIFF, ``alpha`` (1, 1, height, width) for all but JPEG, ``text`` for PNG; what a format cannot keep is dropped
-    with a `PictureWarning`. The file appears whole or not at all. Raises `OutputError`, `BadInput` for NaN.
-    """
-    path = Path(path)
-    suffix = path.suffix.lower()
-    if suffix not in WRITABLE:
-        raise OutputError(f"{path} cannot be written: use a name that ends in {', '.join(WRITABLE)}.")
-    if not bool(torch.isfinite(pixels).all()):
-        raise BadInput(f"{path} was not written: the picture holds NaN or infinite values.")
-    planes = pixels[0]
-    if alpha is not None and suffix in (".jpg", ".jpeg"):
-        warnings.warn(f"{path}: JPEG cannot keep transparency.", PictureWarning, stacklevel=2)
-    elif alpha is not None:
-        planes = torch.cat([planes, alpha[0].to(planes)])
-    if bits == 16 and not (suffix == ".png" or (suffix in (".tif", ".tiff") and len(planes) == 1)):
-        warnings.warn(f"{path} has 8 bits per sample; a PNG keeps 16.", PictureWarning, stacklevel=2)
-        bits = 8
-    values = planes.detach().cpu().double().clamp(0, 1).permute(1, 2, 0).numpy()
-    if bits == 16:
-        samples = np.rint(values * 65535).astype(np.uint16)
-        data = png16.encode(samples, text=text, icc=icc) if suffix == ".png" else _encode(samples, suffix, text, icc)
-    else:
-        data = _encode(np.rint(values * 255).astype(np.uint8), suffix, text, icc)
-    files.write_bytes(path, data)
-
-
-def write_animation(path: str | Path, frames: Sequence[Tensor], duration: int) -> None:
-    """Write ``frames`` (1, 1 or 3, height, width) in [0, 1] as a GIF or WebP that repeats, ``duration`` ms each.
-
-    The last frame stays four times as long. A GIF has 256 colours per frame; WebP is lossless. Raises `OutputError`.
-    """
-    path = Path(path)
-    kind = {".gif": "GIF", ".webp": "WEBP"}.get(path.suffix.lower())
-    if kind is None:
-        raise OutputError(f"{path} cannot be written: use a name that ends in .gif or .webp.")
-    pictures = []
-    for frame in frames:
-        values = frame[0].detach().cpu().double().clamp(0, 1).permute(1, 2, 0).numpy()
-        samples = np.rint(values * 255).astype(np.uint8)
-        pictures.append(Image.fromarray(samples[:, :, 0] if samples.shape[2] == 1 else samples).convert("RGB"))
-    durations = [duration] * (len(pictures) - 1) + [4 * duration]
-    more = {"lossless": True} if kind == "WEBP" else {}
-    buffer = io.BytesIO()
-    try:
-        pictures[0].save(buffer, kind, save_all=True, append_images=pictures[1:], duration=durations, loop=0, **more)
-    except (OSError, ValueError) as error:
-        raise OutputError(f"{path} cannot be written ({error}); choose the other kind of animation.") from None
-    files.write_bytes(path, buffer.getvalue())
-
-
-def _encode(
-    samples: NDArray[np.unsignedinteger], suffix: str, text: Mapping[str, str] | None, icc: bytes | None
-) -> bytes:
-    """File content of samples (height, width, channels) by Pillow."""
-    image = Image.fromarray(samples[:, :, 0] if samples.shape[2] == 1 else samples)
-    buffer = io.BytesIO()
-    if suffix == ".png":
-        entries = PngInfo()
-        for key, value in (text or {}).items():
-            entries.add_itxt(key, value)
-        image.save(buffer, "PNG", pnginfo=entries, icc_profile=icc)
-    elif suffix == ".webp":
-        try:
-            image.save(buffer, "WEBP", lossless=True, exact=True, icc_profile=icc or b"")
-        except (OSError, ValueError) as error:
-            raise OutputError(f"This picture does not fit into a WebP file ({error}); write a PNG.") from None
-    elif suffix in (".tif", ".tiff"):
-        image.save(buffer, "TIFF", compression="tiff_adobe_deflate", icc_profile=icc)
-    else:
-        image.save(buffer, "JPEG", quality=95, subsampling=0, icc_profile=icc)
-    return buffer.getvalue()
-
-
-def enlarge(pixels: Tensor, size: tuple[int, int]) -> Tensor:
-    """``pixels`` (1, C, h, w) at ``size`` (height, width), bicubic by Pillow's rule, not clipped."""
-    if tuple(pixels.shape[-2:]) == tuple(size):
-        return pixels
-    planes = [Image.fromarray(p.numpy()) for p in pixels[0].detach().cpu().float()]
-    resized = [np.asarray(p.resize((size[1], size[0]), Image.Resampling.BICUBIC)) for p in planes]
-    return torch.from_numpy(np.stack(resized))[None]
-
-
-def contact_sheet(pictures: Sequence[tuple[str, Tensor]], columns: int | None = None) -> Tensor:
-    """Pictures (1, 1 or 3, height, width) side by side under their titles, on white: (1, 3, height, width).
-
-    ``columns`` pictures in a row at most; all in one row if not given.
-    """
-    if columns is not None and len(pictures) > columns:
-        rows = [contact_sheet(pictures[k : k + columns]) for k in range(0, len(pictures), columns)]
-        width = max(row.shape[-1] for row in rows)
-        white = [row.new_ones(1, 3, row.shape[-2], width) for row in rows]
-        for page, row in zip(white, rows, strict=True):
-            page[..., : row.shape[-1]] = row
-        return torch.cat(white, dim=2)
-    font = ImageFont.load_default(14)
-    gap, band = 8, 26
-    cells = [max(p.shape[-1], int(font.getlength(title)) + 1) for title, p in pictures]
-    height = band + max(p.shape[-2] for _, p in pictures) + gap
-    sheet = np.full((height, sum(cells) + gap * (len(cells) + 1), 3), 255, np.uint8)
-    places = [gap + sum(cells[:k]) + gap * k for k in range(len(cells))]
-    for left, (_, p) in zip(places, pictures, strict=True):
-        values = p[0].detach().cpu().double().clamp(0, 1).permute(1, 2, 0).numpy()
-        sheet[band : band + p.shape[-2], left : left + p.shape[-1]] = np.rint(values * 255)
-    image = Image.fromarray(sheet)
-    draw = ImageDraw.Draw(image)
-    for left, (title, _) in zip(places, pictures, strict=True):
-        draw.text((left, 5), title, fill=(0, 0, 0), font=font)
-    return torch.from_numpy(np.asarray(image).astype(np.float32) / 255).permute(2, 0, 1)[None].contiguous()

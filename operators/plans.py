@@ -1,0 +1,42 @@
+"""What operators compute once: tensors in every dtype and on every device, and singular value decompositions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class SVD:
+    """Singular value decomposition ``A = U diag(s) V^T`` as functions on batches.
+
+    ``s`` has the shape of one coefficient array; ``vt`` maps pictures to coefficients and ``v`` back,
+    ``ut`` maps observations to coefficients and ``u`` back. U and V have orthonormal columns.
+    """
+
+    s: Tensor
+    u: Callable[[Tensor], Tensor]
+    ut: Callable[[Tensor], Tensor]
+    v: Callable[[Tensor], Tensor]
+    vt: Callable[[Tensor], Tensor]
+
+
+class Plans:
+    """Tensors computed once in float64 and handed out in the dtype and on the device of an input."""
+
+    def __init__(self, tensors: dict[str, Tensor]) -> None:
+        self._source = tensors
+        self._cache: dict[tuple[torch.dtype, torch.device], dict[str, Tensor]] = {}
+
+    def like(self, x: Tensor) -> dict[str, Tensor]:
+        """The tensors for input x; complex ones in the complex dtype of the same precision."""
+        key = (x.dtype, x.device)
+        if key not in self._cache:
+            self._cache[key] = {
+                name: t.to(x.device, x.dtype.to_complex() if t.is_complex() else x.dtype)
+                for name, t in self._source.items()
+            }
+        return self._cache[key]

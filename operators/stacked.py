@@ -1,0 +1,88 @@
+"""Several observations of one picture as one operator."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zsir.capabilities import joined, known_numbers, seen_pixels
+from zsir.errors import ShapeError
+from zsir.operators.base import Operator
+from zsir.protocols import Shape
+
+
+@dataclass(frozen=True, eq=False)
+class Stacked(Operator):
+    """Several observations of one picture, joined along the channels: ``A x = (A_1 x, A_2 x, ...)``."""
+
+    parts: tuple[Operator, ...]
+
+    def __post_init__(self) -> None:
+        first = self.parts[0]
+        for part in self.parts:
+            if part.in_shape != first.in_shape or part.out_shape[1:] != first.out_shape[1:]:
+                raise ShapeError(
+                    f"{part!r} cannot be stacked on {first!r}: pictures and observations must agree in size."
+                )
+
+    @property
+    def in_shape(self) -> Shape:  # type: ignore[override]
+        """That of every part."""
+        return self.parts[0].in_shape
+
+    @property
+    def out_shape(self) -> Shape:
+        """The channels of all parts."""
+        _, h, w = self.parts[0].out_shape
+        return (sum(p.out_shape[0] for p in self.parts), h, w)
+
+    @property
+    def measurements(self) -> int:
+        """The sum over the parts."""
+        return sum(p.measurements for p in self.parts)
+
+    @property
+    def known(self) -> Tensor | None:
+        """Those of the parts, joined along the channels."""
+        return joined([(known_numbers(p), p.out_shape) for p in self.parts])
+
+    @property
+    def seen(self) -> Tensor | None:
+        """What any part shows, where all parts show pixels."""
+        masks = [seen_pixels(p) for p in self.parts]
+        if any(mask is None for mask in masks):
+            return None
+        return torch.stack([mask.expand(self.in_shape) for mask in masks if mask is not None]).any(dim=0)
+
+    @property
+    def twin(self) -> Operator | None:
+        """The twins, stacked."""
+        if all(p.twin is None for p in self.parts):
+            return None
+        return stack(*(p.twin or p for p in self.parts))
+
+    def after(self, inner: Operator) -> Operator | None:
+        """(A_1, A_2, ...) B = (A_1 B, A_2 B, ...), each in its closed form."""
+        return stack(*(p @ inner for p in self.parts))
+
+    def __rmul__(self, factor: float) -> Operator:
+        """Every part is scaled."""
+        return Stacked(tuple(factor * p for p in self.parts))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(A_1 x, A_2 x, ...)."""
+        return torch.cat([p.forward(x) for p in self.parts], dim=1)
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        """A_1^T y_1 + A_2^T y_2 + ..."""
+        pieces = y.split([p.out_shape[0] for p in self.parts], dim=1)
+        result: Any = sum(p.adjoint(piece) for p, piece in zip(self.parts, pieces, strict=True))
+        return torch.as_tensor(result)
+
+
+def stack(*parts: Operator) -> Operator:
+    """Observe one picture through several operators of equal output size; see `Stacked`."""
+    return parts[0] if len(parts) == 1 else Stacked(parts)

@@ -1,0 +1,108 @@
+"""``zsir solve --again RECORD``: a record alone repeats a run, or says what is not as it was."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+TASK = ("--op", "sr2x", "--noise", "0.1", "--prior", "gaussian", "--sampler", "mmps:nfe=4", "--quiet")
+
+
+def recorded(run, *more):
+    done = run("solve", *TASK, "--record", "r.json", *more)
+    assert done.code == 0, done.err
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        ("colour.png", "-o", "a.png"),
+        ("colour.png", "-o", "a.png", "--seed", "4", "--dtype", "float64"),
+        ("colour.png", "-o", "a.png", "--samples", "3"),
+        ("colour.png", "-o", "a.png", "--simulate"),
+        ("colour.png", "-o", "a.png", "--size", "61x43", "--tile", "16", "--ensemble"),
+    ],
+    ids=lambda more: " ".join(more[3:]) or "plain",
+)
+def test_it_repeats_what_was_done(run, folder, more):
+    recorded(run, *more)
+    done = run("solve", "--again", "r.json", "-o", "again")
+    assert done.code == 0, done.err
+    assert done.out.rstrip().endswith("the same file as recorded")
+    assert Path("again/a.png").read_bytes() == Path("a.png").read_bytes()
+    over = run("solve", "--again", "r.json")
+    assert over.code == 1 and "a.png exists: add --overwrite" in over.err
+    assert run("solve", "--again", "r.json", "--overwrite").code == 0
+
+
+def test_many_results(run, folder):
+    recorded(run, "colour.png", "other.png", "-o", "out", "--seed", "0,1")
+    done = run("solve", "--again", "r.json", "-o", "again")
+    assert done.code == 0 and done.out.count("the same file") == 4
+
+
+def test_another_input_is_named(run, folder):
+    recorded(run, "colour.png", "-o", "a.png")
+    Path("colour.png").write_bytes(Path("other.png").read_bytes())
+    done = run("solve", "--again", "r.json", "-o", "again")
+    assert done.code == 1 and "colour.png is not the file that r.json was made from" in done.message
+    Path("colour.png").unlink()
+    assert "is not there" in run("solve", "--again", "r.json", "-o", "again").message
+
+
+def test_another_kernel_is_named(run, folder):
+    np.save("k.npy", np.ones((3, 3)))
+    done = run("solve", "--op", "kernel:path=k.npy", "--noise", "0.02", "--prior", "gaussian", "--record", "r.json",
+               "colour.png", "-o", "a.png")  # fmt: skip
+    assert done.code == 0, done.err
+    np.save("k.npy", np.ones((5, 5)))
+    assert "k.npy is not the file" in run("solve", "--again", "r.json", "-o", "again").message
+
+
+def edited(change):
+    record = json.loads(Path("r.json").read_text())
+    change(record["results"][0])
+    Path("r.json").write_text(json.dumps(record))
+
+
+def test_other_versions_are_a_note(run, folder):
+    recorded(run, "colour.png", "-o", "a.png")
+    edited(lambda entry: entry["provenance"]["versions"].update(torch="1.0"))
+    done = run("solve", "--again", "r.json", "-o", "again")
+    assert done.code == 0 and "was written with torch 1.0" in done.err
+
+
+def test_other_weights_are_an_error(run, folder):
+    done = run("solve", "--op", "sr2x", "--nfe", "1", "--record", "r.json", "colour.png", "-o", "a.png")
+    assert done.code == 0, done.err
+    edited(lambda entry: entry["provenance"].update(weights_sha256="0" * 64))
+    assert "other weights" in run("solve", "--again", "r.json", "-o", "again").message
+
+
+def test_a_result_that_is_not_the_same_is_said(run, folder):
+    recorded(run, "colour.png", "-o", "a.png")
+    edited(lambda entry: entry.update(output_sha256="0" * 64))
+    assert "NOT the file that was recorded" in run("solve", "--again", "r.json", "-o", "again").out
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [("{", "not a record"), ("[]", "not a record"), ('{"results": []}', "older zsir"), ('{"results": [{}]}', "older")],
+)
+def test_what_is_no_record(run, folder, text, word):
+    Path("r.json").write_text(text)
+    done = run("solve", "--again", "r.json")
+    assert done.code == 1 and word in done.message
+
+
+def test_it_stands_alone(run, folder):
+    recorded(run, "colour.png", "-o", "a.png")
+    for more in (("colour.png",), ("--op", "sr2x")):
+        done = run("solve", "--again", "r.json", *more)
+        assert done.code == 2 and "give it alone" in done.message
+    assert run("solve", "--again", "none.json").code == 1
+    assert "INPUT" in run("solve", "--op", "sr2x").message
+    assert "--op" in run("solve", "colour.png").message

@@ -1,0 +1,189 @@
+"""What parts may offer beyond their contracts, and the functions that ask for it.
+
+`zsir.protocols` says what every operator, prior and sampler has. Everything optional stands here, each with its
+meaning, with what is assumed where it is missing, and with what the operator algebra (`Scaled`, `Composed`, `Stacked`,
+`Adjoint`) makes of it. No other module asks for an attribute by its name.
+
+| part | attribute | function | where it is missing | algebra |
+|---|---|---|---|---|
+| operator | ``known`` | `known_numbers` | every number of y is data | below |
+| operator | ``seen`` | `seen_pixels` | the operator mixes pixels | below |
+| operator | ``parts`` | `separate` | y is one observation | ``Stacked`` has them |
+| operator | ``twin`` | `statistical_twin` | the operator itself | built of the parts' twins |
+| operator | ``original`` | `original` | the operator itself | - |
+| operator | ``adjoint``, ``pinv``, ``prox``, ``svd`` | `offers` | samplers that need it refuse | ``svd`` of ``c A`` |
+| prior | ``differentiable`` | `is_differentiable` | gradients flow | - |
+| prior | ``knows_grey`` | `knows_grey` | learned colour only | - |
+| prior | ``conditioned_on``, ``mu`` | `is_conditional`, `condition_of`, `conditioned` | unconditional | - |
+| sampler | ``needs`` | `needs_of` | needs nothing optional | - |
+| sampler | ``draws`` | `draws_of` | ``"unknown"`` | - |
+
+``known`` of the algebra: that of A for ``c A``; that of B for ``B @ A``; those of the parts, joined, for a stack; none
+for an adjoint without closed form. ``seen`` of the algebra: that of A for ``c A`` with c != 0; what any part sees for a
+stack whose parts all have it; none for products without closed form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, Protocol, cast
+
+import torch
+from torch import Tensor
+
+from zsir.protocols import LinearOperator, Prior, Sampler, Shape
+
+#: what a sampler may need of an operator, in words
+METHODS = {
+    "adjoint": "an adjoint",
+    "pinv": "a pseudo-inverse (pinv)",
+    "prox": "a proximal step (prox)",
+    "svd": "a singular value decomposition (svd)",
+}
+
+Draws = Literal["posterior", "limit", "approximate", "estimate", "unknown"]
+
+
+class HidesNumbers(Protocol):
+    """An operator that writes zeros where it saw nothing, as a mask does."""
+
+    @property
+    def known(self) -> Tensor | None:
+        """True where a number of y is data, broadcasting to ``out_shape``; None where all are."""
+
+
+class ShowsPixels(Protocol):
+    """An operator whose every number is one pixel of the picture times a factor, as for a mask: A^T A is diagonal."""
+
+    @property
+    def seen(self) -> Tensor | None:
+        """True where a pixel of x is shown, broadcasting to ``in_shape``; None where the operator mixes pixels."""
+
+
+class HasParts(Protocol):
+    """An operator whose observation is several, joined along the channels."""
+
+    @property
+    def parts(self) -> Sequence[LinearOperator]:
+        """The operators of the single observations, in the order of their channels."""
+
+
+class HasTwin(Protocol):
+    """An operator without a closed-form inverse that knows a cheap one of the same statistics."""
+
+    @property
+    def twin(self) -> LinearOperator | None:
+        """The cheap operator, of the same shapes; None where there is none."""
+
+
+class Conditional(Protocol):
+    """A prior that was trained on pairs: it compares the picture with a second one of the same size."""
+
+    @property
+    def mu(self) -> Tensor | None:
+        """The second picture (batch or 1, c, height, width), or None as long as none was given."""
+
+    def conditioned_on(self, mu: Tensor) -> Prior:
+        """The same prior with this second picture."""
+
+
+def known_numbers(operator: LinearOperator) -> Tensor | None:
+    """Which numbers of y are data (True), broadcasting to ``out_shape``; None where all are. See `HidesNumbers`."""
+    known: Tensor | None = getattr(operator, "known", None)
+    return known
+
+
+def data_of(operator: LinearOperator, y: Tensor) -> Tensor:
+    """y (batch, *out_shape) with zeros where the operator saw nothing: what a file holds there is no data."""
+    known = known_numbers(operator)
+    return y if known is None else y * known.to(y)
+
+
+def seen_pixels(operator: LinearOperator) -> Tensor | None:
+    """Which pixels of x are shown as they are, times a factor (True); None for all other operators. See `ShowsPixels`.
+
+    Where it is not None, ``pinv(y)`` holds the shown pixels exactly.
+    """
+    seen: Tensor | None = getattr(operator, "seen", None)
+    return seen
+
+
+def separate(operator: LinearOperator, y: Tensor) -> list[tuple[LinearOperator, Tensor]]:
+    """The single observations that y (batch, *out_shape) joins along its channels, each with its operator."""
+    parts: Sequence[LinearOperator] | None = getattr(operator, "parts", None)
+    if parts is None:
+        return [(operator, y)]
+    pieces = y.split([part.out_shape[0] for part in parts], dim=1)
+    return [pair for part, piece in zip(parts, pieces, strict=True) for pair in separate(part, piece)]
+
+
+def statistical_twin(operator: LinearOperator) -> LinearOperator:
+    """A cheap operator of the same shapes and statistics, where the operator knows one, else itself. See `HasTwin`."""
+    twin: LinearOperator | None = getattr(operator, "twin", None)
+    return operator if twin is None else twin
+
+
+def original(operator: LinearOperator) -> LinearOperator:
+    """The operator that a counting stand-in stands for: what may be remembered of it is remembered under this."""
+    found: LinearOperator = getattr(operator, "original", operator)
+    return found
+
+
+def offers(operator: LinearOperator, method: str) -> bool:
+    """Whether the operator has ``method``, one of `METHODS`."""
+    return callable(getattr(operator, method, None))
+
+
+def decompose(operator: LinearOperator, like: Tensor) -> Any:
+    """``operator.svd(like)``, a `zsir.operators.SVD`; only for an operator that `offers` it."""
+    return cast(Any, operator).svd(like)
+
+
+def is_differentiable(prior: Prior) -> bool:
+    """Whether gradients flow through the prior's estimate."""
+    return bool(getattr(prior, "differentiable", True))
+
+
+def knows_grey(prior: Prior) -> bool:
+    """Whether a prior for three channels learned grey pictures, three equal channels, with equal noise."""
+    return bool(getattr(prior, "knows_grey", False))
+
+
+def is_conditional(prior: Prior) -> bool:
+    """Whether the prior was trained on pairs. See `Conditional`."""
+    return getattr(prior, "conditioned_on", None) is not None
+
+
+def condition_of(prior: Prior) -> Tensor | None:
+    """The second picture of a conditional prior, or None."""
+    mu: Tensor | None = getattr(prior, "mu", None)
+    return mu
+
+
+def conditioned(prior: Prior, mu: Tensor) -> Prior:
+    """A conditional prior with the second picture ``mu`` (batch or 1, c, height, width)."""
+    condition: Callable[[Tensor], Prior] = cast(Conditional, prior).conditioned_on
+    return condition(mu)
+
+
+def needs_of(sampler: Sampler) -> tuple[str, ...]:
+    """What the sampler uses of its surroundings: `METHODS` of the operator, ``"gradient"`` through the prior,
+    ``"noise"`` for an observation with ``noise_std > 0``."""
+    return tuple(getattr(sampler, "needs", ()))
+
+
+def draws_of(sampler: Sampler) -> Draws:
+    """What the sampler's results are; see `zsir.protocols.Sampler`."""
+    found: Draws = getattr(sampler, "draws", "unknown")
+    return found
+
+
+def joined(masks: Sequence[tuple[Tensor | None, Shape]]) -> Tensor | None:
+    """Masks of several observations, each with its shape, joined along the channels; None where none has a mask."""
+    if all(mask is None for mask, _ in masks):
+        return None
+    whole = [
+        torch.ones(shape, dtype=torch.bool) if mask is None else mask.bool().expand(shape) for mask, shape in masks
+    ]
+    device = next(mask.device for mask, _ in masks if mask is not None)
+    return torch.cat([mask.to(device) for mask in whole])

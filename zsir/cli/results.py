@@ -1,0 +1,41 @@
+"""A restored picture into the files that were planned for it."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+
+from zsir import files, pictures
+from zsir.cli.outputs import Result
+from zsir.workflow.record import record_of
+from zsir.workflow.result import Restored
+from zsir.workflow.spread import WHITE, Spread
+
+
+def write_result(result: Restored, planned: Result) -> dict[str, Any]:
+    """Write picture, contact sheet and maps; returns the entry of the record. Raises `OutputError`."""
+    result.save(planned.target)
+    if result.spread is not None and planned.maps:
+        _write_maps(result.spread, planned)
+    if planned.sheet is not None:
+        pictures.write(planned.sheet, result.sheet())
+    return record_of(result.source.path, planned.target, result)
+
+
+def _write_maps(spread: Spread, planned: Result) -> None:
+    """Standard deviations as 16-bit pictures in which 0.25 is white, and that of all as float32 (C, height, width)
+    without a scale; the quantiles as pictures. A map of the unseen part that is left from another run is deleted where
+    this one has none."""
+    std, std_null, low, high, numbers = planned.maps
+    pictures.write(std, spread.std / WHITE, bits=16)
+    if spread.std_null is not None:
+        pictures.write(std_null, spread.std_null / WHITE, bits=16)
+    else:
+        files.remove(std_null)
+    for path, quantile in zip((low, high), spread.quantiles, strict=True):
+        pictures.write(path, quantile)
+    buffer = io.BytesIO()
+    np.save(buffer, spread.std[0].numpy())
+    files.write_bytes(numbers, buffer.getvalue())

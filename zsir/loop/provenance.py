@@ -1,0 +1,40 @@
+"""What a solve was made of."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from zsir.names.registry import spec_of
+from zsir.problem import Problem
+from zsir.protocols import Prior, Sampler
+
+
+def provenance(problem: Problem, prior: Prior, sampler: Sampler, seed: int, indices: Sequence[int]) -> dict[str, Any]:
+    """What a solve was made of, as JSON-able values: enough to repeat it where the parts came from specs.
+
+    An operator or prior made by hand is named by its repr, which does not hold the numbers of a mask or kernel.
+    """
+    return {
+        "operator": spec_of(problem.operator) or repr(problem.operator),
+        "in_shape": list(problem.operator.in_shape),
+        "noise_std": problem.noise_std,
+        "prior": spec_of(prior) or repr(prior),
+        "weights_sha256": prior.fingerprint,
+        "sampler": spec_of(sampler) or repr(sampler),
+        "seed": seed,
+        "indices": list(indices),
+        "dtype": str(problem.y.dtype).removeprefix("torch."),
+        "device": str(problem.y.device),
+        "versions": versions(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions on which the last digits of a result depend."""
+    import zsir
+
+    return {"zsir": zsir.__version__, "torch": torch.__version__, "python": platform.python_version()}

@@ -1,0 +1,97 @@
+"""How to restore: the degradation, its noise, and what undoes them, loaded and checked before any picture is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import torch
+
+from zsir import priors, samplers
+from zsir.capabilities import is_differentiable
+from zsir.errors import BadSpec
+from zsir.names.registry import noise_level, spec_of
+from zsir.operators.catalogue import OPERATORS
+from zsir.priors.wrappers.settings import Wrapping
+from zsir.protocols import LinearOperator, Prior, Sampler
+
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
+
+
+@dataclass(frozen=True)
+class Method:
+    """How to restore.
+
+    ``op`` is the spec of the degradation, or the operator itself; ``noise_std`` its noise on the [0, 1] scale, None
+    where each observation is to be asked; ``prior_spec`` the prior's spec without ``wrapping``, empty for a prior made
+    by hand.
+    """
+
+    op: str | LinearOperator
+    noise_std: float | None
+    prior: Prior
+    sampler: Sampler
+    device: torch.device
+    dtype: torch.dtype
+    prior_spec: str = ""
+    wrapping: Wrapping = field(default_factory=Wrapping)
+
+    @property
+    def op_text(self) -> str:
+        """The degradation as records and messages name it."""
+        return self.op if isinstance(self.op, str) else spec_of(self.op) or repr(self.op)
+
+    def through(self, sampler: Sampler) -> Method:
+        """The same with another sampler."""
+        return replace(self, sampler=sampler)
+
+
+def load_method(
+    op: str | LinearOperator,
+    noise: float | str | None = 0.0,
+    prior: str | Prior = "photo",
+    sampler: str | Sampler | None = None,
+    *,
+    nfe: int | None = None,
+    device: str = "auto",
+    dtype: str = "float32",
+    wrapping: Wrapping | None = None,
+    several: bool = False,
+) -> Method:
+    """Load and check all that the arguments name, so that mistakes surface before a picture is read.
+
+    ``noise`` is a number on the [0, 1] scale, a text such as ``5/255``, or ``auto`` (None) to estimate it from each
+    observation. ``wrapping`` is put around the prior. Where ``several`` samples are to be drawn and no sampler is
+    named, one that draws from the posterior is taken. Raises `UnknownName`, `BadSpec` or `BadInput`.
+    """
+    if isinstance(op, str):
+        OPERATORS.parse(op)
+    noise_std, around = noise_level(noise), wrapping or Wrapping()
+    loaded = priors.wrap(priors.load(prior) if isinstance(prior, str) else prior, around)
+    if several and sampler is None:
+        sampler = samplers.default_for_samples(nfe, is_differentiable(loaded))
+    if sampler is None or isinstance(sampler, str):
+        sampler = samplers.make(sampler, nfe=nfe)
+    elif nfe is not None and nfe != sampler.nfe:
+        raise BadSpec(f"nfe={nfe}: the sampler {sampler!r} makes {sampler.nfe} calls; set its own nfe.")
+    if dtype not in DTYPES:
+        raise BadSpec(f"dtype={dtype}: choose float32 or float64.")
+    spec = prior if isinstance(prior, str) else spec_of(prior)
+    return Method(op, noise_std, loaded, sampler, pick_device(device), DTYPES[dtype], spec, around)
+
+
+def pick_device(name: str) -> torch.device:
+    """``auto`` is CUDA where there is one; raises `BadSpec` for a device that this machine or torch does not have."""
+    cuda = torch.cuda.is_available()
+    if name == "auto":
+        return torch.device("cuda" if cuda else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise BadSpec(f"--device {name}: write auto, cpu, cuda or cuda:0.") from None
+    if device.type not in ("cpu", "cuda"):
+        raise BadSpec(f"--device {name}: only cpu and cuda are supported.")
+    count = torch.cuda.device_count() if cuda else 0
+    if device.type == "cuda" and (device.index or 0) >= count:
+        seen = f"torch {torch.__version__} sees {count} of them here" if count else "torch sees none here"
+        raise BadSpec(f"--device {name}: there is no such CUDA device ({seen}); use --device cpu.")
+    return device

@@ -1,0 +1,143 @@
+"""From a picture to the problem that it poses."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from dataclasses import dataclass, field, replace
+
+from torch import Tensor
+
+from zsir import operators
+from zsir.capabilities import known_numbers
+from zsir.errors import BadSpec, PictureWarning, ShapeError, UnknownName
+from zsir.metrics.noise import doubts, estimate_noise_of
+from zsir.operators.catalogue import OPERATORS
+from zsir.pictures import Picture
+from zsir.priors.wrappers.grey import Grey
+from zsir.problem import Problem
+from zsir.protocols import LinearOperator, NoiseSource, Prior, Shape
+from zsir.rng import ImageNoise
+from zsir.workflow.method import Method
+
+
+@dataclass(frozen=True)
+class Posed:
+    """A problem on the device of its method, with the prior that fits its channels.
+
+    ``observation`` (batch, C, height, width) on the CPU is what the problem holds, ``truth`` the clean picture where
+    that was degraded here, ``doubt`` a sentence where the noise stated does not look like that of the observation.
+    """
+
+    problem: Problem
+    prior: Prior
+    observation: Tensor = field(repr=False)
+    truth: Tensor | None = field(default=None, repr=False)
+    doubt: str = ""
+
+    def through(self, prior: Prior) -> Posed:
+        """The same problem for another prior."""
+        return replace(self, prior=fitting(prior, self.problem.operator))
+
+
+def observe(operator: LinearOperator, x: Tensor, noise_std: float, rng: NoiseSource) -> Tensor:
+    """``A x + noise_std n`` for pictures x (batch, *in_shape); numbers that the operator hides stay 0."""
+    y = operator.forward(x)
+    if noise_std <= 0:
+        return y
+    noise, known = rng.randn_like(y), known_numbers(operator)
+    return y + noise_std * (noise if known is None else noise * known.to(noise))
+
+
+def observation_noise(seed: int, *numbers: int) -> ImageNoise:
+    """Where the noise of simulated observations comes from: the pictures with the given numbers under ``seed``."""
+    return ImageNoise(seed, numbers or (0,), stream="observation")
+
+
+def fitting(prior: Prior, operator: LinearOperator) -> Prior:
+    """The prior for the operator's pictures: grey ones go through a prior for three channels by way of `Grey`."""
+    return Grey(prior) if operator.in_shape[0] == 1 and prior.channels == 3 else prior
+
+
+def pose(
+    picture: Picture, method: Method, *, seed: int = 0, size: tuple[int, int] | None = None, simulate: bool = False
+) -> Posed:
+    """The problem that a picture is, or with ``simulate`` the one that it becomes when it is degraded first.
+
+    Warns of a `Posed.doubt`. Raises `BadSpec`, `BadInput` or `ShapeError`.
+    """
+    x = picture.pixels
+    if simulate:
+        if method.noise_std is None:
+            raise BadSpec("The noise of a simulated observation must be stated, as in --noise 5/255.")
+        operator = operator_for(x.shape, method.op)
+        y = observe(operator, x, method.noise_std, observation_noise(seed))
+    else:
+        y, operator = x, operator_of(picture, method.op, size)
+    reminded = not simulate and _remind_of_noise(picture, method)
+    noise = min(1.0, estimate_noise_of(operator, y)) if method.noise_std is None else method.noise_std
+    problem = Problem(y.to(method.device, method.dtype), operator, noise)
+    # a level that was simulated or estimated is as stated
+    doubt = "" if simulate or method.noise_std is None else doubts(problem)[0]
+    if doubt and not reminded:  # the file itself has said so
+        warnings.warn(f"{picture.path}: {doubt}", PictureWarning, stacklevel=2)
+    return Posed(problem, fitting(method.prior, operator), y, x if simulate else None, doubt)
+
+
+def operator_for(shape: tuple[int, ...], op: str | LinearOperator) -> LinearOperator:
+    """The operator for pictures of a shape (batch, C, height, width)."""
+    in_shape: Shape = (shape[1], shape[2], shape[3])
+    if isinstance(op, str):
+        return operators.make(op, in_shape=in_shape)
+    if tuple(op.in_shape) != in_shape:
+        raise ShapeError(f"{op!r} is for pictures of shape {tuple(op.in_shape)}, this one has {in_shape}.")
+    return op
+
+
+def operator_of(picture: Picture, op: str | LinearOperator, size: tuple[int, int] | None) -> LinearOperator:
+    """The operator whose observation is ``picture``: of pictures of ``size`` (height, width), or of the size that
+    `zsir degrade` noted in the file."""
+    seen = picture.shape
+    if not isinstance(op, str):
+        if tuple(op.out_shape) != seen:
+            raise ShapeError(f"{op!r} makes observations of shape {tuple(op.out_shape)}, this one has {seen}.")
+        return op
+    if size is not None:
+        operator = operators.make(op, in_shape=(seen[0], *size))
+        if tuple(operator.out_shape) != seen:
+            raise ShapeError(
+                f"--size {size[1]}x{size[0]}: {op} makes {operator.out_shape[2]}x{operator.out_shape[1]} pixels of "
+                f"that, but {picture.path} has {seen[2]}x{seen[1]}."
+            )
+        return operator
+    noted = noted_size(picture, op)
+    if noted is not None:
+        operator = operators.make(op, in_shape=(seen[0], *noted))
+        if tuple(operator.out_shape) == seen:  # else the file was cut or resized since
+            return operator
+    return operators.make(op, out_shape=seen)
+
+
+def noted_size(picture: Picture, op: str) -> tuple[int, int] | None:
+    """(height, width) that `zsir degrade` noted in the file, if it did so for the same operator."""
+    match = re.fullmatch(r"([1-9]\d{0,5})x([1-9]\d{0,5})", picture.text.get("zsir:size", ""))
+    return (int(match[2]), int(match[1])) if match and _made_by(picture, op) else None
+
+
+def _made_by(picture: Picture, op: str) -> bool:
+    """Whether `zsir degrade` noted the operator ``op`` in the file."""
+    try:
+        a, b = OPERATORS.parse(op), OPERATORS.parse(picture.text.get("zsir:op", ""))
+    except (BadSpec, UnknownName):
+        return False
+    return (a.name, a.options) == (b.name, b.options)
+
+
+def _remind_of_noise(picture: Picture, method: Method) -> bool:
+    """Warn when the file says that it is noisy and the method does not; whether it does."""
+    noted = picture.text.get("zsir:noise", "0")
+    stated_none = method.noise_std == 0 and noted != "0" and isinstance(method.op, str)
+    found = stated_none and _made_by(picture, method.op_text)
+    if found:
+        warnings.warn(f"{picture.path} says that it holds noise; add --noise {noted}.", PictureWarning, stacklevel=3)
+    return found

@@ -1,0 +1,122 @@
+"""A restored picture, and what is known about it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from zsir import metrics, pictures
+from zsir.loop.solve import Solution, Stats
+from zsir.pictures import Picture
+from zsir.workflow.spread import Spread
+
+
+@dataclass(frozen=True)
+class Restored:
+    """A restored picture and what is known about it.
+
+    Attributes:
+        x: The picture, float32 (1, C, height, width) in [0, 1] on the CPU; with several samples their mean.
+        observation: The picture that it was restored from, (1, C, height, width).
+        truth: The clean picture where the observation was simulated, else None.
+        verdict: Sentences that the user should know: a doubt about the stated noise, a misfit, remarks on the samples.
+            Empty where nothing is wrong.
+        spread: Of several samples: their standard deviation, quantiles and the samples themselves; else None.
+        solution: The solver's own result, not clipped.
+        source: The picture as it was read: bits per sample, transparency, colour profile, path.
+        doubt: The sentence about the stated noise, or an empty string; part of ``verdict``.
+        misfit: The sentence about a result that contradicts its observation, or an empty string; part of ``verdict``.
+        settings: The settings that made it, as `zsir.restore` takes them.
+    """
+
+    x: Tensor = field(repr=False)
+    observation: Tensor = field(repr=False)
+    truth: Tensor | None = field(repr=False)
+    verdict: tuple[str, ...]
+    spread: Spread | None = field(repr=False)
+    solution: Solution = field(repr=False)
+    source: Picture = field(repr=False)
+    doubt: str = ""
+    misfit: str = ""
+    settings: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def residual(self) -> float:
+        """``||y - A x|| / (noise_std sqrt(m))``, near 1 for a picture that fits as the noise allows; without noise the
+        relative residual ``||y - A x|| / ||y||``."""
+        return self.solution.stats.residual[0]
+
+    @property
+    def stats(self) -> Stats:
+        """Network calls, operator calls, iterations, seconds, residual."""
+        return self.solution.stats
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """Specs, weights' digest, noise, seed, dtype, device and versions, as JSON-able values."""
+        return self.solution.provenance
+
+    def numpy(self) -> NDArray[np.float32]:
+        """The picture as float32 in [0, 1]: (height, width, 3), or (height, width) for a grey one."""
+        values: NDArray[np.float32] = self.x[0].permute(1, 2, 0).numpy()
+        return values[:, :, 0] if values.shape[2] == 1 else values
+
+    def pil(self) -> Image.Image:
+        """The picture as an 8-bit Pillow picture of mode L or RGB, with the source's transparency LA or RGBA."""
+        samples = np.rint(255 * self.numpy().astype(np.float64)).astype(np.uint8)
+        made = Image.fromarray(samples)
+        alpha = self.alpha
+        if alpha is not None:
+            made.putalpha(Image.fromarray(np.rint(255 * alpha[0, 0].numpy()).astype(np.uint8)))
+        return made
+
+    @property
+    def alpha(self) -> Tensor | None:
+        """The source's transparency in the size of the result (1, 1, height, width), or None."""
+        return self.source.alpha_at((self.x.shape[-2], self.x.shape[-1]))
+
+    def save(self, path: str | Path) -> None:
+        """Write the picture with what its source brings along: bits per sample, transparency and colour profile.
+
+        Args:
+            path: The file; its suffix (``.png``, ``.jpg``, ``.tif``, ``.webp``) chooses the format.
+
+        Raises:
+            OutputError: The file cannot be written. Nothing is left half-written.
+        """
+        # samples of a float array or tensor deserve 16 bits where the format has them
+        bits = self.source.bits if Path(path).suffix.lower() == ".png" or self.source.from_file else 8
+        pictures.write(path, self.x, bits=bits, alpha=self.alpha, icc=self.source.icc)
+
+    def quality(self, pixels: Tensor | None = None) -> tuple[float, float] | None:
+        """PSNR in dB and SSIM (NaN below 11 pixels) against the truth, None where that is not known.
+
+        Args:
+            pixels: The picture to measure (1, C, height, width); the result where not given.
+        """
+        if self.truth is None:
+            return None
+        a, b = (self.x if pixels is None else pixels).clamp(0, 1), self.truth.clamp(0, 1)
+        small = min(a.shape[-2:]) < 2 * metrics.WINDOW_RADIUS + 1
+        return metrics.psnr(a, b), math.nan if small else metrics.ssim(a, b)
+
+    def sheet(self) -> Tensor:
+        """A contact sheet (1, 3, height, width): observation enlarged by bicubic interpolation, restoration, and the
+        truth where it is known, with their PSNR."""
+        enlarged = pictures.enlarge(self.observation, (self.x.shape[-2], self.x.shape[-1]))
+        name = "observation" if enlarged is self.observation else "bicubic"
+        cells = [(self._title(name, enlarged), enlarged), (self._title("restored", self.x), self.x)]
+        if self.truth is not None:
+            cells.append(("ground truth", self.truth))
+        return pictures.contact_sheet(cells)
+
+    def _title(self, name: str, pixels: Tensor) -> str:
+        quality = self.quality(pixels)
+        return name if quality is None else f"{name} {quality[0]:.2f} dB"
