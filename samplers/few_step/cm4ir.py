@@ -17,13 +17,13 @@ import math
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar
 
-import torch
 from torch import Tensor
 
+from zsir.capabilities import inflated
 from zsir.errors import BadSpec
 from zsir.names.registry import Option, Range
 from zsir.protocols import NoiseSource, Observation, Prior
-from zsir.samplers.chain import check_reach
+from zsir.samplers.chain import check_reach, levels
 from zsir.samplers.few_step.published import CM4IR_PRESETS
 from zsir.samplers.initial import ROUNDING, expected_start, initial_estimate
 from zsir.samplers.levels import cm4ir_levels, geometric
@@ -185,10 +185,9 @@ class CM4IR:
         return CM4IRState(x0 + plan.sigmas[k + 1] * direction, x0, plan, sigma, k + 1)
 
     def _estimate(self, prior: Prior, x: Tensor, sigma: float, delta: float) -> Tensor:
-        told = torch.full((x.shape[0],), (1 + delta) * sigma, dtype=x.dtype, device=x.device)
         if self.delta_type == 1:
-            return prior.denoise(x, told)
-        return prior.denoise(x, torch.full_like(told, sigma), net_sigma=told)
+            return prior.denoise(x, levels(x, (1 + delta) * sigma))
+        return inflated(prior, 1 + delta).denoise(x, levels(x, sigma))
 
 
 def _rule(kind: str) -> Rule:

@@ -76,7 +76,7 @@ class WindowMean:
     kind: Literal["denoiser", "consistency"] = "denoiser"
     fingerprint: str = ""
 
-    def denoise(self, x: Tensor, sigma: Tensor, *, net_sigma: Tensor | None = None) -> Tensor:
+    def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
         return x - 0.2 * x.mean((1, 2, 3), keepdim=True)
 
 

@@ -53,7 +53,7 @@ class Cast(Wrapper):
     """
 
     dtype: torch.dtype = torch.bfloat16
-    # shared by copies of this wrapper, such as the conditioned ones
+    # shared by copies of this wrapper, such as conditioned and inflated ones: no network is changed twice
     _made: dict[nn.Module, nn.Module] = field(default_factory=dict, repr=False, kw_only=True)
 
     def __post_init__(self) -> None:
@@ -68,9 +68,9 @@ class Cast(Wrapper):
     def _changed(self) -> Prior:
         return cast(Prior, with_network(self.prior, once(self._made, lambda net: Autocast(net, self.dtype))))
 
-    def denoise(self, x: Tensor, sigma: Tensor, *, net_sigma: Tensor | None = None) -> Tensor:
+    def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
         """Clean estimate of x (batch, channels, height, width) at noise levels sigma (batch,), in the dtype of x."""
-        return self._changed.denoise(x, sigma, net_sigma=net_sigma)
+        return self._changed.denoise(x, sigma)
 
 
 def once(made: dict[nn.Module, nn.Module], change: Callable[[nn.Module], Any]) -> Callable[[nn.Module], nn.Module]:
@@ -107,13 +107,13 @@ class Compiled(Wrapper):
         change = once(self._made, lambda net: torch.compile(net, mode=mode, backend=self.backend))
         return cast(Prior, with_network(self.prior, change))
 
-    def denoise(self, x: Tensor, sigma: Tensor, *, net_sigma: Tensor | None = None) -> Tensor:
+    def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
         """Clean estimate of x (batch, channels, height, width) at noise levels sigma (batch,)."""
         from torch._dynamo.exc import TorchDynamoException
 
         torch.compiler.cudagraph_mark_step_begin()
         try:
-            return self._changed.denoise(x, sigma, net_sigma=net_sigma)
+            return self._changed.denoise(x, sigma)
         except TorchDynamoException as error:
             reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
             raise SolveError(
@@ -132,13 +132,13 @@ class SelfEnsemble(Wrapper):
     def __post_init__(self) -> None:
         refuse_conditioned("SelfEnsemble", self.prior)
 
-    def denoise(self, x: Tensor, sigma: Tensor, *, net_sigma: Tensor | None = None) -> Tensor:
+    def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
         """Clean estimate of x (batch, channels, height, width), square or not, at noise levels sigma (batch,)."""
         total = torch.zeros_like(x)
         for turns in range(4):
             for flip in ([], [-1]):
                 turned = torch.rot90(x.flip(flip), turns, (-2, -1))
-                estimate = self.prior.denoise(turned, sigma, net_sigma=net_sigma)
+                estimate = self.prior.denoise(turned, sigma)
                 total = total + torch.rot90(estimate, -turns, (-2, -1)).flip(flip)
         return total / 8
 
@@ -147,7 +147,7 @@ class SelfEnsemble(Wrapper):
 class Counted(Wrapper):
     """Counts: ``calls`` of `denoise` and ``images`` that went through it, tiles and turned copies each as one."""
 
-    # shared by copies of this wrapper, such as the conditioned ones
+    # shared by copies of this wrapper, such as conditioned and inflated ones
     _seen: Counter[str] = field(default_factory=Counter, repr=False, kw_only=True)
 
     @property
@@ -160,10 +160,10 @@ class Counted(Wrapper):
         """Images so far."""
         return self._seen["images"]
 
-    def denoise(self, x: Tensor, sigma: Tensor, *, net_sigma: Tensor | None = None) -> Tensor:
+    def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
         """Clean estimate of x (batch, channels, height, width) at noise levels sigma (batch,)."""
         self._seen.update(calls=1, images=x.shape[0])
-        return self.prior.denoise(x, sigma, net_sigma=net_sigma)
+        return self.prior.denoise(x, sigma)
 
 
 def wrap(prior: Prior, wrapping: Wrapping) -> Prior:
