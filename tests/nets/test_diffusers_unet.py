@@ -20,7 +20,7 @@ from zsir.capabilities import inflated
 from zsir.errors import BadInput, BadSpec, Incompatible
 from zsir.priors.checkpoints.diffusers_nets import load_folder
 from zsir.priors.checkpoints.schedulers import read_scheduler
-from zsir.priors.vp import VPEstimate
+from zsir.priors.parametrisations import VPEstimate
 from zsir.rng import generator
 from zsir.testing import check_prior
 from zsir.timetables import flow_level, flow_time

@@ -19,7 +19,7 @@ from zsir.priors import (
 )
 from zsir.priors.denoisers.spandrel import SpandrelEstimate
 from zsir.priors.network import Parametrisation
-from zsir.priors.unit import unit_estimate
+from zsir.priors.parametrisations import unit_estimate
 
 #: all parametrisations of networks of pictures
 FAMILIES: dict[str, Parametrisation] = {

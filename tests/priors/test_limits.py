@@ -14,7 +14,7 @@ from zsir import priors
 from zsir.priors import IRSDEPrior, NetworkPrior, SelfEnsemble, Tiled, from_callable
 from zsir.priors.denoisers.ffdnet import ffdnet
 from zsir.priors.network import NEGLIGIBLE, faded
-from zsir.priors.vp import VPEstimate
+from zsir.priors.parametrisations import VPEstimate
 from zsir.protocols import Prior
 from zsir.testing import check_prior
 
