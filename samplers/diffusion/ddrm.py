@@ -21,13 +21,14 @@ import torch
 from zsir.errors import BadSpec
 from zsir.names.registry import Option, Range
 from zsir.protocols import NoiseSource, Observation, Prior
+from zsir.samplers.base import Calls, FreshNoise, Levels, Method
 from zsir.samplers.chain import Chain, abar, check_calls, check_share, denoise, ladder
 from zsir.samplers.initial import GREY, initial_estimate
 from zsir.samplers.spectral import ModeChain, modes_of
 
 
 @dataclass(frozen=True)
-class DDRM:
+class DDRM(Method):
     """Denoising diffusion restoration: every singular mode follows data or network, whichever knows it better.
 
     t < noise/s_i: d_i + t (sqrt(1 - eta^2) (y_i/s_i - d_i)/(noise/s_i) + eta n);
@@ -42,13 +43,13 @@ class DDRM:
     needs: ClassVar[tuple[str, ...]] = ("svd",)
     draws: ClassVar[str] = "approximate"
 
-    nfe: Annotated[int, Option("network calls")] = 20
-    eta: Annotated[float, Option("share of fresh noise", "0..1", tune=Range(0, 1))] = 0.85
+    nfe: Calls = 20
+    eta: FreshNoise = 0.85
     eta_b: Annotated[float, Option("trust in data whose noise is below the level", "0..1", tune=Range(0, 1))] = 1.0
     recipe: Annotated[str, Option("the paper's equations or the released code's", choices=("paper", "released"))] = (
         "paper"
     )
-    sigmas: Annotated[tuple[float, ...] | None, Option("noise levels; chosen by rule if not given", "[0, 1]")] = None
+    sigmas: Levels = None
 
     def __post_init__(self) -> None:
         check_calls("ddrm", self.nfe, self.sigmas)
@@ -56,11 +57,6 @@ class DDRM:
         check_share("ddrm:eta_b", self.eta_b)
         if self.recipe not in ("paper", "released"):
             raise BadSpec(f"ddrm:recipe={self.recipe}: choose paper or released.")
-
-    @property
-    def steps(self) -> int:
-        """One network call a step."""
-        return self.nfe
 
     def init(self, problem: Observation, prior: Prior, rng: NoiseSource) -> ModeChain:
         """Data plus the noise that is missing to the first level; elsewhere the initial estimate plus noise."""

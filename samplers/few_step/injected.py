@@ -22,6 +22,7 @@ from torch import Tensor
 from zsir.errors import BadSpec
 from zsir.names.registry import Option, Range
 from zsir.protocols import NoiseSource, Observation, Prior
+from zsir.samplers.base import Calls, FreshNoise, Method
 from zsir.samplers.chain import Chain, check_calls, check_share, levels
 from zsir.samplers.few_step.cm4ir import CM4IR, DENOISER
 from zsir.samplers.initial import ROUNDING, initial_estimate
@@ -38,7 +39,7 @@ class InjectedState(Chain):
 
 
 @dataclass(frozen=True)
-class Injected:
+class Injected(Method):
     """Few calls of an ordinary denoiser: the data step of DDNM, DiffPIR or DDRM, and the noise injection of CM4IR.
 
     x' = x~ + t (eta n + sqrt(1 - eta^2) (d - x)/s),  d = D(x, (1 + delta) s),  x~ the method's data step on d
@@ -52,8 +53,8 @@ class Injected:
     draws: ClassVar[str] = "estimate"
 
     update: Annotated[str, Option("whose data step", choices=tuple(UPDATES))] = "diffpir"
-    nfe: Annotated[int, Option("network calls")] = 4
-    eta: Annotated[float, Option("share of fresh noise", "0..1", tune=Range(0, 1))] = 0.1
+    nfe: Calls = 4
+    eta: FreshNoise = 0.1
     delta: Annotated[float, Option("inflation of the level that the network is told", tune=Range(0, 0.5))] = 0.0
 
     def __post_init__(self) -> None:
@@ -70,11 +71,6 @@ class Injected:
     def needs(self) -> tuple[str, ...]:
         """What the data step needs."""
         return (UPDATES[self.update],)
-
-    @property
-    def steps(self) -> int:
-        """One network call a step."""
-        return self.nfe
 
     def init(self, problem: Observation, prior: Prior, rng: NoiseSource) -> InjectedState:
         """x = x_init + sigma_1 n."""

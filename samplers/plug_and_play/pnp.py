@@ -12,14 +12,14 @@ The results are x, the last denoised picture, or for RED the last iterate.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 from torch import Tensor
 
 from zsir.errors import BadSpec
 from zsir.linalg import norm2
-from zsir.names.registry import Option
 from zsir.protocols import NoiseSource, Observation, Prior
+from zsir.samplers.base import Calls, Method
 from zsir.samplers.chain import Chain, check_calls, denoise
 from zsir.samplers.initial import ROUNDING, initial_estimate
 from zsir.samplers.plug_and_play.hqs import First, Last, Weight, dpir_ladder
@@ -51,7 +51,7 @@ def _rho(problem: Observation, lam: float, level: float) -> float:
 
 
 @dataclass(frozen=True)
-class PGD:
+class PGD(Method):
     """Plug-and-play proximal gradient: a gradient step on the data, then the denoiser. Needs no inverse.
 
     x <- D(x - A^T (A x - y)/||A||^2, m_k)
@@ -62,17 +62,12 @@ class PGD:
     needs: ClassVar[tuple[str, ...]] = ("adjoint",)
     draws: ClassVar[str] = "estimate"
 
-    nfe: Annotated[int, Option("network calls")] = 50
+    nfe: Calls = 50
     first: First = 49 / 255
     last: Last = None
 
     def __post_init__(self) -> None:
         _check("pgd", self.nfe, self.first, self.last)
-
-    @property
-    def steps(self) -> int:
-        """One network call a step."""
-        return self.nfe
 
     def init(self, problem: Observation, prior: Prior, rng: NoiseSource) -> PnPState:
         """x is the initial estimate."""
@@ -86,7 +81,7 @@ class PGD:
 
 
 @dataclass(frozen=True)
-class ADMM:
+class ADMM(Method):
     """Plug-and-play ADMM: data step and denoiser in turn, with a running sum of their disagreement.
 
     v <- argmin ||A v - y||^2 + rho_k ||v - (x - u)||^2;  x <- D(v + u, m_k);  u <- u + v - x
@@ -97,7 +92,7 @@ class ADMM:
     needs: ClassVar[tuple[str, ...]] = ("prox",)
     draws: ClassVar[str] = "estimate"
 
-    nfe: Annotated[int, Option("network calls")] = 20
+    nfe: Calls = 20
     first: First = 49 / 255
     last: Last = None
     lam: Weight = 0.23
@@ -106,11 +101,6 @@ class ADMM:
         _check("admm", self.nfe, self.first, self.last)
         if self.lam <= 0:
             raise BadSpec(f"admm:lam={self.lam:g} must be positive; the published value is 0.23.")
-
-    @property
-    def steps(self) -> int:
-        """One network call a step."""
-        return self.nfe
 
     def init(self, problem: Observation, prior: Prior, rng: NoiseSource) -> PnPState:
         """x is the initial estimate, u zero."""
@@ -125,7 +115,7 @@ class ADMM:
 
 
 @dataclass(frozen=True)
-class RED:
+class RED(Method):
     """Regularisation by denoising, gradient form: data misfit and denoising residual pull together. Needs no inverse.
 
     x <- x - ( A^T (A x - y) + rho_k (x - D(x, m_k)) )/(||A||^2 + rho_k),  rho_k = lam noise^2/m_k^2
@@ -136,7 +126,7 @@ class RED:
     needs: ClassVar[tuple[str, ...]] = ("adjoint",)
     draws: ClassVar[str] = "estimate"
 
-    nfe: Annotated[int, Option("network calls")] = 100
+    nfe: Calls = 100
     first: First = 49 / 255
     last: Last = None
     lam: Weight = 0.23
@@ -145,11 +135,6 @@ class RED:
         _check("red", self.nfe, self.first, self.last)
         if self.lam <= 0:
             raise BadSpec(f"red:lam={self.lam:g} must be positive.")
-
-    @property
-    def steps(self) -> int:
-        """One network call a step."""
-        return self.nfe
 
     def init(self, problem: Observation, prior: Prior, rng: NoiseSource) -> PnPState:
         """x is the initial estimate."""
