@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar
 
 import torch
+from torch import Tensor
 
 from zsir.errors import BadSpec
 from zsir.names.registry import Option
@@ -52,6 +53,11 @@ class Traveller(Chain):
 
     downs: tuple[float, ...] = ()
     climbs: tuple[tuple[float, ...], ...] = ()
+
+
+def back_projected(problem: Observation, d: Tensor) -> Tensor:
+    """DDNM's data step d - A^+ (A d - y), with the ridge noise^2; d (batch, c, h, w)."""
+    return d - problem.operator.pinv(problem.operator.forward(d) - problem.y, problem.noise_std**2)
 
 
 @dataclass(frozen=True)
@@ -115,7 +121,7 @@ class DDNM(Method):
         """Denoise, correct by the data, put noise back; then climb where the walk says so."""
         x, s = state.x, state.here
         d = denoise(prior, x, s)
-        x0 = d - problem.operator.pinv(problem.operator.forward(d) - problem.y, problem.noise_std**2)
+        x0 = back_projected(problem, d)
         x = ddim(x0, (x - d) / s, state.downs[state.step], self.eta, rng)
         for sigma in state.climbs[state.step]:
             x = d + sigma * rng.randn_like(d)

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar
 
 import torch
+from torch import Tensor
 
 from zsir.errors import BadSpec
 from zsir.names.registry import Option, Range
@@ -24,7 +25,13 @@ from zsir.protocols import NoiseSource, Observation, Prior
 from zsir.samplers.base import Calls, FreshNoise, Levels, Method
 from zsir.samplers.chain import Chain, abar, check_calls, check_share, denoise, ladder
 from zsir.samplers.initial import GREY, initial_estimate
-from zsir.samplers.spectral import ModeChain, modes_of
+from zsir.samplers.spectral import ModeChain, Modes, modes_of
+
+
+def trust(modes: Modes, t: float, keep: float = 1.0, most: float = 1.0) -> Tensor:
+    """DDRM's weight of the data against d, for every mode with noise r: ``most`` where r <= t, else t keep/r."""
+    r = modes.noise
+    return torch.where(r > t, t * keep / r.clamp_min(torch.finfo(r.dtype).tiny), most)
 
 
 @dataclass(frozen=True)
@@ -81,9 +88,8 @@ class DDRM(Method):
         d_i, n_i, r = modes.of(d), modes.of(n), modes.noise
         free_i = torch.lerp(d_i, state.own, blend).add(n_i, alpha=t * self.eta)
         # both rules are d_i + weight (data - d_i) + spread n_i
-        weight = torch.where(r > t, t * keep / r.clamp_min(torch.finfo(x.dtype).tiny), self.eta_b)
         spread = torch.where(r > t, t * self.eta, (t**2 - (self.eta_b * r) ** 2).clamp_min(0).sqrt())
-        update = torch.lerp(d_i, modes.data, weight).addcmul(spread, n_i)
+        update = torch.lerp(d_i, modes.data, trust(modes, t, keep, self.eta_b)).addcmul(spread, n_i)
         if self.recipe == "released":
             update = torch.where(r == t, free_i, update)
         moved, own = modes.put(free, update, free_i), torch.where(modes.seen, update, free_i)

@@ -14,6 +14,8 @@ import math
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
+from torch import Tensor
+
 from zsir.errors import BadSpec
 from zsir.names.registry import Option, Range
 from zsir.protocols import NoiseSource, Observation, Prior
@@ -22,6 +24,11 @@ from zsir.samplers.chain import Chain, Spacing, check_calls, check_share, ddim, 
 
 #: noise counted at least as this, as in the released code
 LEAST_NOISE = 0.001
+
+
+def exact_step(problem: Observation, d: Tensor, s: float, lam: float, least_noise: float = LEAST_NOISE) -> Tensor:
+    """DiffPIR's data step argmin ||A x - y||^2 + lam noise^2/s^2 ||x - d||^2, the noise at least ``least_noise``."""
+    return problem.operator.prox(d, problem.y, lam * (max(problem.noise_std, least_noise) / s) ** 2)
 
 
 @dataclass(frozen=True)
@@ -56,5 +63,5 @@ class DiffPIR(Method):
         d = denoise(prior, x, s)
         if t == 0:
             return state.moved(d, d)
-        x0 = problem.operator.prox(d, problem.y, self.lam * (max(problem.noise_std, LEAST_NOISE) / s) ** 2)
+        x0 = exact_step(problem, d, s, self.lam)
         return state.moved(ddim(x0, (x - x0) / s, t, math.sqrt(self.zeta), rng), d)

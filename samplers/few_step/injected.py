@@ -8,7 +8,8 @@ diffusion models when calls are few. With ``d = D(x, (1 + delta) s)`` and t the 
     x' = x~ + t ( eta n + sqrt(1 - eta^2) (d - x)/s )                     (d - x)/s: minus the estimated noise
 
 DDNM's data step is the back-projection, DiffPIR's the prox, DDRM's its weights mode by mode. Noisy data: the result
-is d."""
+is d.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +17,6 @@ import math
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar
 
-import torch
 from torch import Tensor
 
 from zsir.errors import BadSpec
@@ -24,6 +24,9 @@ from zsir.names.registry import Option, Range
 from zsir.protocols import NoiseSource, Observation, Prior
 from zsir.samplers.base import Calls, FreshNoise, Method
 from zsir.samplers.chain import Chain, check_calls, check_share, levels
+from zsir.samplers.diffusion.ddnm import back_projected
+from zsir.samplers.diffusion.ddrm import trust
+from zsir.samplers.diffusion.diffpir import exact_step
 from zsir.samplers.few_step.cm4ir import CM4IR, DENOISER
 from zsir.samplers.initial import ROUNDING, initial_estimate
 from zsir.samplers.spectral import Modes, modes_of
@@ -92,11 +95,9 @@ class Injected(Method):
         return state.moved(x0 + t * direction, x0)
 
     def _data_step(self, problem: Observation, d: Tensor, s: float, modes: Modes | None) -> Tensor:
-        op, noise = problem.operator, problem.noise_std
         if self.update == "ddnm":
-            return d - op.pinv(op.forward(d) - problem.y, noise**2)
+            return back_projected(problem, d)
         if modes is None:
-            return op.prox(d, problem.y, DENOISER.ridge * (max(noise, ROUNDING) / s) ** 2)
-        trust = torch.where(modes.noise <= s, 1.0, s / modes.noise.clamp_min(torch.finfo(d.dtype).tiny))
+            return exact_step(problem, d, s, DENOISER.ridge, ROUNDING)
         d_i = modes.of(d)
-        return modes.put(d, d_i + trust * (modes.data - d_i), d_i)
+        return modes.put(d, d_i + trust(modes, s) * (modes.data - d_i), d_i)
