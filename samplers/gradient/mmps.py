@@ -36,9 +36,9 @@ class MMPS(Method):
     x0 ~ N(d + C A^T (A C A^T + noise^2)^-1 (y - A d), V),  C = s^2 J,  V = C - C A^T (A C A^T + noise^2)^-1 A C
     x' = k x + (1 - k) x0 + t sqrt(1 - k) n,  k = (t/s)^2
 
-    Exact for Gaussian priors at any number of steps, from a first level that drowns the picture. Each step
-    costs one call and about 2 ``inner`` backward passes
-    (``inner`` with kernel=mean), each about two forwards. Noise 0 counts as the rounding of an 8-bit file.
+    Exact for Gaussian priors at any number of steps, from a first level that drowns the picture. Each step costs one
+    call and about 2 ``inner`` backward passes (``inner`` with kernel=mean). A backward pass costs about two forwards.
+    Noise 0 counts as the rounding of an 8-bit file.
     Source: Rozet et al. 2024 [mmps]; the covariance-matched transition is ours
     """
 
