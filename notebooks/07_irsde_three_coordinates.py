@@ -135,9 +135,9 @@ class Watched:
     def __init__(self, prior):
         self.prior, self.seen = prior, []
 
-    def denoise(self, x, sigma, *, net_sigma=None):
+    def denoise(self, x, sigma):
         self.seen.append(x)
-        return self.prior.denoise(x, sigma, net_sigma=net_sigma)
+        return self.prior.denoise(x, sigma)
 
 
 def toolkit(problem, prior, z, spec="irsde"):

@@ -84,6 +84,7 @@ COMMAND = "import sys; sys.argv = ['zsir', *{!r}]; from zsir.cli import main; ma
 LIGHT = {
     "import zsir": "import zsir",
     "registry": "from zsir.operators.catalogue import OPERATORS; OPERATORS.names(); OPERATORS.summary('blur')",
+    "citations": "from zsir.names.citations import BIBTEX; BIBTEX['cm4ir']",
     **{
         f"zsir {arguments}": COMMAND.format(arguments.split())
         for arguments in ("--help", "--version", "list", "solve --help")

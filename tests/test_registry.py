@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
+
 import pytest
 
+from tests.sources import modules
 from zsir import operators, priors, samplers
 from zsir.errors import BadSpec, UnknownName, ZsirError
-from zsir.names.citations import BIBTEX
+from zsir.names.citations import BIBTEX, HOMES, OWN, Citations
 from zsir.names.registry import number
 from zsir.operators.catalogue import OPERATORS
 from zsir.priors.catalogue import PRIORS
@@ -79,6 +82,26 @@ def test_citations_are_well_formed() -> None:
     for key, entry in BIBTEX.items():
         assert entry.startswith("@") and entry.count("{") == entry.count("}"), key
         assert "title" in entry and "author" in entry and "year" in entry
+
+
+def test_citations_stand_beside_the_methods() -> None:
+    """Every folder's entries are found under their keys, each key in one folder, and a folder cites what it holds."""
+    folders = {home: importlib.import_module(home) for home in HOMES}
+    assert len(BIBTEX) == len(OWN) + sum(len(folder.BIBTEX) for folder in folders.values())
+    for home, folder in folders.items():
+        assert folder.BIBTEX and all(BIBTEX[key] == entry for key, entry in folder.BIBTEX.items())
+        if home != HOMES[-1]:  # priors also hold the entries that only cards and tables cite
+            room = home.rpartition(".")[0]
+            text = "".join(
+                file.read_text(encoding="utf-8") for name, file in modules().items() if name.startswith(room)
+            )
+            assert not [key for key in folder.BIBTEX if f"[{key}]" not in text]
+
+
+def test_a_key_that_two_folders_hold_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(importlib.import_module(HOMES[0]).BIBTEX, "cm4ir", "@misc{another}")
+    with pytest.raises(ValueError, match="repeats the key cm4ir"):
+        Citations()["keys"]
 
 
 def test_makers_refuse_what_does_not_fit() -> None:

@@ -141,7 +141,7 @@ def test_incompatible_and_not_finite() -> None:
     class Broken:
         channels, sigma_range, kind, fingerprint = 0, (0.0, 1.0), "denoiser", ""
 
-        def denoise(self, x, sigma, *, net_sigma=None):
+        def denoise(self, x, sigma):
             return x / 0
 
     with pytest.raises(SolveError, match="not finite"):
@@ -158,3 +158,11 @@ def test_cuda_agrees_with_the_cpu(name: str) -> None:
     assert (on_gpu.x.cpu() - on_cpu.x).abs().max() < 1e-3
     again = solve(Problem(problem.y.cuda(), problem.operator, 0.02), prior, sampler, seed=1)
     assert torch.equal(on_gpu.x, again.x)
+
+
+def test_calls_of_an_inflated_prior_count() -> None:
+    """CM4IR tells the network more than the level in one step of three; all three calls are counted."""
+    problem, prior = small_problem(), priors.load("photo")
+    result = solve(problem, prior, samplers.make("cm4ir:nfe=3,deltas=0+0.3+0"))
+    assert result.stats.nfe == 3
+    assert not torch.equal(result.x, solve(problem, prior, samplers.make("cm4ir:nfe=3")).x)

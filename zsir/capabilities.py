@@ -2,7 +2,7 @@
 
 `zsir.protocols` says what every operator, prior and sampler has. Everything optional stands here, each with its
 meaning, with what is assumed where it is missing, and with what the operator algebra (`Scaled`, `Composed`, `Stacked`,
-`Adjoint`) makes of it. No other module asks for an attribute by its name.
+`Adjoint`) makes of it. No other module asks for one by its name.
 
 | part | attribute | function | where it is missing | algebra |
 |---|---|---|---|---|
@@ -15,6 +15,9 @@ meaning, with what is assumed where it is missing, and with what the operator al
 | prior | ``differentiable`` | `is_differentiable` | gradients flow | - |
 | prior | ``knows_grey`` | `knows_grey` | learned colour only | - |
 | prior | ``conditioned_on``, ``mu`` | `is_conditional`, `condition_of`, `conditioned` | unconditional | - |
+| prior | ``inflated`` | `inflated` | it denoises at the level told | - |
+| parametrisation | ``skip`` | `goes_over_to_x` | it does | - |
+| operator's maker | ``in_shape_for`` | `shape_rule` | y has the size of x | - |
 | sampler | ``needs`` | `needs_of` | needs nothing optional | - |
 | sampler | ``draws`` | `draws_of` | ``"unknown"`` | - |
 
@@ -26,6 +29,7 @@ stack whose parts all have it; none for products without closed form.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol, cast
 
 import torch
@@ -85,6 +89,13 @@ class Conditional(Protocol):
 
     def conditioned_on(self, mu: Tensor) -> Prior:
         """The same prior with this second picture."""
+
+
+class Inflatable(Protocol):
+    """A prior whose network can be told another noise level than the level that scales its output."""
+
+    def inflated(self, ratio: float) -> Prior:
+        """The same prior, its network told ``ratio`` times the level."""
 
 
 def known_numbers(operator: LinearOperator) -> Tensor | None:
@@ -166,6 +177,36 @@ def conditioned(prior: Prior, mu: Tensor) -> Prior:
     return condition(mu)
 
 
+def inflated(prior: Prior, ratio: float) -> Prior:
+    """The same prior, whose network is told ``ratio`` times the noise level that scales its output.
+
+    The prior itself for ratio 1. A prior without the method `Inflatable.inflated` makes no difference between the two
+    levels: it denoises at ``ratio * sigma``.
+    """
+    if ratio == 1:
+        return prior
+    method = getattr(prior, "inflated", None)
+    return cast(Prior, ToldHigher(prior, ratio) if method is None else method(ratio))
+
+
+@dataclass(frozen=True, eq=False)
+class ToldHigher:
+    """A prior that denoises at ``ratio`` times the level that it is given; everything else is the inner prior's own."""
+
+    prior: Prior
+    ratio: float
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name == "prior":  # asked for by copy and pickle before there is a prior
+            raise AttributeError(name)
+        found = getattr(self.prior, name)
+        return (lambda mu: replace(self, prior=found(mu))) if name == "conditioned_on" else found
+
+    def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """Clean estimate of x (batch, channels, height, width), as the inner prior makes it at ``ratio * sigma``."""
+        return self.prior.denoise(x, self.ratio * sigma)
+
+
 def needs_of(sampler: Sampler) -> tuple[str, ...]:
     """What the sampler uses of its surroundings: `METHODS` of the operator, ``"gradient"`` through the prior,
     ``"noise"`` for an observation with ``noise_std > 0``."""
@@ -176,6 +217,19 @@ def draws_of(sampler: Sampler) -> Draws:
     """What the sampler's results are; see `zsir.protocols.Sampler`."""
     found: Draws = getattr(sampler, "draws", "unknown")
     return found
+
+
+def goes_over_to_x(parametrise: object) -> bool:
+    """Whether the estimate of a parametrisation goes over to x as the noise level goes to 0 by its own formula; an
+    attribute ``skip = False`` says that nothing in it does."""
+    return bool(getattr(parametrise, "skip", True))
+
+
+def shape_rule(maker: object) -> Callable[..., Shape] | None:
+    """``(out_shape, options) -> in_shape`` of the function behind an operator's name, where it changes the size: its
+    attribute ``in_shape_for``, else None."""
+    rule: Callable[..., Shape] | None = getattr(maker, "in_shape_for", None)
+    return rule
 
 
 def joined(masks: Sequence[tuple[Tensor | None, Shape]]) -> Tensor | None:

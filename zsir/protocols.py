@@ -66,12 +66,8 @@ class Prior(Protocol):
     def fingerprint(self) -> str:
         """SHA-256 of the weights, or an empty string for a prior without weights."""
 
-    def denoise(self, x: Tensor, sigma: Tensor, *, net_sigma: Tensor | None = None) -> Tensor:
-        """Clean estimate of ``x = x0 + sigma n``; ``sigma`` has shape (batch,).
-
-        ``net_sigma`` is the level told to the network where a method (CM4IR) has it differ from the level used
-        for scaling. A prior without that distinction takes ``net_sigma`` for both.
-        """
+    def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """Clean estimate of ``x = x0 + sigma n``; ``sigma`` has shape (batch,)."""
 
 
 class NoiseSource(Protocol):

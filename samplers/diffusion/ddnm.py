@@ -20,11 +20,13 @@ from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar
 
 import torch
+from torch import Tensor
 
 from zsir.errors import BadSpec
-from zsir.names.registry import Option, Range
+from zsir.names.registry import Option
 from zsir.problem import Problem
 from zsir.protocols import NoiseSource, Prior
+from zsir.samplers.base import Calls, FreshNoise, Levels, Method
 from zsir.samplers.chain import Chain, begin, begin_at, check_calls, check_share, ddim, denoise, ladder
 from zsir.samplers.spectral import ModeChain, modes_of
 
@@ -54,8 +56,13 @@ class Traveller(Chain):
     climbs: tuple[tuple[float, ...], ...] = ()
 
 
+def back_projected(problem: Problem, d: Tensor) -> Tensor:
+    """DDNM's data step d - A^+ (A d - y), with the ridge noise^2; d (batch, c, h, w)."""
+    return d - problem.operator.pinv(problem.operator.forward(d) - problem.y, problem.noise_std**2)
+
+
 @dataclass(frozen=True)
-class DDNM:
+class DDNM(Method):
     """Range-null space decomposition: data where they determine the picture, network elsewhere, noise put back.
 
     x~ = d - A^+ (A d - y),  x' = x~ + t (sqrt(1 - eta^2) e + eta n),  e = (x - d)/s
@@ -68,11 +75,11 @@ class DDNM:
     needs: ClassVar[tuple[str, ...]] = ("pinv",)
     draws: ClassVar[str] = "approximate"
 
-    nfe: Annotated[int, Option("network calls")] = 100
-    eta: Annotated[float, Option("share of fresh noise", "0..1", tune=Range(0, 1))] = 0.85
+    nfe: Calls = 100
+    eta: FreshNoise = 0.85
     travel: Annotated[int, Option("levels that a journey back goes up")] = 1
     repeat: Annotated[int, Option("how often each stretch is walked; 1: no journeys back")] = 1
-    sigmas: Annotated[tuple[float, ...] | None, Option("noise levels; chosen by rule if not given", "[0, 1]")] = None
+    sigmas: Levels = None
 
     def __post_init__(self) -> None:
         check_calls("ddnm", self.nfe, None)
@@ -102,11 +109,6 @@ class DDNM:
         """The way through the ladder."""
         return walk(self.count, self.travel, self.repeat)
 
-    @property
-    def steps(self) -> int:
-        """One network call a step."""
-        return self.nfe
-
     def init(self, problem: Problem, prior: Prior, rng: NoiseSource) -> Traveller:
         """x = x_init + sigma_1 n."""
         moves, rungs = self.moves, ladder(self.count, self.sigmas, prior)
@@ -120,7 +122,7 @@ class DDNM:
         """Denoise, correct by the data, put noise back; then climb where the walk says so."""
         x, s = state.x, state.here
         d = denoise(prior, x, s)
-        x0 = d - problem.operator.pinv(problem.operator.forward(d) - problem.y, problem.noise_std**2)
+        x0 = back_projected(problem, d)
         x = ddim(x0, (x - d) / s, state.downs[state.step], self.eta, rng)
         for sigma in state.climbs[state.step]:
             x = d + sigma * rng.randn_like(d)
@@ -128,7 +130,7 @@ class DDNM:
 
 
 @dataclass(frozen=True)
-class DDNMPlus:
+class DDNMPlus(Method):
     """DDNM for noisy data: each singular mode is corrected as far as its noise allows, and gets that much less noise.
 
     t >= noise/s_i: y_i/s_i + sqrt(t^2 - noise^2/s_i^2) n;   else d_i + t sqrt(1 - eta^2)/(noise/s_i) (y_i/s_i - d_i)
@@ -140,18 +142,13 @@ class DDNMPlus:
     needs: ClassVar[tuple[str, ...]] = ("svd",)
     draws: ClassVar[str] = "approximate"
 
-    nfe: Annotated[int, Option("network calls")] = 100
-    eta: Annotated[float, Option("share of fresh noise", "0..1", tune=Range(0, 1))] = 0.85
-    sigmas: Annotated[tuple[float, ...] | None, Option("noise levels; chosen by rule if not given", "[0, 1]")] = None
+    nfe: Calls = 100
+    eta: FreshNoise = 0.85
+    sigmas: Levels = None
 
     def __post_init__(self) -> None:
         check_calls("ddnm+", self.nfe, self.sigmas)
         check_share("ddnm+:eta", self.eta)
-
-    @property
-    def steps(self) -> int:
-        """One network call a step."""
-        return self.nfe
 
     def init(self, problem: Problem, prior: Prior, rng: NoiseSource) -> ModeChain:
         """x = x_init + sigma_1 n."""

@@ -21,11 +21,12 @@ from zsir.errors import BadSpec
 from zsir.names.registry import Option, Range
 from zsir.problem import Problem
 from zsir.protocols import NoiseSource, Prior
-from zsir.samplers.chain import Chain, abar, begin, check_calls, check_share, denoise
+from zsir.samplers.base import Calls, FreshNoise, Levels, Method
+from zsir.samplers.chain import Chain, abar, check_calls, check_share, denoise
 
 
 @dataclass(frozen=True)
-class DDPG:
+class DDPG(Method):
     """Preconditioned guidance: back-projection while the state is noisy, least squares towards the end.
 
     x~ = d - mu [(1 - delta) A^T (A A^T + reg)^-1 + delta A^T] (A d - y),  delta = abar(t)^gamma
@@ -38,15 +39,15 @@ class DDPG:
     needs: ClassVar[tuple[str, ...]] = ("adjoint", "pinv")
     draws: ClassVar[str] = "approximate"
 
-    nfe: Annotated[int, Option("network calls")] = 100
+    nfe: Calls = 100
     gamma: Annotated[float, Option("how late least squares take over", tune=Range(1, 50, log=True))] = 8.0
-    zeta: Annotated[float, Option("share of fresh noise", "0..1", tune=Range(0, 1))] = 0.5
+    zeta: FreshNoise = 0.5
     reg_scale: Annotated[
         float, Option("ridge of the back-projection over (2 noise_std)^2", tune=Range(0.05, 10, log=True))
     ] = 0.7
     mode: Annotated[int | None, Option("rule of the step size: 0, 1 or 2; 1 for noisy data, 0 without noise")] = None
     inject: Annotated[bool, Option("put noise back (DDPG) or not (IDPG)")] = True
-    sigmas: Annotated[tuple[float, ...] | None, Option("noise levels; chosen by rule if not given", "[0, 1]")] = None
+    sigmas: Levels = None
 
     def __post_init__(self) -> None:
         check_calls("ddpg", self.nfe, self.sigmas)
@@ -55,15 +56,6 @@ class DDPG:
             raise BadSpec(f"ddpg:mode={self.mode} must be 0, 1 or 2.")
         if self.gamma < 0 or self.reg_scale < 0:
             raise BadSpec(f"ddpg:gamma={self.gamma:g},reg_scale={self.reg_scale:g} must not be negative.")
-
-    @property
-    def steps(self) -> int:
-        """One network call a step."""
-        return self.nfe
-
-    def init(self, problem: Problem, prior: Prior, rng: NoiseSource) -> Chain:
-        """x = x_init + sigma_1 n."""
-        return begin(problem, prior, rng, self.nfe, self.sigmas)
 
     def step(self, problem: Problem, prior: Prior, state: Chain, rng: NoiseSource) -> Chain:
         """Denoise, preconditioned data step, noise back."""

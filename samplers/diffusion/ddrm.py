@@ -17,18 +17,26 @@ from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar
 
 import torch
+from torch import Tensor
 
 from zsir.errors import BadSpec
 from zsir.names.registry import Option, Range
 from zsir.problem import Problem
 from zsir.protocols import NoiseSource, Prior
+from zsir.samplers.base import Calls, FreshNoise, Levels, Method
 from zsir.samplers.chain import Chain, abar, check_calls, check_share, denoise, ladder
 from zsir.samplers.initial import GREY, initial_estimate
-from zsir.samplers.spectral import ModeChain, modes_of
+from zsir.samplers.spectral import ModeChain, Modes, modes_of
+
+
+def trust(modes: Modes, t: float, keep: float = 1.0, most: float = 1.0) -> Tensor:
+    """DDRM's weight of the data against d, for every mode with noise r: ``most`` where r <= t, else t keep/r."""
+    r = modes.noise
+    return torch.where(r > t, t * keep / r.clamp_min(torch.finfo(r.dtype).tiny), most)
 
 
 @dataclass(frozen=True)
-class DDRM:
+class DDRM(Method):
     """Denoising diffusion restoration: every singular mode follows data or network, whichever knows it better.
 
     t < noise/s_i: d_i + t (sqrt(1 - eta^2) (y_i/s_i - d_i)/(noise/s_i) + eta n);
@@ -43,13 +51,13 @@ class DDRM:
     needs: ClassVar[tuple[str, ...]] = ("svd",)
     draws: ClassVar[str] = "approximate"
 
-    nfe: Annotated[int, Option("network calls")] = 20
-    eta: Annotated[float, Option("share of fresh noise", "0..1", tune=Range(0, 1))] = 0.85
+    nfe: Calls = 20
+    eta: FreshNoise = 0.85
     eta_b: Annotated[float, Option("trust in data whose noise is below the level", "0..1", tune=Range(0, 1))] = 1.0
     recipe: Annotated[str, Option("the paper's equations or the released code's", choices=("paper", "released"))] = (
         "paper"
     )
-    sigmas: Annotated[tuple[float, ...] | None, Option("noise levels; chosen by rule if not given", "[0, 1]")] = None
+    sigmas: Levels = None
 
     def __post_init__(self) -> None:
         check_calls("ddrm", self.nfe, self.sigmas)
@@ -57,11 +65,6 @@ class DDRM:
         check_share("ddrm:eta_b", self.eta_b)
         if self.recipe not in ("paper", "released"):
             raise BadSpec(f"ddrm:recipe={self.recipe}: choose paper or released.")
-
-    @property
-    def steps(self) -> int:
-        """One network call a step."""
-        return self.nfe
 
     def init(self, problem: Problem, prior: Prior, rng: NoiseSource) -> ModeChain:
         """Data plus the noise that is missing to the first level; elsewhere the initial estimate plus noise."""
@@ -86,9 +89,8 @@ class DDRM:
         d_i, n_i, r = modes.of(d), modes.of(n), modes.noise
         free_i = torch.lerp(d_i, state.own, blend).add(n_i, alpha=t * self.eta)
         # both rules are d_i + weight (data - d_i) + spread n_i
-        weight = torch.where(r > t, t * keep / r.clamp_min(torch.finfo(x.dtype).tiny), self.eta_b)
         spread = torch.where(r > t, t * self.eta, (t**2 - (self.eta_b * r) ** 2).clamp_min(0).sqrt())
-        update = torch.lerp(d_i, modes.data, weight).addcmul(spread, n_i)
+        update = torch.lerp(d_i, modes.data, trust(modes, t, keep, self.eta_b)).addcmul(spread, n_i)
         if self.recipe == "released":
             update = torch.where(r == t, free_i, update)
         moved, own = modes.put(free, update, free_i), torch.where(modes.seen, update, free_i)

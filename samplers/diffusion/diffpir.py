@@ -14,18 +14,26 @@ import math
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
+from torch import Tensor
+
 from zsir.errors import BadSpec
 from zsir.names.registry import Option, Range
 from zsir.problem import Problem
 from zsir.protocols import NoiseSource, Prior
-from zsir.samplers.chain import Chain, begin, check_calls, check_share, ddim, denoise
+from zsir.samplers.base import Calls, FreshNoise, Levels, Method
+from zsir.samplers.chain import Chain, Spacing, check_calls, check_share, ddim, denoise
 
 #: noise counted at least as this, as in the released code
 LEAST_NOISE = 0.001
 
 
+def exact_step(problem: Problem, d: Tensor, s: float, lam: float, least_noise: float = LEAST_NOISE) -> Tensor:
+    """DiffPIR's data step argmin ||A x - y||^2 + lam noise^2/s^2 ||x - d||^2, the noise at least ``least_noise``."""
+    return problem.operator.prox(d, problem.y, lam * (max(problem.noise_std, least_noise) / s) ** 2)
+
+
 @dataclass(frozen=True)
-class DiffPIR:
+class DiffPIR(Method):
     """Denoise, solve the data step exactly, put noise back.
 
     x~ = argmin ||A x - y||^2 + lam noise^2/s^2 ||x - d||^2,  x' = x~ + t (sqrt(1 - zeta) (x - x~)/s + sqrt(zeta) n)
@@ -36,12 +44,13 @@ class DiffPIR:
     """
 
     needs: ClassVar[tuple[str, ...]] = ("prox",)
+    spacing: ClassVar[Spacing] = "quadratic"
     draws: ClassVar[str] = "approximate"
 
-    nfe: Annotated[int, Option("network calls")] = 100
+    nfe: Calls = 100
     lam: Annotated[float, Option("weight of the prior against the data", tune=Range(0.2, 50, log=True))] = 2.0
-    zeta: Annotated[float, Option("share of fresh noise", "0..1", tune=Range(0, 1))] = 0.3
-    sigmas: Annotated[tuple[float, ...] | None, Option("noise levels; chosen by rule if not given", "[0, 1]")] = None
+    zeta: FreshNoise = 0.3
+    sigmas: Levels = None
 
     def __post_init__(self) -> None:
         check_calls("diffpir", self.nfe, self.sigmas)
@@ -49,20 +58,11 @@ class DiffPIR:
         if self.lam <= 0:
             raise BadSpec(f"diffpir:lam={self.lam:g} must be positive.")
 
-    @property
-    def steps(self) -> int:
-        """One network call a step."""
-        return self.nfe
-
-    def init(self, problem: Problem, prior: Prior, rng: NoiseSource) -> Chain:
-        """x = x_init + sigma_1 n."""
-        return begin(problem, prior, rng, self.nfe, self.sigmas, "quadratic")
-
     def step(self, problem: Problem, prior: Prior, state: Chain, rng: NoiseSource) -> Chain:
         """Denoise, data step, noise back."""
         x, s, t = state.x, state.here, state.next
         d = denoise(prior, x, s)
         if t == 0:
             return state.moved(d, d)
-        x0 = problem.operator.prox(d, problem.y, self.lam * (max(problem.noise_std, LEAST_NOISE) / s) ** 2)
+        x0 = exact_step(problem, d, s, self.lam)
         return state.moved(ddim(x0, (x - x0) / s, t, math.sqrt(self.zeta), rng), d)

@@ -37,9 +37,9 @@ class Gibbs:
     z ~ N(prox(x), (A^T A/noise^2 + I/rho^2)^-1),  x ~ p(x0 | x0 + rho n = z),  rho_k = max(last, first q^k)
 
     q is 0.9, or smaller where few iterations would not reach ``last`` in three quarters of their number.
-    The prior's draw is a short ancestral chain of ``inner`` calls, or with ``kernel=covariance`` one call whose mean
-    and
-    covariance are matched (exact for Gaussian priors; backward passes, one per iteration of Lanczos).
+    The draw from the prior is a short ancestral chain of ``inner`` calls. With ``kernel=covariance`` it is one call
+    whose mean and covariance are matched. That is exact for Gaussian priors, at the cost of one backward pass for each
+    iteration of Lanczos.
     Source: Wu et al. 2024 [pnpdm]
     """
 

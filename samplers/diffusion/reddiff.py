@@ -19,6 +19,7 @@ from zsir.errors import BadSpec
 from zsir.names.registry import Option, Range
 from zsir.problem import Problem
 from zsir.protocols import NoiseSource, Prior
+from zsir.samplers.base import Calls, Levels, Method
 from zsir.samplers.chain import Chain, check_calls, denoise, ladder
 from zsir.samplers.initial import initial_estimate
 
@@ -34,7 +35,7 @@ class AdamState(Chain):
 
 
 @dataclass(frozen=True)
-class REDDiff:
+class REDDiff(Method):
     """Stochastic gradient descent on data misfit and the diffusion's denoising error, by Adam.
 
     grad = A^T (A mu - y)/m + 2 lam s (e - n)/dim,  x = mu + s n,  e = (x - D(x, s))/s
@@ -47,20 +48,15 @@ class REDDiff:
     needs: ClassVar[tuple[str, ...]] = ("adjoint",)
     draws: ClassVar[str] = "estimate"
 
-    nfe: Annotated[int, Option("network calls")] = 1000
+    nfe: Calls = 1000
     lr: Annotated[float, Option("Adam's learning rate, for pictures in [-1, 1]", tune=Range(0.01, 0.5, log=True))] = 0.1
     lam: Annotated[float, Option("weight of the prior against the data", tune=Range(0.02, 3, log=True))] = 0.25
-    sigmas: Annotated[tuple[float, ...] | None, Option("noise levels; chosen by rule if not given", "[0, 1]")] = None
+    sigmas: Levels = None
 
     def __post_init__(self) -> None:
         check_calls("red-diff", self.nfe, self.sigmas)
         if self.lr <= 0 or self.lam < 0:
             raise BadSpec(f"red-diff:lr={self.lr:g},lam={self.lam:g}: lr must be positive, lam not negative.")
-
-    @property
-    def steps(self) -> int:
-        """One network call a step."""
-        return self.nfe
 
     def init(self, problem: Problem, prior: Prior, rng: NoiseSource) -> AdamState:
         """mu is the initial estimate."""

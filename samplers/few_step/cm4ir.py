@@ -17,14 +17,15 @@ import math
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar
 
-import torch
 from torch import Tensor
 
+from zsir.capabilities import inflated
 from zsir.errors import BadSpec
 from zsir.names.registry import Option, Range
 from zsir.problem import Problem
 from zsir.protocols import NoiseSource, Prior
-from zsir.samplers.chain import check_reach
+from zsir.samplers.base import Calls, Method
+from zsir.samplers.chain import check_reach, levels
 from zsir.samplers.few_step.published import CM4IR_PRESETS
 from zsir.samplers.initial import ROUNDING, expected_start, initial_estimate
 from zsir.samplers.levels import cm4ir_levels, geometric
@@ -80,7 +81,7 @@ class CM4IRState:
 
 
 @dataclass(frozen=True)
-class CM4IR:
+class CM4IR(Method):
     """Few network calls: initialise, back-project, inject noise. The default for up to 8 calls.
 
     x_{k+1} = d - A_r^+ (A d - y) + sigma_{k+1} (eta n + sqrt(1 - eta^2) (d - x_k)/sigma_k),  d = D(x_k, sigma_k)
@@ -98,7 +99,7 @@ class CM4IR:
     needs: ClassVar[tuple[str, ...]] = ("pinv",)
     draws: ClassVar[str] = "estimate"
 
-    nfe: Annotated[int, Option("network calls")] = 4
+    nfe: Calls = 4
     start: Start = None
     gamma: Gamma = 0.2
     eta: Annotated[
@@ -132,11 +133,6 @@ class CM4IR:
             raise BadSpec("cm4ir:deltas must lie above -1: the network is told (1 + delta) times the level.")
         if self.delta_type not in (0, 1):
             raise BadSpec(f"cm4ir:delta_type={self.delta_type} must be 0 or 1.")
-
-    @property
-    def steps(self) -> int:
-        """One network call a step."""
-        return self.nfe
 
     def share(self, prior: Prior) -> float:
         """eta: the user's, or by the prior's kind; with published levels the paper's."""
@@ -186,10 +182,9 @@ class CM4IR:
         return CM4IRState(x0 + plan.sigmas[k + 1] * direction, x0, plan, sigma, k + 1)
 
     def _estimate(self, prior: Prior, x: Tensor, sigma: float, delta: float) -> Tensor:
-        told = torch.full((x.shape[0],), (1 + delta) * sigma, dtype=x.dtype, device=x.device)
         if self.delta_type == 1:
-            return prior.denoise(x, told)
-        return prior.denoise(x, torch.full_like(told, sigma), net_sigma=told)
+            return prior.denoise(x, levels(x, (1 + delta) * sigma))
+        return inflated(prior, 1 + delta).denoise(x, levels(x, sigma))
 
 
 def _rule(kind: str) -> Rule:

@@ -8,7 +8,8 @@ diffusion models when calls are few. With ``d = D(x, (1 + delta) s)`` and t the 
     x' = x~ + t ( eta n + sqrt(1 - eta^2) (d - x)/s )                     (d - x)/s: minus the estimated noise
 
 DDNM's data step is the back-projection, DiffPIR's the prox, DDRM's its weights mode by mode. Noisy data: the result
-is d."""
+is d.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +17,17 @@ import math
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar
 
-import torch
 from torch import Tensor
 
 from zsir.errors import BadSpec
 from zsir.names.registry import Option, Range
 from zsir.problem import Problem
 from zsir.protocols import NoiseSource, Prior
+from zsir.samplers.base import Calls, FreshNoise, Method
 from zsir.samplers.chain import Chain, check_calls, check_share, levels
+from zsir.samplers.diffusion.ddnm import back_projected
+from zsir.samplers.diffusion.ddrm import trust
+from zsir.samplers.diffusion.diffpir import exact_step
 from zsir.samplers.few_step.cm4ir import CM4IR, DENOISER
 from zsir.samplers.initial import ROUNDING, initial_estimate
 from zsir.samplers.spectral import Modes, modes_of
@@ -39,7 +43,7 @@ class InjectedState(Chain):
 
 
 @dataclass(frozen=True)
-class Injected:
+class Injected(Method):
     """Few calls of an ordinary denoiser: the data step of DDNM, DiffPIR or DDRM, and the noise injection of CM4IR.
 
     x' = x~ + t (eta n + sqrt(1 - eta^2) (d - x)/s),  d = D(x, (1 + delta) s),  x~ the method's data step on d
@@ -53,8 +57,8 @@ class Injected:
     draws: ClassVar[str] = "estimate"
 
     update: Annotated[str, Option("whose data step", choices=tuple(UPDATES))] = "diffpir"
-    nfe: Annotated[int, Option("network calls")] = 4
-    eta: Annotated[float, Option("share of fresh noise", "0..1", tune=Range(0, 1))] = 0.1
+    nfe: Calls = 4
+    eta: FreshNoise = 0.1
     delta: Annotated[float, Option("inflation of the level that the network is told", tune=Range(0, 0.5))] = 0.0
 
     def __post_init__(self) -> None:
@@ -71,11 +75,6 @@ class Injected:
     def needs(self) -> tuple[str, ...]:
         """What the data step needs."""
         return (UPDATES[self.update],)
-
-    @property
-    def steps(self) -> int:
-        """One network call a step."""
-        return self.nfe
 
     def init(self, problem: Problem, prior: Prior, rng: NoiseSource) -> InjectedState:
         """x = x_init + sigma_1 n."""
@@ -97,11 +96,9 @@ class Injected:
         return state.moved(x0 + t * direction, x0)
 
     def _data_step(self, problem: Problem, d: Tensor, s: float, modes: Modes | None) -> Tensor:
-        op, noise = problem.operator, problem.noise_std
         if self.update == "ddnm":
-            return d - op.pinv(op.forward(d) - problem.y, noise**2)
+            return back_projected(problem, d)
         if modes is None:
-            return op.prox(d, problem.y, DENOISER.ridge * (max(noise, ROUNDING) / s) ** 2)
-        trust = torch.where(modes.noise <= s, 1.0, s / modes.noise.clamp_min(torch.finfo(d.dtype).tiny))
+            return exact_step(problem, d, s, DENOISER.ridge, ROUNDING)
         d_i = modes.of(d)
-        return modes.put(d, d_i + trust * (modes.data - d_i), d_i)
+        return modes.put(d, d_i + trust(modes, s) * (modes.data - d_i), d_i)

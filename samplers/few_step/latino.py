@@ -20,6 +20,7 @@ from zsir.errors import BadSpec
 from zsir.names.registry import Option, Range
 from zsir.problem import Problem
 from zsir.protocols import NoiseSource, Prior
+from zsir.samplers.base import Calls, Method
 from zsir.samplers.chain import denoise
 from zsir.samplers.initial import ROUNDING, initial_estimate
 from zsir.samplers.levels import geometric
@@ -35,7 +36,7 @@ class LatinoState:
 
 
 @dataclass(frozen=True)
-class LATINO:
+class LATINO(Method):
     """Latent consistency inverse solver: stochastic auto-encoder and data step in turn, the data step last.
 
     u_k = D(x_{k-1}, sigma_k),  x_k = argmin ||A x - y||^2 + rho_k ||x - u_k||^2,  rho_k = lam noise_std^2/sigma_k^2
@@ -47,7 +48,7 @@ class LATINO:
     needs: ClassVar[tuple[str, ...]] = ("prox",)
     draws: ClassVar[str] = "approximate"
 
-    nfe: Annotated[int, Option("network calls")] = 8
+    nfe: Calls = 8
     first: Annotated[float, Option("first noise level", "[0, 1]", tune=Range(0.1, 2, log=True))] = 1.0
     last: Annotated[float, Option("last noise level", "[0, 1]", tune=Range(0.01, 0.1, log=True))] = 0.05
     lam: Annotated[float, Option("weight of the prior against the data", tune=Range(0.02, 2, log=True))] = 0.23
@@ -57,11 +58,6 @@ class LATINO:
             raise BadSpec(f"latino:nfe={self.nfe},lam={self.lam:g}: both must be positive; write nfe=8,lam=0.23.")
         if not 0 < self.last <= self.first:
             raise BadSpec(f"latino:first={self.first:g},last={self.last:g}: levels must be positive and fall.")
-
-    @property
-    def steps(self) -> int:
-        """One network call a step."""
-        return self.nfe
 
     def init(self, problem: Problem, prior: Prior, rng: NoiseSource) -> LatinoState:
         """x_0 is the initial estimate."""

@@ -23,6 +23,7 @@ from zsir.errors import BadSpec
 from zsir.names.registry import Option, Range
 from zsir.problem import Problem
 from zsir.protocols import NoiseSource, Prior
+from zsir.samplers.base import Calls, Method
 from zsir.samplers.chain import Chain, check_calls, check_reach, check_share, levels
 from zsir.samplers.few_step.cm4ir import CM4IR, Gamma, Start
 from zsir.samplers.initial import initial_estimate
@@ -38,7 +39,7 @@ class PnPCMState(Chain):
 
 
 @dataclass(frozen=True)
-class PnPCM:
+class PnPCM(Method):
     """Few-step ADMM with a consistency model: data step, noise, network, running sum, momentum.
 
     z = argmin ||A z - y||^2 + rho_k ||z - (xm - um)||^2;  x = f(z + um + tau_k n, (1 + delta_k) tau_k);  u = um + z - x
@@ -52,7 +53,7 @@ class PnPCM:
     needs: ClassVar[tuple[str, ...]] = ("prox",)
     draws: ClassVar[str] = "approximate"
 
-    nfe: Annotated[int, Option("network calls")] = 4
+    nfe: Calls = 4
     start: Start = None
     gamma: Gamma = 0.2
     rho_first: Annotated[float, Option("exponent of the first penalty", tune=Range(-6, 0))] = -4.0
@@ -71,11 +72,6 @@ class PnPCM:
             raise BadSpec(f"pnp-cm:start={self.start} must lie in 0..998, an index into the DDPM table.")
         if self.gamma < 0:
             raise BadSpec(f"pnp-cm:gamma={self.gamma:g} must not be negative.")
-
-    @property
-    def steps(self) -> int:
-        """One network call a step."""
-        return self.nfe
 
     def init(self, problem: Problem, prior: Prior, rng: NoiseSource) -> PnPCMState:
         """x is the initial estimate, u zero."""

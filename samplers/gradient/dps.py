@@ -20,12 +20,13 @@ from zsir.errors import BadSpec
 from zsir.names.registry import Option, Range
 from zsir.problem import Problem
 from zsir.protocols import NoiseSource, Prior
-from zsir.samplers.chain import Chain, ancestral, begin, check_calls
+from zsir.samplers.base import CallsWithGradient, Levels, Method
+from zsir.samplers.chain import Chain, ancestral, check_calls
 from zsir.samplers.guidance import gradient
 
 
 @dataclass(frozen=True)
-class DPS:
+class DPS(Method):
     """Diffusion posterior sampling: ancestral steps and the gradient of the misfit, for any differentiable operator.
 
     x' = k x + (1 - k) d + t sqrt(1 - k) n - c grad_x ||y - A d||;  project=true (mcg): then onto the noisy data
@@ -37,12 +38,12 @@ class DPS:
 
     draws: ClassVar[str] = "approximate"
 
-    nfe: Annotated[int, Option("network calls, each with a backward pass")] = 1000
+    nfe: CallsWithGradient = 1000
     scale: Annotated[
         float, Option("step along the gradient, in the published units", tune=Range(0.03, 10, log=True))
     ] = 0.3
     project: Annotated[bool, Option("also project onto the data (MCG; needs pinv)")] = False
-    sigmas: Annotated[tuple[float, ...] | None, Option("noise levels; chosen by rule if not given", "[0, 1]")] = None
+    sigmas: Levels = None
 
     def __post_init__(self) -> None:
         check_calls("dps", self.nfe, self.sigmas)
@@ -53,15 +54,6 @@ class DPS:
     def needs(self) -> tuple[str, ...]:
         """Gradients; the pseudo-inverse only to project."""
         return ("gradient", "pinv") if self.project else ("gradient",)
-
-    @property
-    def steps(self) -> int:
-        """One network call a step."""
-        return self.nfe
-
-    def init(self, problem: Problem, prior: Prior, rng: NoiseSource) -> Chain:
-        """x = x_init + sigma_1 n."""
-        return begin(problem, prior, rng, self.nfe, self.sigmas)
 
     def step(self, problem: Problem, prior: Prior, state: Chain, rng: NoiseSource) -> Chain:
         """Ancestral step, gradient step, projection."""

@@ -24,21 +24,22 @@ from zsir.linalg import cg_steps, lanczos_sqrt
 from zsir.names.registry import Option
 from zsir.problem import Problem
 from zsir.protocols import NoiseSource, Prior
-from zsir.samplers.chain import Chain, ancestral, begin, check_calls
+from zsir.samplers.base import Levels, Method
+from zsir.samplers.chain import Chain, ancestral, check_calls
 from zsir.samplers.guidance import denoise_with_vjp
 from zsir.samplers.initial import ROUNDING
 
 
 @dataclass(frozen=True)
-class MMPS:
+class MMPS(Method):
     """Moment matching posterior sampling: mean and covariance of x0 given x and y from the network's Jacobian.
 
     x0 ~ N(d + C A^T (A C A^T + noise^2)^-1 (y - A d), V),  C = s^2 J,  V = C - C A^T (A C A^T + noise^2)^-1 A C
     x' = k x + (1 - k) x0 + t sqrt(1 - k) n,  k = (t/s)^2
 
-    Exact for Gaussian priors at any number of steps, from a first level that drowns the picture. Each step
-    costs one call and about 2 ``inner`` backward passes
-    (``inner`` with kernel=mean), each about two forwards. Noise 0 counts as the rounding of an 8-bit file.
+    Exact for Gaussian priors at any number of steps, from a first level that drowns the picture. Each step costs one
+    call and about 2 ``inner`` backward passes (``inner`` with kernel=mean). A backward pass costs about two forwards.
+    Noise 0 counts as the rounding of an 8-bit file.
     Source: Rozet et al. 2024 [mmps]; the covariance-matched transition is ours
     """
 
@@ -47,7 +48,7 @@ class MMPS:
     nfe: Annotated[int, Option("network calls, each with backward passes")] = 50
     inner: Annotated[int, Option("iterations of conjugate gradients, and of Lanczos")] = 5
     kernel: Annotated[str, Option("transition", choices=("covariance", "mean"))] = "covariance"
-    sigmas: Annotated[tuple[float, ...] | None, Option("noise levels; chosen by rule if not given", "[0, 1]")] = None
+    sigmas: Levels = None
 
     def __post_init__(self) -> None:
         check_calls("mmps", self.nfe, self.sigmas)
@@ -60,15 +61,6 @@ class MMPS:
     def draws(self) -> str:
         """The published transition has too little variance where steps are few."""
         return "limit" if self.kernel == "mean" else "posterior"
-
-    @property
-    def steps(self) -> int:
-        """One network call a step."""
-        return self.nfe
-
-    def init(self, problem: Problem, prior: Prior, rng: NoiseSource) -> Chain:
-        """x = x_init + sigma_1 n."""
-        return begin(problem, prior, rng, self.nfe, self.sigmas)
 
     def step(self, problem: Problem, prior: Prior, state: Chain, rng: NoiseSource) -> Chain:
         """Mean or draw of x0 given x and y, then the transition."""

@@ -19,12 +19,13 @@ from zsir.errors import BadSpec
 from zsir.names.registry import Option, Range
 from zsir.problem import Problem
 from zsir.protocols import NoiseSource, Prior
-from zsir.samplers.chain import Chain, ancestral, begin, check_calls
+from zsir.samplers.base import CallsWithGradient, Levels, Method
+from zsir.samplers.chain import Chain, ancestral, check_calls
 from zsir.samplers.guidance import denoise_with_vjp
 
 
 @dataclass(frozen=True)
-class PiGDM:
+class PiGDM(Method):
     """Pseudo-inverse guidance: the data step of a white Gaussian picture, pulled back through the network.
 
     x0h = d + s^2 J^T A^T (r^2 A A^T + noise^2 I)^-1 (y - A d),  r^2 = s^2 v/(s^2 + v),  then an ancestral step to x0h
@@ -36,28 +37,19 @@ class PiGDM:
     needs: ClassVar[tuple[str, ...]] = ("pinv", "gradient")
     draws: ClassVar[str] = "approximate"
 
-    nfe: Annotated[int, Option("network calls, each with a backward pass")] = 100
+    nfe: CallsWithGradient = 100
     variance: Annotated[
         float,
         Option(
             "variance of a pixel of a picture; 1/4 is that of the paper", "[0, 1]", tune=Range(0.005, 0.5, log=True)
         ),
     ] = 0.25
-    sigmas: Annotated[tuple[float, ...] | None, Option("noise levels; chosen by rule if not given", "[0, 1]")] = None
+    sigmas: Levels = None
 
     def __post_init__(self) -> None:
         check_calls("pigdm", self.nfe, self.sigmas)
         if self.variance <= 0:
             raise BadSpec(f"pigdm:variance={self.variance:g} must be positive, such as 0.25 or 0.06.")
-
-    @property
-    def steps(self) -> int:
-        """One network call a step."""
-        return self.nfe
-
-    def init(self, problem: Problem, prior: Prior, rng: NoiseSource) -> Chain:
-        """x = x_init + sigma_1 n."""
-        return begin(problem, prior, rng, self.nfe, self.sigmas)
 
     def step(self, problem: Problem, prior: Prior, state: Chain, rng: NoiseSource) -> Chain:
         """Guided estimate, ancestral step."""

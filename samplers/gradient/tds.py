@@ -26,6 +26,7 @@ from zsir.errors import BadSpec
 from zsir.names.registry import Option, Range
 from zsir.problem import Problem
 from zsir.protocols import NoiseSource, Prior
+from zsir.samplers.base import Levels
 from zsir.samplers.chain import Chain, check_calls, ladder
 from zsir.samplers.guidance import denoise_with_vjp
 from zsir.samplers.initial import initial_estimate
@@ -61,7 +62,7 @@ class TDS:
     variance: Annotated[
         float, Option("variance of a pixel of a picture", "[0, 1]", tune=Range(0.005, 0.5, log=True))
     ] = 0.0625
-    sigmas: Annotated[tuple[float, ...] | None, Option("noise levels; chosen by rule if not given", "[0, 1]")] = None
+    sigmas: Levels = None
 
     def __post_init__(self) -> None:
         if self.particles < 1 or self.nfe < self.particles or self.nfe % self.particles:

@@ -20,6 +20,7 @@ from zsir.errors import BadSpec
 from zsir.names.registry import Option, Range
 from zsir.problem import Problem
 from zsir.protocols import NoiseSource, Prior
+from zsir.samplers.base import Calls, Method
 from zsir.samplers.chain import denoise
 from zsir.samplers.initial import ROUNDING, initial_estimate
 from zsir.samplers.levels import geometric
@@ -66,7 +67,7 @@ class HQSState:
 
 
 @dataclass(frozen=True)
-class HQS:
+class HQS(Method):
     """Plug-and-play half-quadratic splitting (DPIR): data step and denoiser in turn, noise level falling.
 
     x_k = argmin ||A x - y||^2 + rho_k ||x - z_{k-1}||^2,  z_k = D(x_k, sigma_k),  rho_k = lam noise_std^2/sigma_k^2
@@ -80,7 +81,7 @@ class HQS:
     needs: ClassVar[tuple[str, ...]] = ("prox",)
     draws: ClassVar[str] = "estimate"
 
-    nfe: Annotated[int, Option("network calls")] = 8
+    nfe: Calls = 8
     first: First = 49 / 255
     last: Last = None
     lam: Weight = 0.23
@@ -93,11 +94,6 @@ class HQS:
             raise BadSpec(f"hqs:first={self.first:g},lam={self.lam:g}: first must lie in (0, 1], lam be positive.")
         if self.last is not None and not 0 < self.last <= self.first:
             raise BadSpec(f"hqs:last={self.last:g} must lie in (0, first={self.first:g}].")
-
-    @property
-    def steps(self) -> int:
-        """One network call a step."""
-        return self.nfe
 
     def init(self, problem: Problem, prior: Prior, rng: NoiseSource) -> HQSState:
         """z_0 is the initial estimate."""

@@ -12,15 +12,15 @@ The results are x, the last denoised picture, or for RED the last iterate.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 from torch import Tensor
 
 from zsir.errors import BadSpec
 from zsir.linalg import norm2
-from zsir.names.registry import Option
 from zsir.problem import Problem
 from zsir.protocols import NoiseSource, Prior
+from zsir.samplers.base import Calls, Method
 from zsir.samplers.chain import Chain, check_calls, denoise
 from zsir.samplers.initial import ROUNDING, initial_estimate
 from zsir.samplers.plug_and_play.hqs import First, Last, Weight, dpir_ladder
@@ -52,7 +52,7 @@ def _rho(problem: Problem, lam: float, level: float) -> float:
 
 
 @dataclass(frozen=True)
-class PGD:
+class PGD(Method):
     """Plug-and-play proximal gradient: a gradient step on the data, then the denoiser. Needs no inverse.
 
     x <- D(x - A^T (A x - y)/||A||^2, m_k)
@@ -63,17 +63,12 @@ class PGD:
     needs: ClassVar[tuple[str, ...]] = ("adjoint",)
     draws: ClassVar[str] = "estimate"
 
-    nfe: Annotated[int, Option("network calls")] = 50
+    nfe: Calls = 50
     first: First = 49 / 255
     last: Last = None
 
     def __post_init__(self) -> None:
         _check("pgd", self.nfe, self.first, self.last)
-
-    @property
-    def steps(self) -> int:
-        """One network call a step."""
-        return self.nfe
 
     def init(self, problem: Problem, prior: Prior, rng: NoiseSource) -> PnPState:
         """x is the initial estimate."""
@@ -87,7 +82,7 @@ class PGD:
 
 
 @dataclass(frozen=True)
-class ADMM:
+class ADMM(Method):
     """Plug-and-play ADMM: data step and denoiser in turn, with a running sum of their disagreement.
 
     v <- argmin ||A v - y||^2 + rho_k ||v - (x - u)||^2;  x <- D(v + u, m_k);  u <- u + v - x
@@ -98,7 +93,7 @@ class ADMM:
     needs: ClassVar[tuple[str, ...]] = ("prox",)
     draws: ClassVar[str] = "estimate"
 
-    nfe: Annotated[int, Option("network calls")] = 20
+    nfe: Calls = 20
     first: First = 49 / 255
     last: Last = None
     lam: Weight = 0.23
@@ -107,11 +102,6 @@ class ADMM:
         _check("admm", self.nfe, self.first, self.last)
         if self.lam <= 0:
             raise BadSpec(f"admm:lam={self.lam:g} must be positive; the published value is 0.23.")
-
-    @property
-    def steps(self) -> int:
-        """One network call a step."""
-        return self.nfe
 
     def init(self, problem: Problem, prior: Prior, rng: NoiseSource) -> PnPState:
         """x is the initial estimate, u zero."""
@@ -126,7 +116,7 @@ class ADMM:
 
 
 @dataclass(frozen=True)
-class RED:
+class RED(Method):
     """Regularisation by denoising, gradient form: data misfit and denoising residual pull together. Needs no inverse.
 
     x <- x - ( A^T (A x - y) + rho_k (x - D(x, m_k)) )/(||A||^2 + rho_k),  rho_k = lam noise^2/m_k^2
@@ -137,7 +127,7 @@ class RED:
     needs: ClassVar[tuple[str, ...]] = ("adjoint",)
     draws: ClassVar[str] = "estimate"
 
-    nfe: Annotated[int, Option("network calls")] = 100
+    nfe: Calls = 100
     first: First = 49 / 255
     last: Last = None
     lam: Weight = 0.23
@@ -146,11 +136,6 @@ class RED:
         _check("red", self.nfe, self.first, self.last)
         if self.lam <= 0:
             raise BadSpec(f"red:lam={self.lam:g} must be positive.")
-
-    @property
-    def steps(self) -> int:
-        """One network call a step."""
-        return self.nfe
 
     def init(self, problem: Problem, prior: Prior, rng: NoiseSource) -> PnPState:
         """x is the initial estimate."""

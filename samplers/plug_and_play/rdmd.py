@@ -32,6 +32,7 @@ from zsir.errors import BadSpec
 from zsir.names.registry import Option, Range
 from zsir.problem import Problem
 from zsir.protocols import NoiseSource, Prior
+from zsir.samplers.base import FreshNoise
 from zsir.samplers.chain import DDPM, Chain, abar, begin, check_calls, check_share, ddim, denoise
 from zsir.samplers.initial import GREY
 from zsir.samplers.plug_and_play.hqs import dpir_ladder, turned, turned_back
@@ -67,7 +68,7 @@ class RDMD:
     nfe: Annotated[int, Option("network calls, two a step where 0 < tau < 1")] = 200
     tau: Annotated[float, Option("0: fidelity, 1: texture", "0..1", tune=Range(0, 1))] = 0.5
     lam: Annotated[float, Option("weight of the regularisers against the data", tune=Range(2, 200, log=True))] = 20.0
-    zeta: Annotated[float, Option("share of fresh noise", "0..1", tune=Range(0, 1))] = 0.3
+    zeta: FreshNoise = 0.3
     recipe: Annotated[str, Option("data step: exact, or as released", choices=("exact", "paper"))] = "exact"
     output: Annotated[str, Option("result of recipe=paper", choices=("x0", "z"))] = "x0"
     turns: Annotated[bool, Option("give the deterministic branch another flip or rotation at every step")] = True

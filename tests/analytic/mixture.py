@@ -32,7 +32,7 @@ class FullMixture:
         values, vectors = torch.linalg.eigh(torch.from_numpy(self.covariances))
         return values, vectors
 
-    def denoise(self, x: Tensor, sigma: Tensor, *, net_sigma: Tensor | None = None) -> Tensor:
+    def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
         """sum_k r_k [m_k + S_k (S_k + s^2 I)^-1 (x - m_k)], r_k ~ w_k N(x; m_k, S_k + s^2 I); one level for all."""
         values, vectors = self._eigen  # (k, d), (k, d, d)
         variance = values + float(sigma[0]) ** 2

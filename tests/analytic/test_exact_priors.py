@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from zsir import priors
+from zsir.capabilities import inflated
 from zsir.errors import BadInput, BadSpec
 from zsir.priors import Dense, Gaussian, Mixture, NetworkPrior, Stationary, consistency_estimate, edm_estimate
 from zsir.priors.catalogue import PRIORS
@@ -129,7 +130,7 @@ def test_units_are_converted_once(kind: str) -> None:
     parametrise = edm_estimate if kind == "edm" else consistency_estimate
     prior = NetworkPrior(net, parametrise, "toy", 1, (0.001, 40.0))
     x = torch.full((1, 1, 2, 2), 0.7, dtype=torch.float64)
-    x0 = prior.denoise(x, torch.tensor([s], dtype=torch.float64), net_sigma=torch.tensor([0.45], dtype=torch.float64))
+    x0 = inflated(prior, 0.45 / s).denoise(x, torch.tensor([s], dtype=torch.float64))
     native, level = 2 * 0.7 - 1, 2 * s
     root = math.sqrt(level**2 + 0.25)
     if kind == "edm":

@@ -145,8 +145,15 @@ def test_delta_types(delta_type: int, scaling: float) -> None:
     class Spy:
         channels, sigma_range, kind, fingerprint = 0, (0.0, 1.0), "denoiser", ""
 
-        def denoise(self, x, sigma, *, net_sigma=None):
-            seen.append((float(sigma), float(sigma if net_sigma is None else net_sigma)))
+        ratio = 1.0
+
+        def inflated(self, ratio):
+            spy = Spy()
+            spy.ratio = ratio
+            return spy
+
+        def denoise(self, x, sigma):
+            seen.append((float(sigma), self.ratio * float(sigma)))
             return x
 
     seen: list[tuple[float, float]] = []

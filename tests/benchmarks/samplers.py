@@ -46,7 +46,7 @@ class Free:
     kind: Any = "denoiser"
     fingerprint: Any = ""
 
-    def denoise(self, x, sigma, *, net_sigma=None):
+    def denoise(self, x, sigma):
         return x
 
 

@@ -61,7 +61,7 @@ def test_simulated_grey_noise_is_one_noise():
         channels, sigma_range, fingerprint = 3, (0.0, 9.0), ""
         kind: Literal["denoiser"] = "denoiser"
 
-        def denoise(self, x, sigma, *, net_sigma=None):
+        def denoise(self, x, sigma):
             seen.append((x, sigma))
             return x
 

@@ -29,9 +29,9 @@ class Counted:
     def __repr__(self):
         return "Counted()"
 
-    def denoise(self, x, sigma, *, net_sigma=None):
+    def denoise(self, x, sigma):
         self.calls += 1
-        x0 = self.inner.denoise(x, sigma, net_sigma=net_sigma)
+        x0 = self.inner.denoise(x, sigma)
         if self.calls < self.breaks:
             return x0
         bad = torch.ones(len(x), dtype=torch.bool) if self.image is None else torch.arange(len(x)) == self.image
@@ -136,7 +136,7 @@ class Outside(Counted):
     def __repr__(self):
         return "Outside()"
 
-    def denoise(self, x, sigma, *, net_sigma=None):
+    def denoise(self, x, sigma):
         self.calls += 1
         return torch.from_numpy(np.asarray(self.numbers(x)) * 0.5 + 0.25)
 
@@ -180,7 +180,7 @@ def test_a_prior_without_gradients(spec, kind):
 
 def test_other_errors_of_a_prior_are_its_own():
     class Torn(Counted):
-        def denoise(self, x, sigma, *, net_sigma=None):
+        def denoise(self, x, sigma):
             raise RuntimeError("sizes do not match")
 
     with pytest.raises(RuntimeError, match="sizes do not match"):

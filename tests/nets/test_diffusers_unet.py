@@ -16,10 +16,11 @@ from diffusers import DDIMScheduler, DDPMScheduler
 from safetensors.torch import load_file, save_file
 
 from tests.nets.hub_folders import SCHEDULERS, write
+from zsir.capabilities import inflated
 from zsir.errors import BadInput, BadSpec, Incompatible
 from zsir.priors.checkpoints.diffusers_nets import load_folder
 from zsir.priors.checkpoints.schedulers import read_scheduler
-from zsir.priors.vp import VPEstimate
+from zsir.priors.parametrisations import VPEstimate
 from zsir.rng import generator
 from zsir.testing import check_prior
 from zsir.timetables import flow_level, flow_time
@@ -156,13 +157,13 @@ def test_times_rise_and_invert():
 
 
 def test_the_network_is_told_what_the_method_says(folders):
-    """net_sigma changes what the network is told, not how its output is scaled."""
+    """Inflating changes what the network is told, not how its output is scaled."""
     folder, net = folders["score"]
     x, sigma, told = picture(1, 3, 16, 16), 0.3, 0.5
-    estimate = load_folder(folder).denoise(x, torch.tensor([sigma]), net_sigma=torch.tensor([told]))
+    estimate = inflated(load_folder(folder), told / sigma).denoise(x, torch.tensor([sigma]))
     assert torch.allclose(estimate, x + sigma * told * call(net, x, told), atol=1e-6)
     folder, net = folders["flow"]
-    estimate = load_folder(folder).denoise(x, torch.tensor([sigma]), net_sigma=torch.tensor([told]))
+    estimate = inflated(load_folder(folder), told / sigma).denoise(x, torch.tensor([sigma]))
     x_t = (2 * x - 1) / (1 + 2 * sigma)
     velocity = call(net, x_t, 1000 * 2 * told / (1 + 2 * told))
     assert torch.allclose(estimate, (x_t - 2 * sigma / (1 + 2 * sigma) * velocity + 1) / 2, atol=1e-6)

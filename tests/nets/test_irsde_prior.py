@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from zsir.capabilities import inflated
 from zsir.errors import Incompatible, ShapeError
 from zsir.priors.checkpoints.irsde.mean_reverting import IRSDEPrior
 from zsir.testing import check_prior
@@ -82,7 +83,8 @@ def test_network_is_told_scaled_times_one_image_at_a_time():
         return torch.zeros_like(x)
 
     prior = IRSDEPrior(listening, SCHEDULE, pictures(1, 1), time_scale=2.5)
-    prior.denoise(pictures(2), levels(7, 100), net_sigma=levels(8, 3))
+    for time, of in ((8, 7), (3, 100)):
+        inflated(prior, float(levels(time) / levels(of))).denoise(pictures(2, 1), levels(of))
     prior.denoise(pictures(2), levels(7, 100))
     assert told == pytest.approx([20.0, 7.5, 17.5, 250.0], abs=1e-9)
     assert set(batches) == {(1, 1, (1,))}

@@ -20,7 +20,7 @@ from zsir.loop.solve import solve
 from zsir.priors.checkpoints.diffusers_nets import load_folder
 from zsir.priors.checkpoints.latent import LatentEstimate, LatentNet, guidance_embedding
 from zsir.priors.network import NetworkPrior
-from zsir.priors.vp import VPEstimate
+from zsir.priors.parametrisations import VPEstimate
 from zsir.problem import Problem
 from zsir.rng import generator
 from zsir.testing import check_prior, check_sampler

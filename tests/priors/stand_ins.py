@@ -19,7 +19,7 @@ from zsir.priors import (
 )
 from zsir.priors.denoisers.spandrel import SpandrelEstimate
 from zsir.priors.network import Parametrisation
-from zsir.priors.unit import unit_estimate
+from zsir.priors.parametrisations import unit_estimate
 
 #: all parametrisations of networks of pictures
 FAMILIES: dict[str, Parametrisation] = {
@@ -76,7 +76,7 @@ class WindowMean:
     kind: Literal["denoiser", "consistency"] = "denoiser"
     fingerprint: str = ""
 
-    def denoise(self, x: Tensor, sigma: Tensor, *, net_sigma: Tensor | None = None) -> Tensor:
+    def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
         return x - 0.2 * x.mean((1, 2, 3), keepdim=True)
 
 

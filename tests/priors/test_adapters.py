@@ -11,6 +11,7 @@ from torch import nn
 
 from tests.priors.stand_ins import picture
 from zsir import operators, samplers
+from zsir.capabilities import inflated
 from zsir.errors import BadInput, BadSpec, Incompatible, ShapeError
 from zsir.loop.solve import solve
 from zsir.priors import Compiled, from_azula, from_callable, from_deepinv
@@ -42,8 +43,16 @@ def test_function_in_both_units():
 def test_levels_told_stay_in_range():
     prior = from_callable(shrink, channels=0, sigma_range=(0.1, 0.2))
     x = picture(3, 3, batch=2)
-    told = torch.tensor([0.01, 7.0])
-    assert torch.allclose(prior.denoise(x, LEVELS, net_sigma=told), shrink(x, torch.tensor([0.1, 0.2])))
+    x0 = prior.denoise(x, torch.tensor([0.01, 7.0]))
+    expected = shrink(x, torch.tensor([0.1, 0.2]))
+    assert torch.allclose(x0, torch.stack([torch.lerp(x[0], expected[0], 0.01), expected[1]]))
+
+
+def test_a_function_has_one_level_which_is_inflated():
+    prior = from_callable(shrink, channels=0, sigma_range=(0, 1))
+    x = picture(3, 3, batch=2)
+    assert torch.equal(inflated(prior, 1.5).denoise(x, LEVELS), prior.denoise(x, 1.5 * LEVELS))
+    assert inflated(prior, 1) is prior and getattr(inflated(prior, 1.5), "name", "") == "shrink"
 
 
 def test_module_sets_the_dtype():

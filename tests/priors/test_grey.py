@@ -1,11 +1,13 @@
 """Grey pictures through colour priors."""
 
+import copy
 import math
 from typing import Any, Literal
 
 import torch
 
 from zsir import Problem, operators, priors, samplers, solve
+from zsir.capabilities import inflated
 from zsir.priors import Grey, Wrapping
 from zsir.rng import ImageNoise
 
@@ -17,11 +19,16 @@ class Linear:
     kind: Literal["denoiser"] = "denoiser"
 
     def __init__(self, v: float = 0.25, knows_grey: bool = False) -> None:
-        self.v, self.knows_grey = v, knows_grey
+        self.v, self.knows_grey, self.ratio = v, knows_grey, 1.0
         self.seen: list[Any] = []
 
-    def denoise(self, x, sigma, *, net_sigma=None):
-        self.seen.append((x, sigma, net_sigma))
+    def inflated(self, ratio):
+        other = copy.copy(self)
+        other.ratio = ratio
+        return other
+
+    def denoise(self, x, sigma):
+        self.seen.append((x, sigma, self.ratio * sigma))
         return x * (self.v / (self.v + sigma**2)).view(-1, 1, 1, 1)
 
 
@@ -32,7 +39,7 @@ def noise(*shape, seed=0):
 def test_a_network_that_knows_grey_sees_three_equal_channels():
     inner = Linear(knows_grey=True)
     x, sigma = noise(2, 1, 5, 7), torch.tensor([0.1, 0.7], dtype=torch.float64)
-    out = Grey(inner).denoise(x, sigma, net_sigma=2 * sigma)
+    out = inflated(Grey(inner), 2).denoise(x, sigma)
     seen, level, told = inner.seen[0]
     assert torch.equal(seen, x.expand(2, 3, 5, 7))
     assert torch.equal(level, sigma) and torch.equal(told, 2 * sigma)

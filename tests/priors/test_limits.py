@@ -14,7 +14,7 @@ from zsir import priors
 from zsir.priors import IRSDEPrior, NetworkPrior, SelfEnsemble, Tiled, from_callable
 from zsir.priors.denoisers.ffdnet import ffdnet
 from zsir.priors.network import NEGLIGIBLE, faded
-from zsir.priors.vp import VPEstimate
+from zsir.priors.parametrisations import VPEstimate
 from zsir.protocols import Prior
 from zsir.testing import check_prior
 
@@ -142,8 +142,8 @@ def test_the_contract_notices_a_prior_that_does_not() -> None:
         kind = "denoiser"
         fingerprint = ""
 
-        def denoise(self, x: Tensor, sigma: Tensor, *, net_sigma: Tensor | None = None) -> Tensor:
-            made = self.inner.denoise(x, sigma, net_sigma=net_sigma)
+        def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
+            made = self.inner.denoise(x, sigma)
             return made + 1e-5 * made.std()
 
     with pytest.raises(AssertionError, match=r"denoise\(x, 0\) = x"):

@@ -10,6 +10,7 @@ from torch import nn
 
 from tests.priors.stand_ins import FAMILIES, REACH, LocalNet, WindowMean, local_prior, picture
 from zsir import operators, priors, samplers
+from zsir.capabilities import inflated
 from zsir.errors import BadSpec, Incompatible, ShapeError
 from zsir.loop.solve import solve
 from zsir.priors import (
@@ -202,8 +203,8 @@ def test_batch_and_repetition():
     both = tiled.denoise(x, LEVELS)
     assert torch.equal(both, tiled.denoise(x, LEVELS))
     assert torch.equal(both[1:], tiled.denoise(x[1:], LEVELS[1:]))
-    told = tiled.denoise(x, LEVELS, net_sigma=torch.tensor([0.2, 0.1]))
-    expected = local_prior().denoise(x, LEVELS, net_sigma=torch.tensor([0.2, 0.1]))
+    told = inflated(tiled, 2).denoise(x, LEVELS)
+    expected = inflated(local_prior(), 2).denoise(x, LEVELS)
     assert torch.allclose(told, expected, atol=1e-6)
     assert not torch.allclose(told, both, atol=1e-3)
 
@@ -351,6 +352,38 @@ def test_compiled():
     assert torch.allclose(compiled.denoise(x, LEVELS), prior.denoise(x, LEVELS), atol=1e-6)
     assert type(getattr(compiled._changed, "net", None)).__name__ == "OptimizedModule"
     assert type(prior.net).__name__ == "LocalNet"
+
+
+@COMPILING
+def test_an_inflated_prior_is_not_compiled_again():
+    compiled_graphs = []
+
+    def backend(graph, inputs):
+        compiled_graphs.append(graph)
+        return graph.forward
+
+    compiled, x = Compiled(local_prior(), backend=backend), picture(16, 24, batch=2)  # type: ignore[arg-type]
+    compiled.denoise(x, LEVELS)
+    first = len(compiled_graphs)
+    for ratio in (1.5, 2.0):
+        expected = inflated(local_prior(), ratio).denoise(x, LEVELS)
+        assert torch.allclose(inflated(compiled, ratio).denoise(x, LEVELS), expected, atol=1e-6)
+    assert len(compiled_graphs) == first > 0
+
+
+def test_every_wrapper_can_be_inflated():
+    """Also around a prior with one level only, and with a network inside."""
+    net = LocalNet().requires_grad_(False)
+    function = from_callable(lambda x, s: x - s.view(-1, 1, 1, 1) * net(x, s), channels=3, sigma_range=(0.0, 2.0))
+    x = picture(16, 24, batch=2)
+    network = from_callable(net, channels=3, sigma_range=(0.0, 2.0))
+    for inner in (local_prior(), function, network):
+        for wrapper in (Counted, SelfEnsemble, Tiled):
+            made = inflated(wrapper(inner), 1.5).denoise(x, LEVELS)
+            assert torch.equal(made, wrapper(inflated(inner, 1.5)).denoise(x, LEVELS))
+            assert not torch.allclose(made, wrapper(inner).denoise(x, LEVELS), atol=1e-4)
+    half = inflated(Cast(network), 1.5).denoise(x, LEVELS)
+    assert torch.allclose(half, inflated(network, 1.5).denoise(x, LEVELS), atol=0.05)
 
 
 @COMPILING

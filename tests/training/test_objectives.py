@@ -8,8 +8,8 @@ from torch import nn
 
 from zsir.errors import Incompatible
 from zsir.priors import NetworkPrior
-from zsir.priors.consistency import ConsistencyEstimate
 from zsir.priors.denoisers.ffdnet import ffdnet
+from zsir.priors.parametrisations import ConsistencyEstimate
 from zsir.training.batches import Batch
 from zsir.training.objectives import Denoising, Distillation
 from zsir.training.recipe import Recipe

@@ -83,7 +83,7 @@ def test_settings_that_fail_are_counted_and_never_win() -> None:
 
         kind, channels, sigma_range, fingerprint = PRIOR.kind, PRIOR.channels, (0.0, 0.12), ""
 
-        def denoise(self, x, sigma, net_sigma=None):
+        def denoise(self, x, sigma):
             return PRIOR.denoise(x, sigma)
 
     narrow = Case(case().problem, Narrow(), case().truth)

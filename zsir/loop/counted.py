@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar
 import torch
 from torch import Tensor
 
-from zsir.capabilities import offers
+from zsir.capabilities import inflated, offers
 from zsir.protocols import LinearOperator, Prior, Shape
 
 T = TypeVar("T")
@@ -84,10 +84,11 @@ class TimedOperator:
 
 
 class TimedPrior:
-    """A prior whose calls are counted."""
+    """A prior whose calls are counted, those of its inflated versions included."""
 
-    def __init__(self, inner: Prior, watch: Stopwatch) -> None:
+    def __init__(self, inner: Prior, watch: Stopwatch, whole: TimedPrior | None = None) -> None:
         self._inner, self._watch = inner, watch
+        self._whole = self if whole is None else whole  # where the counts stand
         self.images = 0  # given to the network so far
         self.recent: list[tuple[Tensor, Tensor]] = []  # what it was given in this step, and its answers
         self.channels = inner.channels
@@ -101,12 +102,16 @@ class TimedPrior:
     def __repr__(self) -> str:
         return repr(self._inner)
 
-    def denoise(self, x: Tensor, sigma: Tensor, *, net_sigma: Tensor | None = None) -> Tensor:
+    def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
         """Clean estimate of x."""
-        self.images += x.shape[0]
-        answer = self._watch.run("denoise", x, lambda: self._inner.denoise(x, sigma, net_sigma=net_sigma))
-        self.recent.append((x.detach(), answer.detach()))
+        self._whole.images += x.shape[0]
+        answer = self._watch.run("denoise", x, lambda: self._inner.denoise(x, sigma))
+        self._whole.recent.append((x.detach(), answer.detach()))
         return answer
+
+    def inflated(self, ratio: float) -> TimedPrior:
+        """The inner prior inflated (`zsir.capabilities.inflated`); its calls count as calls of this one."""
+        return TimedPrior(inflated(self._inner, ratio), self._watch, self._whole)
 
     def failed(self) -> bool:
         """Whether an answer of this step to finite pictures was not finite: then the network is to blame."""

@@ -171,7 +171,9 @@ class Registry:
         if name in self.builtin:
             rule = self.builtin[name].in_shape
             return _load(rule) if rule else None
-        return getattr(self.target(name), "in_shape_for", None)
+        from zsir.capabilities import shape_rule  # which needs torch; listing does not
+
+        return shape_rule(self.target(name))
 
     def parse(self, spec: str) -> Parsed:
         """Take a spec string or alias apart; raises `UnknownName` or `BadSpec`."""

@@ -10,17 +10,23 @@ from zsir.priors.catalogue import PRIORS
 if TYPE_CHECKING:
     from zsir.priors.checkpoints.diffusers_nets import load_folder
     from zsir.priors.checkpoints.irsde.mean_reverting import IRSDEPrior
-    from zsir.priors.consistency import ConsistencyEstimate, consistency_estimate
     from zsir.priors.denoisers.functions import FunctionPrior, from_azula, from_callable, from_deepinv
-    from zsir.priors.edm import EDMEstimate, edm_estimate
     from zsir.priors.embedded import photo, trained
     from zsir.priors.exact import Dense, Gaussian, Mixture, Stationary, flat_mixture, power_law
-    from zsir.priors.flow import FlowEstimate
     from zsir.priors.network import NetworkPrior
-    from zsir.priors.score import score_estimate
-    from zsir.priors.vp import VPEstimate
+    from zsir.priors.parametrisations import (
+        ConsistencyEstimate,
+        EDMEstimate,
+        FlowEstimate,
+        VPEstimate,
+        consistency_estimate,
+        edm_estimate,
+        score_estimate,
+    )
+    from zsir.priors.wrappers.ensemble import Counted, SelfEnsemble
     from zsir.priors.wrappers.grey import Grey
-    from zsir.priors.wrappers.precision import Cast, Compiled, Counted, SelfEnsemble, wrap
+    from zsir.priors.wrappers.nested import wrap
+    from zsir.priors.wrappers.precision import Cast, Compiled
     from zsir.priors.wrappers.settings import Wrapping
     from zsir.priors.wrappers.tiled import Tiled
     from zsir.protocols import Prior

@@ -13,9 +13,8 @@ from typing import Annotated
 from zsir.errors import BadInput
 from zsir.names.registry import Option
 from zsir.priors.checkpoints.tensors import fingerprint, load_into, metadata, read_tensors
-from zsir.priors.consistency import ConsistencyEstimate
-from zsir.priors.edm import edm_estimate
 from zsir.priors.network import NetworkPrior
+from zsir.priors.parametrisations import ConsistencyEstimate, edm_estimate
 
 #: entry of a safetensors file that says what network it holds
 NOTES = "zsir-prior"

@@ -85,9 +85,9 @@ class Gaussian:
     sigma_range: tuple[float, float] = (0.0, float("inf"))
     fingerprint: str = field(default="", repr=False)
 
-    def denoise(self, x: Tensor, sigma: Tensor, *, net_sigma: Tensor | None = None) -> Tensor:
+    def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
         """D(x, sigma) or f(x, sigma); x (batch, channels, height, width), sigma (batch,)."""
-        variance = ((sigma if net_sigma is None else net_sigma) ** 2).view(-1, 1, 1, 1).to(x)
+        variance = (sigma**2).view(-1, 1, 1, 1).to(x)
         power = 1.0 if self.kind == "denoiser" else 0.5
 
         def gain(eigenvalues: Tensor) -> Tensor:
@@ -122,12 +122,11 @@ class Mixture:
         log = self.weights.to(x).log() - 0.5 * n * variance.log() - 0.5 * distance / variance
         return log.softmax(dim=1)
 
-    def denoise(self, x: Tensor, sigma: Tensor, *, net_sigma: Tensor | None = None) -> Tensor:
+    def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
         """D(x, sigma); x (batch, channels, height, width), sigma (batch,)."""
-        level = sigma if net_sigma is None else net_sigma
-        r = self.responsibilities(x, level)
+        r = self.responsibilities(x, sigma)
         inner = self.stds.to(x) ** 2
-        shrink = inner / (inner + level.to(x)[:, None] ** 2)
+        shrink = inner / (inner + sigma.to(x)[:, None] ** 2)
         weight, shrink = (t[:, :, None, None, None] for t in (r, shrink))
         means = self.means.to(x)
         return (weight * (means + shrink * (x[:, None] - means))).sum(1)

@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+
+from zsir.capabilities import goes_over_to_x
 
 #: standard deviation of the rounding of 8-bit pictures: no network distinguishes smaller levels from a clean picture
 NEGLIGIBLE = 1 / (255 * math.sqrt(12))
@@ -65,7 +67,8 @@ class NetworkPrior:
 
     ``parametrise`` turns the network into a denoiser in native units (`edm_estimate`, `consistency_estimate`);
     ``sigma_range`` is in [0, 1] units all the same; ``clip`` limits estimates to [0, 1]; ``knows_grey`` says that it
-    learned grey pictures, three equal channels, with equal noise. The network moves to the device of its input and
+    learned grey pictures, three equal channels, with equal noise; the network is told ``inflation`` times the level
+    that scales its output. The network moves to the device of its input and
     computes in its own dtype, everything around it in that of the picture if it is finer; on a CPU pictures go through
     it one by one, which costs nothing there and makes results independent of the batch.
     """
@@ -80,8 +83,13 @@ class NetworkPrior:
     fingerprint: str = field(default="", repr=False)
     native_range: tuple[float, float] = field(default=(-1.0, 1.0), repr=False)
     knows_grey: bool = field(default=False, repr=False)
+    inflation: float = field(default=1.0, repr=False)
 
-    def denoise(self, x: Tensor, sigma: Tensor, *, net_sigma: Tensor | None = None) -> Tensor:
+    def inflated(self, ratio: float) -> NetworkPrior:
+        """The same prior, its network told ``ratio`` times the level (`zsir.capabilities.inflated`)."""
+        return replace(self, inflation=ratio * self.inflation)
+
+    def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
         """Clean estimate of x (batch, channels, height, width) at noise levels sigma (batch,), in [0, 1] units."""
         parameter = next(self.net.parameters())
         if parameter.device != x.device:
@@ -91,7 +99,7 @@ class NetworkPrior:
         net = self.net if native.dtype == parameter.dtype else InItsDtype(self.net, parameter.dtype)
         levels = width * sigma.to(native)
         # the network is never told a level that it was not trained for, zero included
-        told = (sigma if net_sigma is None else net_sigma).to(native).clamp(*self.sigma_range) * width
+        told = (self.inflation * sigma).to(native).clamp(*self.sigma_range) * width
         if x.is_cuda:
             # reproducible convolutions in full precision; TF32 would cost three digits
             with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
@@ -101,4 +109,4 @@ class NetworkPrior:
             estimate = torch.cat([self.parametrise(net, *piece) for piece in pieces])
         x0 = ((estimate - low) / width).to(x.dtype)
         x0 = x0.clamp(0, 1) if self.clip else x0
-        return x0 if getattr(self.parametrise, "skip", True) else faded(x0, x, sigma, self.sigma_range[0])
+        return x0 if goes_over_to_x(self.parametrise) else faded(x0, x, sigma, self.sigma_range[0])

@@ -11,10 +11,9 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor, nn
 
-from zsir.priors.consistency import ConsistencyEstimate
-from zsir.priors.edm import edm_estimate, errors
 from zsir.priors.embedded import consistency_of
 from zsir.priors.network import NetworkPrior, Parametrisation
+from zsir.priors.parametrisations import ConsistencyEstimate, edm_errors, edm_estimate
 from zsir.training.batches import Batch
 
 #: errors far below this one count no more: half of an even crop's, a tenth of a photograph's (around noise 50 of 255)
@@ -51,7 +50,7 @@ class Denoising:
 
     def loss(self, net: nn.Module, batch: Batch) -> Tensor:
         """``mean e`` or ``mean log(e + 0.005)``, e the mean of ``|F - (x0 - c_skip x)/c_out|^2`` over a crop."""
-        each = errors(net, 2 * batch.x0 - 1, batch.noise, 2 * batch.sigma)
+        each = edm_errors(net, 2 * batch.x0 - 1, batch.noise, 2 * batch.sigma)
         return (each.mean((1, 2, 3)) + LEAST_ERROR).log().mean() if self.log else each.mean()
 
 

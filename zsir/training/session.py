@@ -10,8 +10,8 @@ from pathlib import Path
 
 from zsir.errors import BadSpec, Incompatible
 from zsir.files import held, make_folder, write_bytes
-from zsir.priors.edm import edm_estimate
 from zsir.priors.network import NetworkPrior
+from zsir.priors.parametrisations import edm_estimate
 from zsir.priors.unet import UNet, UNetConfig
 from zsir.protocols import Prior
 from zsir.rng import generator

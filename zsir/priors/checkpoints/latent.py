@@ -34,8 +34,8 @@ from zsir.priors.checkpoints.diffusers_nets import build, fill, layout_of, read_
 from zsir.priors.checkpoints.schedulers import read_scheduler
 from zsir.priors.checkpoints.tensors import fingerprint, read_tensors
 from zsir.priors.network import NetworkPrior, Parametrisation
+from zsir.priors.parametrisations import VPEstimate
 from zsir.priors.unet import pad_to_multiple
-from zsir.priors.vp import VPEstimate
 from zsir.rng import generator
 
 

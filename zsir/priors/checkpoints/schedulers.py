@@ -18,12 +18,8 @@ from typing import Any, Literal
 import numpy as np
 
 from zsir.errors import BadInput, BadSpec
-from zsir.priors.consistency import ConsistencyEstimate
-from zsir.priors.edm import EDMEstimate
-from zsir.priors.flow import FlowEstimate
 from zsir.priors.network import Parametrisation
-from zsir.priors.score import score_estimate
-from zsir.priors.vp import VPEstimate
+from zsir.priors.parametrisations import ConsistencyEstimate, EDMEstimate, FlowEstimate, VPEstimate, score_estimate
 from zsir.timetables import TimeTable, alphas_bar, checked_bar, flow_level, zero_terminal
 
 #: schedulers with a table of betas -> (beta_schedule, beta_start, beta_end) where their file leaves them out

@@ -36,9 +36,9 @@ class ArrayPrior:
     fingerprint: str = field(default="", repr=False)
     differentiable: bool = field(default=False, repr=False)
 
-    def denoise(self, x: Tensor, sigma: Tensor, *, net_sigma: Tensor | None = None) -> Tensor:
+    def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
         """Clean estimate of x (batch, channels, height, width) at noise levels sigma (batch,), one by one."""
-        levels = (sigma if net_sigma is None else net_sigma).clamp(*self.sigma_range).tolist()
+        levels = sigma.clamp(*self.sigma_range).tolist()
         pictures = x.detach().permute(0, 2, 3, 1).float().cpu().numpy()
         made = [p if s == 0 else self.function(p, s) for p, s in zip(pictures, levels, strict=True)]
         return torch.from_numpy(np.stack(made)).permute(0, 3, 1, 2).to(x).contiguous()

@@ -18,8 +18,9 @@ from zsir.names.registry import Option
 from zsir.priors.checkpoints.families import DRUNET, recognised
 from zsir.priors.checkpoints.tensors import fingerprint, load_into, read_tensors, understood
 from zsir.priors.checkpoints.votes import Vote, counted, voted
+from zsir.priors.denoisers.inputs import replicated, with_level
 from zsir.priors.network import NetworkPrior
-from zsir.priors.unit import replicated, unit_estimate, with_level
+from zsir.priors.parametrisations import unit_estimate
 
 #: noise levels it was trained for, on the [0, 1] scale
 SIGMA_RANGE = (0.0, 50 / 255)

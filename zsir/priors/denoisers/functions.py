@@ -34,18 +34,18 @@ class FunctionPrior:
     module: nn.Module | None = field(default=None, repr=False)
     fingerprint: str = field(default="", repr=False)
 
-    def denoise(self, x: Tensor, sigma: Tensor, *, net_sigma: Tensor | None = None) -> Tensor:
+    def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
         """Clean estimate of x (batch, channels, height, width) at noise levels sigma (batch,), in [0, 1] units.
 
-        ``net_sigma`` takes the place of sigma; levels outside ``sigma_range`` are told as its nearest end, and below it
-        the estimate goes over to x (`faded`), whatever the function does there. Raises
-        `BadInput` or `ShapeError` when the function returns something else than a picture like x.
+        The function is told levels outside ``sigma_range`` as its nearest end. Below that range the estimate goes over
+        to x (`faded`), whatever the function does there. Raises `BadInput` or `ShapeError` when the function returns
+        something else than a picture like x.
         """
         parameter = next(self.module.parameters(), None) if self.module is not None else None
         if self.module is not None and parameter is not None and parameter.device != x.device:
             self.module.to(x.device)
         dtype = x.dtype if parameter is None else parameter.dtype
-        told = (sigma if net_sigma is None else net_sigma).clamp(*self.sigma_range)
+        told = sigma.clamp(*self.sigma_range)
         if self.symmetric:
             made = self.function((2 * x - 1).to(dtype), (2 * told).to(dtype))
         else:

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from zsir.errors import BadInput, BadSpec
 from zsir.names.registry import Option
 from zsir.priors.checkpoints.tensors import fingerprint, read_tensors
+from zsir.priors.denoisers.inputs import with_level
 from zsir.priors.network import NetworkPrior
-from zsir.priors.unit import with_level
 
 
 @dataclass(frozen=True)

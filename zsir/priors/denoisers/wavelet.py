@@ -33,9 +33,9 @@ class Wavelet:
     kind: Literal["denoiser", "consistency"] = "denoiser"
     fingerprint: str = field(default="", repr=False)
 
-    def denoise(self, x: Tensor, sigma: Tensor, *, net_sigma: Tensor | None = None) -> Tensor:
+    def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
         """Clean estimate of x (batch, channels, height, width) at noise levels sigma (batch,)."""
-        level = (sigma if net_sigma is None else net_sigma).to(x).clamp(*self.sigma_range).view(-1, 1, 1, 1)
+        level = sigma.to(x).clamp(*self.sigma_range).view(-1, 1, 1, 1)
         basis = torch.tensor(COLOURS, dtype=x.dtype, device=x.device) if x.shape[1] == 3 else None
         if basis is not None:
             x = torch.einsum("kc,bchw->bkhw", basis, x)

@@ -8,7 +8,15 @@ from typing import Any, Literal, cast
 
 from torch import Tensor, nn
 
-from zsir.capabilities import Conditional, condition_of, is_conditional, is_differentiable, knows_grey
+from zsir.capabilities import (
+    Conditional,
+    ToldHigher,
+    condition_of,
+    inflated,
+    is_conditional,
+    is_differentiable,
+    knows_grey,
+)
 from zsir.errors import Incompatible, ShapeError
 from zsir.names.registry import spec_of
 from zsir.protocols import Prior
@@ -68,7 +76,11 @@ class Wrapper:
         condition: Callable[[Tensor], Prior] = cast(Conditional, self.prior).conditioned_on
         return lambda mu: replace(self, prior=condition(mu))
 
-    def denoise(self, x: Tensor, sigma: Tensor, *, net_sigma: Tensor | None = None) -> Tensor:
+    def inflated(self, ratio: float) -> Prior:
+        """The same wrapper around the inner prior whose network is told ``ratio`` times the level."""
+        return replace(self, prior=inflated(self.prior, ratio))
+
+    def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
         """Clean estimate of x (batch, channels, height, width) at noise levels sigma (batch,)."""
         raise NotImplementedError
 
@@ -78,9 +90,9 @@ def with_network(prior: Prior, change: Callable[[nn.Module], nn.Module]) -> Prio
 
     The network of a prior is its field ``net``, or the function of a `FunctionPrior` where that is a module.
     """
-    if isinstance(prior, Wrapper):
+    if isinstance(prior, (Wrapper, ToldHigher)):
         inner = with_network(prior.prior, change)
-        return None if inner is None else replace(prior, prior=inner)
+        return None if inner is None else cast(Prior, replace(prior, prior=inner))
     subject: Any = prior
     for name in ("net", "function"):
         net = getattr(subject, name, None)

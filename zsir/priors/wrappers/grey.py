@@ -47,7 +47,7 @@ class Grey(Wrapper):
         condition = super().conditioned_on
         return lambda mu: condition(mu.expand(-1, 3, -1, -1))
 
-    def denoise(self, x: Tensor, sigma: Tensor, *, net_sigma: Tensor | None = None) -> Tensor:
+    def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
         """Clean estimate of x (batch, 1, height, width) at noise levels sigma (batch,)."""
         wide = x.expand(-1, 3, -1, -1)
         factor = 1.0
@@ -55,5 +55,4 @@ class Grey(Wrapper):
             factor = 3**0.5
             w = ImageNoise(0, [0], "grey").randn_like(wide[:1])
             wide = wide + factor * sigma.view(-1, 1, 1, 1) * (w - w.mean(1, keepdim=True))
-        told = None if net_sigma is None else factor * net_sigma
-        return self.prior.denoise(wide, factor * sigma, net_sigma=told).mean(1, keepdim=True)
+        return self.prior.denoise(wide, factor * sigma).mean(1, keepdim=True)

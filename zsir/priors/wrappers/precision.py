@@ -1,11 +1,10 @@
-"""Priors around priors: half precision, compilation, self-ensemble, counting. (Windows: `zsir.priors.wrappers.tiled`.)
+"""The network of a prior in half precision, or compiled.
 
-None of them changes what a prior means: `Cast` and `Compiled` agree with it to the precision of their arithmetic.
+Neither changes what a prior means: `Cast` and `Compiled` agree with it to the precision of their arithmetic.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,9 +15,7 @@ from torch import Tensor, nn
 
 from zsir.errors import BadSpec, Incompatible, SolveError
 from zsir.priors.network import inner_attribute
-from zsir.priors.wrappers.base import Wrapper, refuse_conditioned, with_network
-from zsir.priors.wrappers.settings import Wrapping
-from zsir.priors.wrappers.tiled import Tiled
+from zsir.priors.wrappers.base import Wrapper, with_network
 from zsir.protocols import Prior
 
 #: those of `zsir.priors.wrappers.settings.PRECISIONS` that autocast makes
@@ -53,7 +50,7 @@ class Cast(Wrapper):
     """
 
     dtype: torch.dtype = torch.bfloat16
-    # shared by copies of this wrapper, such as the conditioned ones
+    # shared by copies of this wrapper, such as conditioned and inflated ones: no network is changed twice
     _made: dict[nn.Module, nn.Module] = field(default_factory=dict, repr=False, kw_only=True)
 
     def __post_init__(self) -> None:
@@ -68,9 +65,9 @@ class Cast(Wrapper):
     def _changed(self) -> Prior:
         return cast(Prior, with_network(self.prior, once(self._made, lambda net: Autocast(net, self.dtype))))
 
-    def denoise(self, x: Tensor, sigma: Tensor, *, net_sigma: Tensor | None = None) -> Tensor:
+    def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
         """Clean estimate of x (batch, channels, height, width) at noise levels sigma (batch,), in the dtype of x."""
-        return self._changed.denoise(x, sigma, net_sigma=net_sigma)
+        return self._changed.denoise(x, sigma)
 
 
 def once(made: dict[nn.Module, nn.Module], change: Callable[[nn.Module], Any]) -> Callable[[nn.Module], nn.Module]:
@@ -107,74 +104,15 @@ class Compiled(Wrapper):
         change = once(self._made, lambda net: torch.compile(net, mode=mode, backend=self.backend))
         return cast(Prior, with_network(self.prior, change))
 
-    def denoise(self, x: Tensor, sigma: Tensor, *, net_sigma: Tensor | None = None) -> Tensor:
+    def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
         """Clean estimate of x (batch, channels, height, width) at noise levels sigma (batch,)."""
         from torch._dynamo.exc import TorchDynamoException
 
         torch.compiler.cudagraph_mark_step_begin()
         try:
-            return self._changed.denoise(x, sigma, net_sigma=net_sigma)
+            return self._changed.denoise(x, sigma)
         except TorchDynamoException as error:
             reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
             raise SolveError(
                 f"The network cannot be compiled here ({reason}); do without Compiled (--compile)."
             ) from None
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class SelfEnsemble(Wrapper):
-    """Mean over the eight flips and quarter turns g: ``1/8 sum_g g^-1 D(g x, sigma)``. Eight calls in one.
-
-    Makes any prior equivariant: turning or flipping the noisy picture does so with the estimate.
-    Source: Timofte et al. 2016 [selfensemble]
-    """
-
-    def __post_init__(self) -> None:
-        refuse_conditioned("SelfEnsemble", self.prior)
-
-    def denoise(self, x: Tensor, sigma: Tensor, *, net_sigma: Tensor | None = None) -> Tensor:
-        """Clean estimate of x (batch, channels, height, width), square or not, at noise levels sigma (batch,)."""
-        total = torch.zeros_like(x)
-        for turns in range(4):
-            for flip in ([], [-1]):
-                turned = torch.rot90(x.flip(flip), turns, (-2, -1))
-                estimate = self.prior.denoise(turned, sigma, net_sigma=net_sigma)
-                total = total + torch.rot90(estimate, -turns, (-2, -1)).flip(flip)
-        return total / 8
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Counted(Wrapper):
-    """Counts: ``calls`` of `denoise` and ``images`` that went through it, tiles and turned copies each as one."""
-
-    # shared by copies of this wrapper, such as the conditioned ones
-    _seen: Counter[str] = field(default_factory=Counter, repr=False, kw_only=True)
-
-    @property
-    def calls(self) -> int:
-        """Calls so far."""
-        return self._seen["calls"]
-
-    @property
-    def images(self) -> int:
-        """Images so far."""
-        return self._seen["images"]
-
-    def denoise(self, x: Tensor, sigma: Tensor, *, net_sigma: Tensor | None = None) -> Tensor:
-        """Clean estimate of x (batch, channels, height, width) at noise levels sigma (batch,)."""
-        self._seen.update(calls=1, images=x.shape[0])
-        return self.prior.denoise(x, sigma, net_sigma=net_sigma)
-
-
-def wrap(prior: Prior, wrapping: Wrapping) -> Prior:
-    """The prior with what ``wrapping`` asks for around it, the network's own affairs innermost.
-
-    Raises `Incompatible` for a prior that a wrapper cannot be put around.
-    """
-    if wrapping.compiled:
-        prior = Compiled(prior)
-    if wrapping.precision in DTYPES:
-        prior = Cast(prior, DTYPES[wrapping.precision])
-    if wrapping.tile is not None:
-        prior = Tiled(prior, wrapping.tile)
-    return SelfEnsemble(prior) if wrapping.ensemble else prior

@@ -59,7 +59,7 @@ class Tiled(Wrapper):
         """Pixels that neighbouring windows have in common."""
         return self.overlap if self.overlap is not None else max(GRID, self.tile // 4 // GRID * GRID)
 
-    def denoise(self, x: Tensor, sigma: Tensor, *, net_sigma: Tensor | None = None) -> Tensor:
+    def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
         """Clean estimate of x (batch, channels, height, width), any size, at noise levels sigma (batch,)."""
         height, width = x.shape[-2:]
         extended = self._extended(x)
@@ -71,9 +71,8 @@ class Tiled(Wrapper):
             group = jobs[first : first + self.batch]
             places = [(k, slice(None), r.part, c.part) for k, r, c in group]
             who = torch.tensor([k for k, _, _ in group], device=x.device)
-            told = None if net_sigma is None else net_sigma[who]
             prior = self.prior if mu is None else cast(Any, self.prior).conditioned_on(cut(mu, places))
-            estimate = _economical(prior, cut(extended, places), sigma[who], told)
+            estimate = _economical(prior, cut(extended, places), sigma[who])
             weights = torch.stack([r.weight[:, None] * c.weight for _, r, c in group])[:, None]
             out = pasted(out, estimate * weights, places)
         return out[..., :height, :width]
@@ -152,13 +151,13 @@ class _Pasted(torch.autograd.Function):
         return g, cut(g, ctx.places), None
 
 
-def _economical(prior: Prior, x: Tensor, sigma: Tensor, told: Tensor | None) -> Tensor:
+def _economical(prior: Prior, x: Tensor, sigma: Tensor) -> Tensor:
     """What the prior says of windows x; for gradients only x is kept, and the rest computed again when it is needed."""
     if not (torch.is_grad_enabled() and x.requires_grad):
-        return prior.denoise(x, sigma, net_sigma=told)
+        return prior.denoise(x, sigma)
 
     def run(x: Tensor) -> Tensor:
-        return prior.denoise(x, sigma, net_sigma=told)
+        return prior.denoise(x, sigma)
 
     # priors draw nothing from global generators, so that there is no state to restore
     made: Tensor = checkpoint(run, x, use_reentrant=False, preserve_rng_state=False)

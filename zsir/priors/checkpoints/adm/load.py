@@ -16,10 +16,8 @@ from zsir.priors.checkpoints.adm.to_diffusers import build, convert_tensors
 from zsir.priors.checkpoints.diffusers_nets import UNetAdapter
 from zsir.priors.checkpoints.labels import chosen_class
 from zsir.priors.checkpoints.tensors import fingerprint, load_into, read_tensors, understood
-from zsir.priors.consistency import SIGMA_MIN, consistency_estimate
-from zsir.priors.edm import edm_estimate
 from zsir.priors.network import NetworkPrior, Parametrisation
-from zsir.priors.vp import VPEstimate
+from zsir.priors.parametrisations import CONSISTENCY_SIGMA_MIN, VPEstimate, consistency_estimate, edm_estimate
 
 
 def adm(
@@ -31,10 +29,10 @@ def adm(
 ) -> NetworkPrior:
     """U-Net of guided-diffusion (noise predictor, learned variance ignored) or consistency model.
 
-    x0 = x - s eps(x/sqrt(1 + s^2), t(s)) for a diffusion model, f(x, s) of `zsir.priors.consistency` for a
-    consistency model, in [-1, 1] units inside. Which of the two it is, its attention layout and its head width follow
-    from the file for published checkpoints, else from the config; priors/README.md lists its fields. The teachers of
-    the consistency models (edm_*.pt) have the files of these: kind=edm. Needs the extra ``hub``.
+    x0 = x - s eps(x/sqrt(1 + s^2), t(s)) for a diffusion model, c_skip x + c_out F for a consistency model
+    (`zsir.priors.parametrisations`), in [-1, 1] units inside. Which of the two it is, its attention layout and its
+    head width follow from the file for published checkpoints, else from the config; priors/README.md lists its fields.
+    The teachers of the consistency models (edm_*.pt) have the files of these: kind=edm. Needs the extra ``hub``.
     Source: Dhariwal and Nichol 2021 [adm]; Song et al. 2023 [consistency]
     """
     net, shape, settings = load_adm(path, config, kind)
@@ -85,10 +83,10 @@ def load_adm(path: str | Path, config: str | Path = "", kind: str = "") -> tuple
 def _reading(settings: ADMSettings) -> tuple[Parametrisation, tuple[float, float], float]:
     """Parametrisation, levels in native units and the factor of the network's time input."""
     if settings.kind == "consistency":
-        return consistency_estimate, (SIGMA_MIN, SIGMA_MAX), 1.0
+        return consistency_estimate, (CONSISTENCY_SIGMA_MIN, SIGMA_MAX), 1.0
     if settings.kind == "edm":
         # told 250 ln(sigma), a thousand times what EDM's own networks are told
-        return edm_estimate, (SIGMA_MIN, SIGMA_MAX), 1000.0
+        return edm_estimate, (CONSISTENCY_SIGMA_MIN, SIGMA_MAX), 1000.0
     table = settings.table
     ends = float(table.levels[0]), float(table.levels[-1])
     return VPEstimate("x0" if settings.predict_xstart else "eps", table), ends, settings.time_factor

@@ -22,7 +22,7 @@ from zsir.priors.checkpoints.adm.config import ADMSettings
 from zsir.priors.checkpoints.adm.shape import ADMShape
 from zsir.priors.checkpoints.adm.to_diffusers import limits
 from zsir.priors.checkpoints.tensors import metadata
-from zsir.priors.consistency import SIGMA_DATA, SIGMA_MIN
+from zsir.priors.parametrisations import CONSISTENCY_SIGMA_DATA, CONSISTENCY_SIGMA_MIN
 
 #: largest level of consistency models, pictures in [-1, 1]
 SIGMA_MAX = 80.0
@@ -37,9 +37,9 @@ def scheduler_config(shape: ADMShape, settings: ADMSettings) -> dict[str, Any]:
         return {
             "_class_name": "CMStochasticIterativeScheduler",
             "num_train_timesteps": 40,
-            "sigma_min": SIGMA_MIN,
+            "sigma_min": CONSISTENCY_SIGMA_MIN,
             "sigma_max": SIGMA_MAX,
-            "sigma_data": SIGMA_DATA,
+            "sigma_data": CONSISTENCY_SIGMA_DATA,
             "s_noise": 1.0,
             "rho": 7.0,
             "clip_denoised": True,

@@ -39,7 +39,8 @@ class IRSDEPrior:
 
     ``mu`` (batch or 1, channels, height, width) in [0, 1] is the degraded picture in the size of x; `conditioned_on`
     gives it where it is None. ``debias`` reads x0 out by the step that the network was trained for, else by
-    ``u - sigma eps``. The network is told ``t * time_scale``, t being the (fractional) index of ``schedule``.
+    ``u - sigma eps``. The network is told ``t * time_scale``, t being the (fractional) index of ``schedule`` for
+    ``inflation`` times the level.
     Source: Luo et al. 2023 [irsde]; read-out derived from the training loss of the code released with it
     """
 
@@ -52,6 +53,7 @@ class IRSDEPrior:
     fingerprint: str = field(default="", repr=False)
     channels: int = 3
     kind: Literal["denoiser", "consistency"] = "denoiser"
+    inflation: float = field(default=1.0, repr=False)
 
     @property
     def sigma_range(self) -> tuple[float, float]:
@@ -62,7 +64,11 @@ class IRSDEPrior:
         """The same network for the degraded pictures ``mu`` (batch or 1, channels, height, width) in [0, 1]."""
         return dataclasses.replace(self, mu=mu)
 
-    def denoise(self, x: Tensor, sigma: Tensor, *, net_sigma: Tensor | None = None) -> Tensor:
+    def inflated(self, ratio: float) -> IRSDEPrior:
+        """The same prior, its network told the time of ``ratio`` times the level (`zsir.capabilities.inflated`)."""
+        return dataclasses.replace(self, inflation=ratio * self.inflation)
+
+    def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
         """Clean estimate of ``x = x0 + sigma n`` (batch, channels, height, width) at levels sigma (batch,).
 
         Raises `Incompatible` if there is no ``mu`` and `ShapeError` if it has another size.
@@ -71,9 +77,8 @@ class IRSDEPrior:
         _follow(self.net, x)
         if x.is_cuda:
             with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
-                return self._estimate(x, mu, sigma, net_sigma)
-        told = sigma if net_sigma is None else net_sigma
-        pieces = zip(x.split(1), mu.split(1), sigma.split(1), told.split(1), strict=True)
+                return self._estimate(x, mu, sigma)
+        pieces = zip(x.split(1), mu.split(1), sigma.split(1), strict=True)
         return torch.cat([self._estimate(*piece) for piece in pieces])
 
     def _mean_for(self, x: Tensor) -> Tensor:
@@ -84,10 +89,10 @@ class IRSDEPrior:
             )
         return fitted(self.mu, x)
 
-    def _estimate(self, u: Tensor, mu: Tensor, sigma: Tensor, net_sigma: Tensor | None) -> Tensor:
+    def _estimate(self, u: Tensor, mu: Tensor, sigma: Tensor) -> Tensor:
         dtype = _dtype_of(self.net, u)
         ratio = sigma.double() / self.schedule.max_sigma
-        time = self.schedule.table.time(sigma if net_sigma is None else net_sigma)
+        time = self.schedule.table.time(self.inflation * sigma)
         m = (1 + ratio**2).rsqrt().to(u).view(-1, 1, 1, 1)
         x_t = mu + m * (u - mu)
         eps = self.net(x_t.to(dtype), mu.to(dtype), (time * self.time_scale).to(dtype)).to(u.dtype)

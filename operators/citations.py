@@ -1,0 +1,12 @@
+"""BibTeX of the publications behind the operators, by the keys that docstrings name as ``Source: ... [key]``."""
+
+from __future__ import annotations
+
+BIBTEX: dict[str, str] = {
+    "keys": """@article{keys1981cubic,
+  title   = {Cubic Convolution Interpolation for Digital Image Processing},
+  author  = {Keys, Robert G.},
+  journal = {IEEE Transactions on Acoustics, Speech, and Signal Processing},
+  year    = {1981}
+}""",
+}
