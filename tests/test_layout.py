@@ -108,7 +108,7 @@ def test_wheel_carries_licence_and_command(wheel: zipfile.ZipFile) -> None:
 def test_unpacked_wheel_works(wheel: zipfile.ZipFile, tmp_path: Path) -> None:
     wheel.extractall(tmp_path / "site")
     code = (
-        "from zsir import operators, priors, samplers; import zsir.experiments.photo, zsir.cli\n"
+        "from zsir import operators, priors, samplers; import zsir.experiments, zsir.cli\n"
         "assert len(priors.load('photo').fingerprint) == 64\n"
         "for m in (operators, priors, samplers, zsir.experiments, zsir.cli): print(m.__file__)"
     )

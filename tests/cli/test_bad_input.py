@@ -174,8 +174,6 @@ def test_full_disk(run, folder, monkeypatch, command):
 
     monkeypatch.setattr("pathlib.Path.replace", full)
     if command == "demo":
-        if not (Path(zsir.__file__).parent / "assets" / "demo.png").exists():
-            pytest.skip("the demonstration photograph is not there yet")
         done = run("demo", "out")
     else:
         extra = FAST if command == "solve" else ()

@@ -1,6 +1,6 @@
 """What one had before priors, on the tasks of the spec ``evidence``: the observation itself, and CBM3D.
 
-    python -m zsir.experiments.photo.baselines [--pictures N] [--size N]
+    python -m tools.photo.baselines [--pictures N] [--size N]
 
 Prints mean PSNR (dB), SSIM and ST-LPIPS of the observation, enlarged by Pillow's bicubic where it is smaller, for each
 task of the spec; of CBM3D for denoising, if the package ``bm3d`` is installed (its licence is for non-commercial
@@ -19,9 +19,9 @@ from importlib.resources import files
 import torch
 from torch import Tensor
 
+from tools.photo import srmdnf
 from zsir import operators
 from zsir.experiments import toml
-from zsir.experiments.photo import srmdnf
 from zsir.metrics import measure
 from zsir.names.registry import number
 from zsir.pictures import enlarge, read
