@@ -166,6 +166,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the unit of ru_maxrss differs")
 def test_memory_is_bounded():
     done = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True)

@@ -118,6 +118,7 @@ def test_turning_undoes_itself() -> None:
     assert len({tuple(view.flatten().tolist()) for view in seen}) == 8
 
 
+@pytest.mark.slow
 def test_rdmd_knob_trades_fidelity_for_texture() -> None:
     """On a photograph, at every tau: PSNR falls, energy beyond a quarter of the sampling rate rises.
 

@@ -91,6 +91,7 @@ def test_metrics_of_the_catalogue(run: Run, tiny: Path):
     assert "run.crop is missing here and 2 there" in run("run", "tiny.toml", "-o", "r", *changes, *task).message
 
 
+@pytest.mark.slow
 def test_metrics_against_the_observation(run: Run, tiny: Path):
     names = ["free", "psnr", "residual", "determined"]
     changes = ("--set", f"run.metrics={json.dumps(names)}", "--set", "data.pictures=2", "--set", "run.crop=3")
@@ -150,6 +151,7 @@ def test_metrics_that_are_missing(run: Run, tiny: Path, monkeypatch: pytest.Monk
     assert not (tiny / "r").exists()
 
 
+@pytest.mark.slow
 def test_what_is_around_the_prior_is_what_solve_puts_there(run: Run, tiny: Path):
     method = (
         "method=[{prior='photo', sampler='cm4ir:nfe=1', tile=[0, 16], precision='bf16', ensemble=true},"
@@ -202,6 +204,7 @@ def test_what_is_kept(run: Run, tiny: Path, save: str, count: int):
     assert len(list((tiny / "r").glob("truth/*.png"))) == count // 3
 
 
+@pytest.mark.slow
 def test_batches_change_nothing(run: Run, tiny: Path):
     Image.fromarray(images_of(tiny)).save(tiny / "photos" / "p2.png")  # another size among them
     assert run("run", "tiny.toml", "-o", "one").code == 0

@@ -178,6 +178,7 @@ def test_no_seam():
     assert float(jumps[borders].mean()) <= float(jumps.mean())
 
 
+@pytest.mark.slow
 def test_a_large_restoration_in_bounded_memory():
     """1024 x 1536 pixels through 64-pixel windows: no tensor in the network is larger than 8 windows."""
     width, batch, tile = 4, 8, 64
@@ -343,6 +344,7 @@ def test_counted():
     assert counted.images == 16 + 2 * 3
 
 
+@pytest.mark.slow
 @COMPILING
 def test_compiled():
     prior = local_prior()

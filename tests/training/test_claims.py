@@ -163,6 +163,7 @@ def test_training_that_begins_with_a_prior(tmp_path, one_thread):
         train_denoiser(run_of(tmp_path, "none"), recipe(SHORT + ",focus_low=0.3,focus_high=0.5"), priors.load(first))
 
 
+@pytest.mark.slow
 def test_a_run_that_began_with_a_prior_goes_on(tmp_path, one_thread):
     train_denoiser(run_of(tmp_path, "first"), recipe(SHORT))
     train_denoiser(run_of(tmp_path, "other"), recipe(SHORT + ",seed=1"))
