@@ -84,7 +84,7 @@ def test_only_declared_dependencies_are_imported() -> None:
     extras = [r for name, group in declared["optional-dependencies"].items() if name != "dev" for r in group]
     names = {re.split(r"[^\w-]", requirement)[0] for requirement in declared["dependencies"] + extras}
     modules_of = {"pillow": "PIL", "scikit-image": "skimage"}
-    allowed = {modules_of.get(name, name) for name in names} | {"zsir"} | sys.stdlib_module_names
+    allowed = {modules_of.get(name, name) for name in names} | {"zsir", "tomllib"} | sys.stdlib_module_names
     foreign = {
         module: {name.split(".")[0] for name in imports(module)} - allowed - OWN.get(module, set()) for module in ours()
     }
