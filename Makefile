@@ -3,7 +3,7 @@
 #   make demo     set up, then restore a photograph that ships with the package; results in demo/
 #   make quick    set up, then the tests that take less than 2 seconds each (under 3 minutes on two idle cores)
 #   make test     set up, then lint, types and all tests but the nightly ones (under 10 minutes)
-#   make nightly  set up, then lint, types, all tests and the injected faults (about an hour)
+#   make nightly  set up, then lint, types, all tests and the injected faults (longer)
 #   make mutation set up, then inject faults and show that the tests notice every one
 #   make coverage set up, then the quick tests, and which lines and branches they reach; details in htmlcov/
 #   make bench    set up, then the benchmarks
