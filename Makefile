@@ -1,8 +1,11 @@
 # Everything happens in a virtual environment inside this folder (.venv); nothing else on the machine is touched.
 #
 #   make demo     set up, then restore a photograph that ships with the package; results in demo/
-#   make test     set up, then lint, types and tests
-#   make mutation set up, then inject faults and show that the tests notice every one (some minutes)
+#   make quick    set up, then the tests that take less than 2 seconds each (under 3 minutes on two idle cores)
+#   make test     set up, then lint, types and all tests but the nightly ones (under 10 minutes)
+#   make nightly  set up, then lint, types, all tests and the injected faults (longer)
+#   make mutation set up, then inject faults and show that the tests notice every one
+#   make coverage set up, then the quick tests, and which lines and branches they reach; details in htmlcov/
 #   make bench    set up, then the benchmarks
 #   make notebooks set up, then run the notebooks and write them with their outputs
 #   make clean    remove all that the above have made
@@ -12,12 +15,14 @@
 #   TORCH="torch==X.Y.Z ..."  what to give to `pip install` to get PyTorch, options included (another version, a CUDA
 #                             build, a wheel's path). No later step replaces the build that this brings.
 #   CONSTRAINTS=FILE          versions of everything else; /dev/null leaves them to pip
-#   PYTEST_ARGS="-k mask"     handed to pytest by `make test`
+#   PYTEST_ARGS="-k mask"     handed to pytest
+#   WORKERS=2                 processes that run tests; each uses one thread
 
 PYTHON ?= python3
-TORCH ?= $(shell grep '^torch==' constraints.txt)
 CONSTRAINTS ?= constraints.txt
+TORCH ?= $(or $(shell grep '^torch==' $(CONSTRAINTS)),$(shell grep '^torch==' constraints.txt))
 PYTEST_ARGS ?=
+WORKERS ?= 2
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -28,7 +33,7 @@ BASE_READY := $(VENV)/.base
 DEV_READY := $(VENV)/.dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types pytest mutation bench notebooks clean
+.PHONY: help demo quick test nightly lint types pytest mutation coverage bench notebooks clean
 .NOTPARALLEL:
 
 help:
@@ -37,7 +42,17 @@ help:
 demo: $(BASE_READY)
 	$(VENV)/bin/zsir demo demo/
 
+# Costly fixtures belong to a module, so the tests of a file stay in one process.
+PYTEST = $(PY) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+
+quick: $(DEV_READY)
+	$(PYTEST) -m "not slow and not nightly" $(PYTEST_ARGS)
+
 test: lint types pytest
+
+nightly: lint types $(DEV_READY)
+	$(PYTEST) $(PYTEST_ARGS)
+	$(PY) tests/mutation.py
 
 lint: $(DEV_READY)
 	$(PY) -m ruff check .
@@ -47,10 +62,13 @@ types: $(DEV_READY)
 	$(PY) -m mypy
 
 pytest: $(DEV_READY)
-	$(PY) -m pytest $(PYTEST_ARGS)
+	$(PYTEST) -m "not nightly" $(PYTEST_ARGS)
 
 mutation: $(DEV_READY)
 	$(PY) tests/mutation.py
+
+coverage: $(DEV_READY)
+	$(PYTEST) -m "not slow and not nightly" --cov --cov-report=html --cov-report=term:skip-covered $(PYTEST_ARGS)
 
 bench: $(DEV_READY)
 	@set -e; for script in tests/benchmarks/*.py; do echo "== $$script"; $(PY) "$$script"; done
@@ -59,7 +77,7 @@ notebooks: $(DEV_READY)
 	$(PY) notebooks/build.py
 
 clean:
-	rm -rf $(VENV) demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage* htmlcov
 	find . -name .git -prune -o -name __pycache__ -prune -exec rm -rf {} +
 
 # The stamp of the environment holds what it was made from; where that differs from what is wanted now (another

@@ -18,7 +18,7 @@ import torch
 from zsir import Problem, operators, priors, samplers, solve
 from zsir.metrics import energies, psnr
 from zsir.pictures import enlarge, read
-from zsir.rng import ImageNoise
+from zsir.rng import PictureNoise
 from zsir.samplers.initial import initial_estimate
 
 
@@ -100,7 +100,7 @@ assert 0 < picture.free[0] < original.free[0]  # the prior is careful: it adds l
 noise = 5 / 255
 blur = operators.make("blur:sigma=3", in_shape=truth.shape[1:])
 blurred = blur.forward(truth)
-blurred = blurred + noise * ImageNoise(0, [0], "observation").randn_like(blurred)
+blurred = blurred + noise * PictureNoise(0, [0], "observation").randn_like(blurred)
 blurry = Problem(blurred, blur, noise)
 deblurred = solve(blurry, prior, samplers.make("cm4ir", nfe=4))
 

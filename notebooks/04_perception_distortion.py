@@ -24,7 +24,7 @@ import torch
 from zsir import Problem, operators, priors, samplers, solve
 from zsir.metrics import psnr
 from zsir.pictures import read
-from zsir.rng import ImageNoise
+from zsir.rng import PictureNoise
 
 # %% [markdown]
 # ## A case in which everything is known
@@ -43,7 +43,7 @@ SIDE, COUNT, NOISE = 16, 512, 0.1
 blur = operators.make("blur:sigma=1,boundary=circular", in_shape=(1, SIDE, SIDE))
 field = priors.load("gaussian:slope=2")
 
-normals = ImageNoise(0, range(COUNT), "pictures")
+normals = PictureNoise(0, range(COUNT), "pictures")
 blank = torch.zeros(COUNT, 1, SIDE, SIDE, dtype=torch.float64)
 truth = 0.5 + field.covariance.filter(normals.randn_like(blank), torch.sqrt)
 y = blur.forward(truth)
@@ -152,7 +152,7 @@ assert jumping[0][1] < 1.03 * best and jumping[-1][0] < 0.16 * far and jumping[-
 photograph = read(files("zsir") / "assets" / "demo.png").pixels[..., 32:128, 112:208]
 half = operators.make("sr2x", in_shape=photograph.shape[1:])
 seen = half.forward(photograph)
-seen = Problem(seen + 0.05 * ImageNoise(0, [0], "observation").randn_like(seen), half, 0.05)
+seen = Problem(seen + 0.05 * PictureNoise(0, [0], "observation").randn_like(seen), half, 0.05)
 soft = operators.make("blur:sigma=1", in_shape=photograph.shape[1:])
 
 

@@ -23,7 +23,7 @@ import torch
 from zsir import Problem, operators, priors, samplers, solve
 from zsir.metrics import measure
 from zsir.pictures import read
-from zsir.rng import ImageNoise
+from zsir.rng import PictureNoise
 from zsir.samplers.initial import initial_estimate
 
 picture = read(files("zsir") / "assets" / "demo.png").pixels
@@ -36,7 +36,7 @@ def task(name, noise):
     """The four crops, degraded."""
     op = operators.make(name, in_shape=truth.shape[1:])
     y = op.forward(truth)
-    return Problem(y + noise * ImageNoise(0, range(4), "observation").randn_like(y), op, noise)
+    return Problem(y + noise * PictureNoise(0, range(4), "observation").randn_like(y), op, noise)
 
 
 def quality(x):

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from zsir.capabilities import decompose, known_numbers, offers, seen_pixels
 from zsir.errors import ShapeError
-from zsir.linalg import cg, per_image
+from zsir.linalg import cg, per_picture
 from zsir.operators.plans import SVD
 from zsir.protocols import Shape
 
@@ -62,7 +62,7 @@ class Operator(ABC):
 
         Raises `zsir.errors.SolveError` when the iteration does not converge.
         """
-        ridge = per_image(ridge, y)
+        ridge = per_picture(ridge, y)
         u = cg(
             lambda v: self.forward(self.adjoint(v)) + ridge * v,
             y,
@@ -111,7 +111,7 @@ class Operator(ABC):
                 f"{self!r} takes tensors of shape (batch, {', '.join(map(str, shape))}), got {tuple(x.shape)}."
             )
         if not x.is_floating_point():
-            raise ShapeError(f"{self!r} takes floating-point images in [0, 1], got {x.dtype}; divide by 255 first.")
+            raise ShapeError(f"{self!r} takes floating-point pictures in [0, 1], got {x.dtype}; divide by 255 first.")
 
 
 @dataclass(frozen=True, eq=False)

@@ -49,7 +49,7 @@ def convolution(in_shape: Shape, kernel: Tensor, boundary: str = "reflect", labe
 
 
 def is_symmetric(kernel: Tensor) -> bool:
-    """Odd-sized and equal to its mirror images in both axes."""
+    """Odd-sized and equal to its mirrored copies in both axes."""
     odd = all(n % 2 for n in kernel.shape)
     return odd and torch.equal(kernel, kernel.flip(0)) and torch.equal(kernel, kernel.flip(1))
 

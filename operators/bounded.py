@@ -18,7 +18,7 @@ from zsir.protocols import Shape
 
 @dataclass(frozen=True, eq=False)
 class BoundedBlur(Operator):
-    """Convolution of every channel, the picture continued by its mirror image or by zeros.
+    """Convolution of every channel, the picture continued by its mirrored copy or by zeros.
 
     forward ``crop(k * pad(x))``; adjoint ``pad^T(k~ * embed(y))``, k~ the mirrored kernel; pinv by conjugate
     gradients preconditioned with the circular inverse. Use a Gaussian, box or other separable or symmetric kernel

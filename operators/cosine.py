@@ -9,7 +9,7 @@ from functools import cached_property, partial
 import torch
 from torch import Tensor
 
-from zsir.linalg import alone, per_image, ridge_inverse
+from zsir.linalg import alone, per_picture, ridge_inverse
 from zsir.operators.base import Operator
 from zsir.operators.fourier import chained
 from zsir.operators.plans import SVD, Plans
@@ -54,7 +54,7 @@ class CosineBlur(Operator):
         """C^-1 (L / (L^2 + ridge) C y)."""
         self.check_input(y, self.in_shape)
         gain = self._plans.like(y)["l"]
-        return self._filter(y, gain.sign() * ridge_inverse(gain.abs(), per_image(ridge, y)))
+        return self._filter(y, gain.sign() * ridge_inverse(gain.abs(), per_picture(ridge, y)))
 
     def svd(self, like: Tensor) -> SVD:
         """V the cosine basis, U the same with the sign of the eigenvalue; coefficients have the picture's shape."""

@@ -8,7 +8,7 @@ from functools import cached_property, partial
 import torch
 from torch import Tensor
 
-from zsir.linalg import alone, per_image, ridge_inverse
+from zsir.linalg import alone, per_picture, ridge_inverse
 from zsir.operators.base import Operator
 from zsir.operators.plans import SVD, Plans
 from zsir.protocols import Shape
@@ -60,7 +60,7 @@ class CircularBlur(Operator):
         plans = self._plans.like(y)
         if not isinstance(ridge, Tensor) and ridge > 0:
             return plans["k"].conj() * (1 / (plans["size"] ** 2 + ridge))
-        return plans["phase"].conj() * ridge_inverse(plans["size"], per_image(ridge, y))
+        return plans["phase"].conj() * ridge_inverse(plans["size"], per_picture(ridge, y))
 
     def svd(self, like: Tensor) -> SVD:
         """Real decomposition by the Hartley transform H, which is orthogonal and its own inverse: |K| is even, so that

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from zsir.errors import BadSpec, ShapeError
-from zsir.linalg import per_image
+from zsir.linalg import per_picture
 from zsir.names.registry import Option
 from zsir.operators.base import Operator
 from zsir.operators.plans import SVD, Plans
@@ -42,7 +42,7 @@ class Identity(Operator):
     def pinv(self, y: Tensor, ridge: float | Tensor = 0.0) -> Tensor:
         """y / (1 + ridge)."""
         self.check_input(y, self.in_shape)
-        return y / (1 + per_image(ridge, y))
+        return y / (1 + per_picture(ridge, y))
 
     def svd(self, like: Tensor) -> SVD:
         """The trivial decomposition: U = V = I, s = 1."""
@@ -111,7 +111,7 @@ class Mask(Operator):
 
     def pinv(self, y: Tensor, ridge: float | Tensor = 0.0) -> Tensor:
         """m * y / (1 + ridge)."""
-        return self.forward(y) / (1 + per_image(ridge, y))
+        return self.forward(y) / (1 + per_picture(ridge, y))
 
     def svd(self, like: Tensor) -> SVD:
         """The trivial decomposition: U = V = I, s = m."""

@@ -13,7 +13,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from zsir.linalg import alone, per_image, ridge_inverse
+from zsir.linalg import alone, per_picture, ridge_inverse
 from zsir.operators.base import Operator
 from zsir.operators.plans import SVD, Plans
 from zsir.protocols import Shape
@@ -90,7 +90,7 @@ class Separable(Operator):
         self.check_input(y, self.out_shape)
         f = self._factors.like(y)
         coefficients = sandwich(f["uht"], y, f["uw"])
-        return sandwich(f["vh"], coefficients * ridge_inverse(f["s"], per_image(ridge, y)), f["vwt"])
+        return sandwich(f["vh"], coefficients * ridge_inverse(f["s"], per_picture(ridge, y)), f["vwt"])
 
     def svd(self, like: Tensor) -> SVD:
         """The decomposition in the dtype and on the device of ``like``; coefficients (channels, min, min)."""

@@ -55,7 +55,7 @@ def mutants() -> list[Mutant]:
 def copy_tree(target: Path) -> None:
     """The source without history and caches; symbolic links stay links."""
     target.mkdir()
-    names = ("pyproject.toml", "operators", "samplers", "experiments", "zsir", "tests")
+    names = ("pyproject.toml", "operators", "samplers", "experiments", "zsir", "tests", "tools")
     skip = shutil.ignore_patterns("__pycache__", "*.pyc")
     for name in names:
         source = ROOT / name

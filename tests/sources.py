@@ -63,9 +63,25 @@ def modules() -> dict[str, Path]:
 
 
 @cache
+def tools() -> dict[str, Path]:
+    """Module name -> file of the makers' programs, which run from a clone and are not installed."""
+    return {
+        file.relative_to(ROOT).as_posix().removesuffix(".py").replace("/", ".").removesuffix(".__init__"): file
+        for file in sorted(_files(ROOT / "tools"))
+        if file.suffix == ".py"
+    }
+
+
+@cache
+def ours() -> dict[str, Path]:
+    """All modules that the house rules hold for: `modules` and `tools`."""
+    return {**modules(), **tools()}
+
+
+@cache
 def tree(module: str) -> ast.Module:
-    """The syntax tree of an installed module."""
-    return ast.parse(modules()[module].read_text(encoding="utf-8"))
+    """The syntax tree of a module."""
+    return ast.parse(ours()[module].read_text(encoding="utf-8"))
 
 
 def functions(module: str) -> Iterator[Function]:
@@ -89,7 +105,7 @@ def imports(module: str) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             base = _base(module, node)
             children = {f"{base}.{alias.name}" for alias in node.names}
-            found.update({base} if children - modules().keys() else set(), children & modules().keys())
+            found.update({base} if children - ours().keys() else set(), children & ours().keys())
     return found
 
 
@@ -97,6 +113,6 @@ def _base(module: str, node: ast.ImportFrom) -> str:
     """The module that ``from ... import`` names, relative ones resolved."""
     if not node.level:
         return node.module or ""
-    up = node.level - (modules()[module].name == "__init__.py")
+    up = node.level - (ours()[module].name == "__init__.py")
     parts = module.split(".")
     return ".".join([*parts[: len(parts) - up], *filter(None, [node.module])])

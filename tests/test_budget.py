@@ -7,7 +7,7 @@ from collections import defaultdict
 
 import pytest
 
-from tests.sources import Function, body, functions, modules, tree
+from tests.sources import Function, body, functions, ours, tree
 
 FILE_LINES = 350
 FUNCTION_LINES = 50
@@ -24,20 +24,17 @@ ALWAYS_GLOBAL = {
 }
 OWN_GENERATORS = ("np.random.default_rng", "numpy.random.default_rng", "random.Random")
 
-every_module = pytest.mark.parametrize("module", modules())
-outside_experiments = pytest.mark.parametrize("module", [m for m in modules() if not m.startswith("zsir.experiments")])
+
+def test_file_length() -> None:
+    lengths = {module: len(file.read_text(encoding="utf-8").splitlines()) for module, file in ours().items()}
+    long = {module: lines for module, lines in lengths.items() if lines > FILE_LINES}
+    assert not long, f"lines of files with more than {FILE_LINES}: {long}; one idea per file"
 
 
-@every_module
-def test_file_length(module: str) -> None:
-    lines = len(modules()[module].read_text(encoding="utf-8").splitlines())
-    assert lines <= FILE_LINES, f"{module} has {lines} lines; one idea per file"
-
-
-@every_module
-def test_function_length(module: str) -> None:
-    long = {f.name: _length(f) for f in functions(module) if _length(f) > FUNCTION_LINES}
-    assert not long, f"{module}: lines without docstring {long}"
+def test_function_length() -> None:
+    lengths = {f"{module}.{f.name}": _length(f) for module in ours() for f in functions(module)}
+    long = {name: lines for name, lines in lengths.items() if lines > FUNCTION_LINES}
+    assert not long, f"lines without docstring of functions with more than {FUNCTION_LINES}: {long}"
 
 
 def _length(function: Function) -> int:
@@ -45,20 +42,24 @@ def _length(function: Function) -> int:
     return (statements[-1].end_lineno or 0) - statements[0].lineno + 1 if statements else 0
 
 
-@every_module
-def test_public_signatures(module: str) -> None:
-    for function in functions(module):
-        if function.name.startswith("_") and function.name not in ("__init__", "__call__"):
-            continue
-        where, spec = f"{module}.{function.name}", function.args
-        assert spec.kwarg is None, f"{where} takes **{spec.kwarg.arg}: a typo must be an error"
-        count = len(spec.posonlyargs + spec.args + spec.kwonlyargs)
-        assert count <= PARAMETERS or where in MANY_PARAMETERS, f"{where} has {count} parameters"
+def test_public_signatures() -> None:
+    wrong = []
+    for module in ours():
+        for function in functions(module):
+            if function.name.startswith("_") and function.name not in ("__init__", "__call__"):
+                continue
+            where, spec = f"{module}.{function.name}", function.args
+            if spec.kwarg is not None:
+                wrong.append(f"{where} takes **{spec.kwarg.arg}: a typo must be an error")
+            count = len(spec.posonlyargs + spec.args + spec.kwonlyargs)
+            if count > PARAMETERS and where not in MANY_PARAMETERS:
+                wrong.append(f"{where} has {count} parameters, {PARAMETERS} are allowed")
+    assert not wrong, "\n".join(wrong)
 
 
 def test_inheritance_is_one_deep() -> None:
     bases: dict[str, list[str]] = {}
-    for module in modules():
+    for module in ours():
         for node in ast.walk(tree(module)):
             if isinstance(node, ast.ClassDef):
                 bases[node.name] = [ast.unparse(b).split("[")[0].split(".")[-1] for b in node.bases]
@@ -67,11 +68,15 @@ def test_inheritance_is_one_deep() -> None:
         assert not deep, f"{name} inherits from {deep}: abstract or final, nothing between"
 
 
-@outside_experiments
-def test_no_global_randomness(module: str) -> None:
-    calls = [node for node in ast.walk(tree(module)) if isinstance(node, ast.Call)]
-    wrong = [f"line {call.lineno}: {ast.unparse(call.func)}" for call in calls if _draws_globally(call)]
-    assert not wrong, f"{module} {wrong}: pass generator=..., see zsir.rng"
+def test_no_global_randomness() -> None:
+    wrong = [
+        f"{module}, line {node.lineno}: {ast.unparse(node.func)}"
+        for module in ours()
+        if not module.startswith("zsir.experiments")
+        for node in ast.walk(tree(module))
+        if isinstance(node, ast.Call) and _draws_globally(node)
+    ]
+    assert not wrong, "pass generator=..., see zsir.rng:\n" + "\n".join(wrong)
 
 
 def _draws_globally(call: ast.Call) -> bool:
@@ -110,7 +115,7 @@ def test_randomness_rule(code: str, wrong: bool) -> None:
 
 def test_no_function_body_twice() -> None:
     seen: dict[str, list[str]] = defaultdict(list)
-    for module in modules():
+    for module in ours():
         for function in functions(module):
             text = "\n".join(ast.unparse(statement) for statement in body(function))
             if len(text) > 80:  # shorter ones repeat by nature: return self, raise NotImplementedError

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.sources import imports, modules, project
+from tests.sources import imports, modules, ours, project, tools
 
 #: the rooms, from the inside out; a room may import itself, the core (the modules of `zsir` itself) and the rooms named
 MAY_IMPORT = {
@@ -29,6 +29,8 @@ MAY_IMPORT = {
 MAY_IMPORT["zsir.experiments"] = {*MAY_IMPORT["zsir.workflow"], "zsir.workflow"}
 MAY_IMPORT["zsir.cli"] = {*MAY_IMPORT["zsir.experiments"], "zsir.experiments", "zsir.training", "zsir.tuning"}
 
+FOUNDATIONS = ("zsir.protocols", "zsir.errors")
+
 #: modules of `zsir` itself that stand above the rooms
 ON_TOP = {"zsir": set(MAY_IMPORT), "zsir.__main__": {"zsir.cli"}, "zsir.testing": {"zsir.loop"}}
 
@@ -39,7 +41,7 @@ def room(module: str) -> str:
     return name if name in MAY_IMPORT else "core"
 
 
-def ours(module: str) -> set[str]:
+def from_zsir(module: str) -> set[str]:
     return {name for name in imports(module) if name.split(".")[0] == "zsir"}
 
 
@@ -48,7 +50,7 @@ def test_imports_run_one_way() -> None:
     for module in modules():
         own = room(module)
         allowed = ON_TOP.get(module, MAY_IMPORT.get(own, set())) | {own, "core"}
-        wrong += [f"{module} imports {name}" for name in sorted(ours(module)) if room(name) not in allowed]
+        wrong += [f"{module} imports {name}" for name in sorted(from_zsir(module)) if room(name) not in allowed]
     assert not wrong, "\n".join(wrong)
 
 
@@ -60,13 +62,21 @@ def test_rooms_have_no_circle() -> None:
         assert not later, f"{own} may import {later}, which come after it"
 
 
-@pytest.mark.parametrize("module", ["zsir.protocols", "zsir.errors"])
-def test_foundations_import_nothing_of_ours(module: str) -> None:
-    assert ours(module) == set()
+def test_foundations_import_nothing_of_ours() -> None:
+    assert {module: from_zsir(module) for module in FOUNDATIONS} == {key: set() for key in FOUNDATIONS}
 
 
-# not free: no extra brings it, and what needs it does without where it is missing
-FOUND_OR_NOT = {"zsir.experiments.photo.baselines": {"bm3d"}}
+def test_the_package_imports_no_tools() -> None:
+    wrong = {
+        module: found
+        for module in modules()
+        if (found := {name for name in imports(module) if name.split(".")[0] == "tools"})
+    }
+    assert not wrong, f"the wheel does not hold the folder tools: {wrong}"
+
+
+#: the programs under tools import each other; bm3d is not free, no extra brings it, and its caller does without it
+OWN = {**{key: {"tools"} for key in tools()}, "tools.photo.baselines": {"tools", "bm3d"}}
 
 
 def test_only_declared_dependencies_are_imported() -> None:
@@ -74,10 +84,12 @@ def test_only_declared_dependencies_are_imported() -> None:
     extras = [r for name, group in declared["optional-dependencies"].items() if name != "dev" for r in group]
     names = {re.split(r"[^\w-]", requirement)[0] for requirement in declared["dependencies"] + extras}
     modules_of = {"pillow": "PIL", "scikit-image": "skimage"}
-    allowed = {modules_of.get(name, name) for name in names} | {"zsir"} | sys.stdlib_module_names
-    for module in modules():
-        foreign = {name.split(".")[0] for name in imports(module)} - allowed - FOUND_OR_NOT.get(module, set())
-        assert not foreign, f"{module} imports {sorted(foreign)}, which pyproject.toml does not declare"
+    allowed = {modules_of.get(name, name) for name in names} | {"zsir", "tomllib"} | sys.stdlib_module_names
+    foreign = {
+        module: {name.split(".")[0] for name in imports(module)} - allowed - OWN.get(module, set()) for module in ours()
+    }
+    wrong = {module: sorted(names) for module, names in foreign.items() if names}
+    assert not wrong, f"pyproject.toml does not declare these imports: {wrong}"
 
 
 COMMAND = "import sys; sys.argv = ['zsir', *{!r}]; from zsir.cli import main; main()"

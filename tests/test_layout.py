@@ -1,20 +1,14 @@
-"""The folders on disk, the packages that are declared, the symlinks and what a wheel holds."""
+"""The folders on disk, the packages that are declared and the symlinks; tests/test_wheel.py has what a wheel holds."""
 
 from __future__ import annotations
 
 import ast
 import importlib
 import os
-import shutil
-import subprocess
-import sys
-import zipfile
-from collections import Counter
-from pathlib import Path
 
 import pytest
 
-from tests.sources import FOLDERS, ROOT, modules, package_files, project, tree
+from tests.sources import FOLDERS, ROOT, modules, project, tree
 
 MAPPED = {folder: package for folder, package in FOLDERS.items() if folder != "zsir"}
 
@@ -66,51 +60,3 @@ def test_folder_is_refused_as_a_top_level_name(folder: str, monkeypatch: pytest.
     monkeypatch.syspath_prepend(str(ROOT))
     with pytest.raises(ImportError, match=f"installed as 'zsir.{folder}'"):
         importlib.import_module(folder)
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
-    """A wheel built from a copy of the sources, symlinks and all, without network."""
-    source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
-    for folder in FOLDERS:
-        ignore = shutil.ignore_patterns("__pycache__", ".*")
-        shutil.copytree(ROOT / folder, source / folder, symlinks=True, ignore=ignore)
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, source)
-    offline = ["--no-deps", "--no-build-isolation", "--no-index"]
-    python("-m", "pip", "wheel", "--quiet", *offline, "-w", str(out), str(source), cwd=source)
-    (file,) = out.glob("*.whl")
-    return zipfile.ZipFile(file)
-
-
-def python(*arguments: str, cwd: Path, path: str = "") -> str:
-    """Run this interpreter in a folder, ``path`` before what is installed; returns what it prints."""
-    environment = {**os.environ, "PYTHONPATH": path}
-    command = [sys.executable, *arguments]
-    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-def test_wheel_holds_every_file_once(wheel: zipfile.ZipFile) -> None:
-    content = [name for name in wheel.namelist() if ".dist-info/" not in name]
-    assert [name for name, count in Counter(content).items() if count > 1] == []
-    assert sorted(content) == sorted(inside for inside, _ in package_files())
-
-
-def test_wheel_carries_licence_and_command(wheel: zipfile.ZipFile) -> None:
-    (licence,) = (name for name in wheel.namelist() if name.endswith("/licenses/LICENSE"))
-    assert "The zsir authors" in wheel.read(licence).decode()
-    (entries,) = (name for name in wheel.namelist() if name.endswith("/entry_points.txt"))
-    assert "zsir = zsir.cli:main" in wheel.read(entries).decode()
-
-
-def test_unpacked_wheel_works(wheel: zipfile.ZipFile, tmp_path: Path) -> None:
-    wheel.extractall(tmp_path / "site")
-    code = (
-        "from zsir import operators, priors, samplers; import zsir.experiments.photo, zsir.cli\n"
-        "assert len(priors.load('photo').fingerprint) == 64\n"
-        "for m in (operators, priors, samplers, zsir.experiments, zsir.cli): print(m.__file__)"
-    )
-    for line in python("-c", code, cwd=tmp_path, path=str(tmp_path / "site")).splitlines():
-        assert Path(line).is_relative_to(tmp_path / "site")

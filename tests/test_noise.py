@@ -18,7 +18,7 @@ from zsir import Problem, operators, pictures, priors, samplers, solve
 from zsir.errors import BadInput, ShapeError
 from zsir.metrics import contradiction, noise
 from zsir.metrics.noise import _noise_floor, doubts, estimate, estimate_noise, estimate_noise_of
-from zsir.rng import ImageNoise
+from zsir.rng import PictureNoise
 
 
 def demo() -> torch.Tensor:
@@ -35,7 +35,7 @@ def waves(channels: int, height: int, width: int) -> torch.Tensor:
 
 
 def noisy(y: torch.Tensor, std: float, seed: int = 0) -> torch.Tensor:
-    return y + std * ImageNoise(seed, [0], "observation").randn_like(y)
+    return y + std * PictureNoise(seed, [0], "observation").randn_like(y)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -166,6 +166,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the unit of ru_maxrss differs")
 def test_memory_is_bounded():
     done = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True)

@@ -18,6 +18,8 @@ from tests.sources import ROOT
 
 FOLDER = ROOT / "notebooks"
 SOURCES = sorted(path.stem for path in FOLDER.glob("[0-9][0-9]_*.py"))
+#: more than 20 seconds each; what they claim of few calls and of calibration is tested in tests/analytic as well
+LONG = ("05_few_calls", "06_calibration")
 #: what a code host shows without asking, and what a clone can bear
 LARGEST = 2**20
 #: a number in what a notebook prints, not inside a name or a hash
@@ -105,7 +107,7 @@ def test_every_notebook_has_a_source(build: ModuleType) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", SOURCES)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.nightly) if n in LONG else n for n in SOURCES])
 def test_notebook_runs(name: str, build: ModuleType, tmp_path: Path) -> None:
     """Its assertions hold, and it prints what the committed file shows."""
     made = build.execute(build.converted(FOLDER / f"{name}.py"), tmp_path)

@@ -37,6 +37,8 @@ PAGES = (
     "zsir/metrics/README.md",
     "zsir/training/README.md",
 )
+#: pages whose examples take more than 2 seconds
+LONG = ("README.md", "experiments/README.md")
 FENCE = re.compile(r"^```(?P<info>[^\n`]*)\n(?P<text>.*?)^```[ \t]*$", re.MULTILINE | re.DOTALL)
 OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
@@ -136,7 +138,7 @@ def workshop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", [pytest.param(p, marks=pytest.mark.slow) if p in LONG else p for p in PAGES])
 def test_examples_of_a_page(page: str, workshop: ModuleType) -> None:
     examples = [run(block, workshop) for block in blocks(page, (ROOT / page).read_text(encoding="utf-8"))]
     assert any(examples), f"{page} has no example that runs"

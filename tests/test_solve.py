@@ -11,7 +11,7 @@ import torch
 from zsir import Problem, operators, priors, samplers, solve
 from zsir.errors import BadInput, Incompatible, ShapeError, SolveError
 from zsir.loop.solve import Event
-from zsir.rng import ImageNoise
+from zsir.rng import PictureNoise
 
 
 def small_problem(batch: int = 2, noise_std: float = 0.02, dtype: torch.dtype = torch.float32) -> Problem:
@@ -63,7 +63,7 @@ def test_residual_is_near_one_for_the_truth() -> None:
         op = operators.make(spec, in_shape=(3, 64, 64))
         x = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
         clean = op.forward(x)
-        noise = 0.05 * ImageNoise(0, [0, 1], "observation").randn_like(clean)
+        noise = 0.05 * PictureNoise(0, [0, 1], "observation").randn_like(clean)
         observed = (clean != 0) if "mask" in spec else torch.ones_like(clean, dtype=torch.bool)
         residual = Problem(clean + noise * observed, op, 0.05).residual(x)
         assert residual == pytest.approx([1, 1], abs=4 / (2 * op.measurements) ** 0.5)
@@ -88,13 +88,13 @@ def test_seeds() -> None:
 
 def test_image_noise_streams() -> None:
     x = torch.zeros(3, 1, 5, 7)
-    noise = ImageNoise(0, [0, 1, 2])
+    noise = PictureNoise(0, [0, 1, 2])
     first, second = noise.randn_like(x), noise.randn_like(x)
-    assert torch.equal(first, ImageNoise(0, [0, 1, 2]).randn_like(x)) and not torch.equal(first, second)
-    assert torch.equal(first[2:], ImageNoise(0, [2]).randn_like(x[2:]))
-    for other in (ImageNoise(1, [0]), ImageNoise(0, [1]), ImageNoise(0, [0], "observation")):
+    assert torch.equal(first, PictureNoise(0, [0, 1, 2]).randn_like(x)) and not torch.equal(first, second)
+    assert torch.equal(first[2:], PictureNoise(0, [2]).randn_like(x[2:]))
+    for other in (PictureNoise(1, [0]), PictureNoise(0, [1]), PictureNoise(0, [0], "observation")):
         assert not torch.equal(first[:1], other.randn_like(x[:1]))
-    many = ImageNoise(3, [0]).randn_like(torch.zeros(1, 1, 400, 400))
+    many = PictureNoise(3, [0]).randn_like(torch.zeros(1, 1, 400, 400))
     assert abs(float(many.mean())) < 0.01 and abs(float(many.std()) - 1) < 0.01
 
 

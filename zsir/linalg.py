@@ -37,7 +37,7 @@ def recorded_cg() -> Iterator[list[CGReport]]:
         _reports.reset(token)
 
 
-def per_image(value: float | Tensor, like: Tensor) -> float | Tensor:
+def per_picture(value: float | Tensor, like: Tensor) -> float | Tensor:
     """A number as it is; a tensor (batch,) shaped for broadcasting against ``like`` (batch, ...)."""
     if isinstance(value, Tensor) and value.ndim:
         return value.to(like).view(-1, *(1,) * (like.ndim - 1))
@@ -45,10 +45,10 @@ def per_image(value: float | Tensor, like: Tensor) -> float | Tensor:
 
 
 def alone(transform: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """``transform(x)``, on a CPU image by image.
+    """``transform(x)``, on a CPU picture by picture.
 
     Libraries round differently according to how many transforms or rows they are given at once, and how these lie in
-    memory; so that a picture does not depend on who else is in its batch, not even in the last bit, every image is
+    memory; so that a picture does not depend on who else is in its batch, not even in the last bit, every picture is
     given by itself and in the same layout.
     """
     if x.is_cuda or x.ndim < 4:
@@ -83,9 +83,9 @@ def cg(
     tolerance: float,
     max_iterations: int = 2000,
 ) -> Tensor:
-    """Solve ``H u = b`` for a symmetric positive (semi-)definite ``H``, image by image, in float64.
+    """Solve ``H u = b`` for a symmetric positive (semi-)definite ``H``, picture by picture, in float64.
 
-    Preconditioned conjugate gradients (Hestenes and Stiefel 1952) on b (batch, ...), stopped when every image
+    Preconditioned conjugate gradients (Hestenes and Stiefel 1952) on b (batch, ...), stopped when every picture
     has ``||H u - b|| <= tolerance ||b||``. Raises `SolveError` with iterations and residual if that is not
     reached.
     """
@@ -100,7 +100,7 @@ def cg(
     while iteration < max_iterations and (iteration % CHECK_EVERY or bool(active.any())):
         iteration += 1
         hp = matvec(p)
-        # an image that has converged stands still, so that it does not depend on the others of its batch
+        # a picture that has converged stands still, so that it does not depend on the others of its batch
         alpha = torch.where(active, _safe_ratio(rz, _dot(p, hp)), 0.0)
         u = u + alpha * p
         r = r - alpha * hp
@@ -134,10 +134,10 @@ def norm2(operator: LinearOperator, like: Tensor, iterations: int = 40) -> float
 def cg_steps(
     matvec: Callable[[Tensor], Tensor], b: Tensor, iterations: int, *, least_eigenvalue: float = 0.0
 ) -> Tensor:
-    """``iterations`` steps of conjugate gradients towards ``H u = b``, image by image; for inner solves where a rough
-    answer will do and nothing may wait.
+    """``iterations`` steps of conjugate gradients towards ``H u = b``, picture by picture; for inner solves where a
+    rough answer will do and nothing may wait.
 
-    An image stands still once it is solved, and where a direction shows less curvature than ``least_eigenvalue``:
+    A picture stands still once it is solved, and where a direction shows less curvature than ``least_eigenvalue``:
     there H is not what it should be, as a network's Jacobian is not quite symmetric. The iterate of least residual is
     returned.
     """
@@ -161,7 +161,7 @@ def cg_steps(
 
 
 def lanczos_sqrt(matvec: Callable[[Tensor], Tensor], v: Tensor, iterations: int) -> Tensor:
-    """``C^1/2 v`` for a symmetric positive semi-definite C by Lanczos with full reorthogonalisation, image by image.
+    """``C^1/2 v`` for a symmetric positive semi-definite C by Lanczos, fully reorthogonalised, picture by picture.
 
     Exact when ``iterations`` reaches the number of distinct eigenvalues; the Krylov approximation ``|v| Q T^1/2 e_1``
     otherwise (Chow and Saad 2014). v (batch, ...).
@@ -206,5 +206,5 @@ def _norm(a: Tensor) -> Tensor:
 
 
 def _safe_ratio(a: Tensor, b: Tensor) -> Tensor:
-    """a/b, and 0 where b is 0: an image that has converged stays where it is."""
+    """a/b, and 0 where b is 0: a picture that has converged stays where it is."""
     return torch.where(b > 0, a / torch.where(b > 0, b, 1.0), 0.0)

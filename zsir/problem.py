@@ -82,7 +82,7 @@ class Problem:
             )
 
     def residual(self, x: Tensor) -> list[float]:
-        """Per image ``||y - A x|| / (noise_std sqrt(m))``, near 1 for a solution that fits the data as the noise
+        """Per picture ``||y - A x|| / (noise_std sqrt(m))``, near 1 for a solution that fits the data as the noise
         allows; without noise the relative residual ``||y - A x|| / ||y||``."""
         return residual(self, x).relative
 

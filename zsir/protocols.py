@@ -1,6 +1,6 @@
 """The contracts between the parts. Anything with these methods works; no base class is required.
 
-Images are float tensors (batch, channels, height, width) with values in [0, 1]; noise levels are standard
+Pictures are float tensors (batch, channels, height, width) with values in [0, 1]; noise levels are standard
 deviations in the same units; a noisy state is ``x = x0 + sigma n`` (variance exploding) for every prior.
 """
 
@@ -71,7 +71,7 @@ class Prior(Protocol):
 
 
 class NoiseSource(Protocol):
-    """Where a sampler's random numbers come from: per-image generators, or a recording."""
+    """Where a sampler's random numbers come from: one generator a picture, or a recording."""
 
     def randn_like(self, x: Tensor) -> Tensor:
         """Standard normal numbers in shape, dtype and on the device of x."""

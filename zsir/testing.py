@@ -61,14 +61,14 @@ def check_operator(
         "<A x, y> = <x, A^T y>",
     )
     _near(op.forward(2.5 * x - z), 2.5 * ax - op.forward(z), ax.norm(), tolerance, "A(a x + z) = a A x + A z")
-    _near(op.forward(x[1:]), ax[1:], ax.norm(), tolerance, "A acts on every image of a batch alone")
+    _near(op.forward(x[1:]), ax[1:], ax.norm(), tolerance, "A acts on every picture of a batch alone")
     _check_inverses(op, x, y, z, tolerance)
     if penrose and dtype == torch.float64:
         _check_penrose(op, x, y, tolerance)
 
 
 def _check_inverses(op: LinearOperator, x: Tensor, y: Tensor, z: Tensor, tolerance: float) -> None:
-    """pinv with ridge solves its normal equations; prox is a stationary point, for one rho and for one per image."""
+    """pinv with ridge solves its normal equations; prox is a stationary point, for one rho and for one per picture."""
     for ridge in (0.05, torch.linspace(0.05, 0.5, y.shape[0], dtype=torch.float64)):
         r = ridge.view(-1, 1, 1, 1).to(y) if isinstance(ridge, Tensor) else ridge
         u = op.pinv(y, ridge)
@@ -92,7 +92,7 @@ def _check_penrose(op: LinearOperator, x: Tensor, y: Tensor, tolerance: float) -
 
 
 def check_prior(prior: Prior, *, shape: tuple[int, int, int] = (3, 31, 46), seed: int = 0) -> None:
-    """Shape and dtype kept, finite, every image of a batch alone, and at sigma -> 0 and at 0 the picture itself."""
+    """Shape and dtype kept, finite, every picture of a batch alone, and at sigma -> 0 and at 0 the picture itself."""
     shape = (prior.channels or shape[0], *shape[1:])
     x = (0.5 + 0.1 * _random((3, *shape), torch.float32, seed)).clamp(0.05, 0.95)
     low, high = prior.sigma_range
@@ -101,7 +101,7 @@ def check_prior(prior: Prior, *, shape: tuple[int, int, int] = (3, 31, 46), seed
     _require(x0.shape == x.shape and x0.dtype == x.dtype, "denoise must keep shape and dtype.")
     _require(bool(torch.isfinite(x0).all()), "denoise must return finite values.")
     alone = torch.cat([prior.denoise(x[k : k + 1], sigma[k : k + 1]) for k in range(3)])
-    _near(alone, x0, x0.norm(), 1e-5, "denoise acts on every image of a batch alone")
+    _near(alone, x0, x0.norm(), 1e-5, "denoise acts on every picture of a batch alone")
     tiny = torch.full((3,), 1e-6)
     _near(prior.denoise(x, tiny), x, x.norm(), 1e-4, "denoise(x, sigma -> 0) = x")
     _near(prior.denoise(x, 0 * tiny), x, x.norm(), 1e-6, "denoise(x, 0) = x")
@@ -122,5 +122,5 @@ def check_sampler(sampler: Sampler, problem: Problem, prior: Prior, *, seed: int
             first.x[k : k + 1],
             first.x[k].norm(),
             1e-6,
-            f"image {k} alone equals image {k} in a batch",
+            f"picture {k} alone equals picture {k} in a batch",
         )

@@ -116,6 +116,7 @@ def test_statistic_of_known_ranks() -> None:
     assert chi2(np.zeros(400, dtype=int)) == pytest.approx(400 * 19)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_samplers_are_calibrated(name: str) -> None:
     found = statistics(drawn(name))

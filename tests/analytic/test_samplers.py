@@ -20,7 +20,7 @@ from zsir.errors import BadSpec
 from zsir.pictures import read
 from zsir.priors import Dense, Gaussian
 from zsir.protocols import Prior
-from zsir.rng import ImageNoise
+from zsir.rng import PictureNoise
 from zsir.samplers import CM4IR, HQS, RDMD
 from zsir.samplers.few_step.cm4ir import published
 from zsir.samplers.few_step.published import CM4IR_PRESETS
@@ -118,6 +118,7 @@ def test_turning_undoes_itself() -> None:
     assert len({tuple(view.flatten().tolist()) for view in seen}) == 8
 
 
+@pytest.mark.slow
 def test_rdmd_knob_trades_fidelity_for_texture() -> None:
     """On a photograph, at every tau: PSNR falls, energy beyond a quarter of the sampling rate rises.
 
@@ -235,7 +236,7 @@ def test_cm4ir_notices_what_kind_of_prior_it_has() -> None:
 
     error = expected_start(op, 0.0, y).error
     for prior, over, last in ((mean, 1.5, 0.02), (draw, 2.5, 0.05)):
-        sigmas = CM4IR().init(problem, prior, ImageNoise(0, [0])).plan.sigmas
+        sigmas = CM4IR().init(problem, prior, PictureNoise(0, [0])).plan.sigmas
         assert (sigmas[0], sigmas[-1]) == pytest.approx((over * error, last))
     for prior, eta in ((mean, 0.1), (draw, 0.95)):
         assert torch.equal(restored(prior, CM4IR()), restored(prior, CM4IR(eta=eta)))

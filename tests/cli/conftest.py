@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from PIL import Image
 
+from tests.runner import runner
 from zsir.cli import main
 
 #: for `python -m zsir` in a process of its own, from any folder
@@ -43,7 +43,7 @@ def run() -> Run:
     """``run("solve", "--op", ...)`` -> Outcome."""
 
     def call(*arguments: object) -> Outcome:
-        result = CliRunner().invoke(main, [str(a) for a in arguments])
+        result = runner().invoke(main, [str(a) for a in arguments])
         return Outcome(result.exit_code, result.stdout, result.stderr)
 
     return call

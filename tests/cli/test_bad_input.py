@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import zsir
 from tests.cli.conftest import ENVIRONMENT, pattern
 from zsir import operators, pictures, priors
 from zsir.workflow import method, restore
@@ -174,8 +173,6 @@ def test_full_disk(run, folder, monkeypatch, command):
 
     monkeypatch.setattr("pathlib.Path.replace", full)
     if command == "demo":
-        if not (Path(zsir.__file__).parent / "assets" / "demo.png").exists():
-            pytest.skip("the demonstration photograph is not there yet")
         done = run("demo", "out")
     else:
         extra = FAST if command == "solve" else ()

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from zsir import operators, pictures
-from zsir.rng import ImageNoise
+from zsir.rng import PictureNoise
 
 
 def test_values_and_notes(run, folder):
@@ -18,7 +18,7 @@ def test_values_and_notes(run, folder):
     assert seen.text == {"zsir:op": "sr4x", "zsir:noise": "5/255", "zsir:seed": "3", "zsir:size": "31x22"}
     x = pictures.read("colour.png").pixels
     y = operators.make("sr4x", in_shape=(3, 22, 31)).forward(x)
-    y = y + 5 / 255 * ImageNoise(3, [0], stream="observation").randn_like(y)
+    y = y + 5 / 255 * PictureNoise(3, [0], stream="observation").randn_like(y)
     assert float((seen.pixels - y.clamp(0, 1)).abs().max()) <= 0.51 / 65535
 
 

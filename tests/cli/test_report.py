@@ -17,11 +17,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from PIL import Image
 
 from tests.cli.conftest import Run
 from tests.experiments.conftest import tiny as tiny
+from tests.runner import runner
 from zsir import operators, pictures
 from zsir.cli import main
 from zsir.experiments.manifest import RunFolder
@@ -106,7 +106,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     os.chdir(folder)
     try:
         for arguments in (["run", "spec.toml", "-o", "r", "-q"], ["report", "r"]):
-            done = CliRunner().invoke(main, arguments)
+            done = runner().invoke(main, arguments)
             assert done.exit_code == 0, done.output
     finally:
         os.chdir(before)

@@ -22,7 +22,7 @@ from zsir.experiments.spec import shipped
 from zsir.loop.solve import solve
 from zsir.priors.wrappers.settings import Wrapping
 from zsir.problem import Problem
-from zsir.rng import ImageNoise
+from zsir.rng import PictureNoise
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -58,7 +58,7 @@ def test_records_hold_what_the_library_computes(run: Run, tiny: Path):
     )
     x = pictures.read("photos/p4.png").pixels
     op = operators.make("mask:keep=0.5", in_shape=(3, 17, 20))
-    y = op.forward(x) + 0.02 * op.forward(ImageNoise(3, [4], "observation").randn_like(x))
+    y = op.forward(x) + 0.02 * op.forward(PictureNoise(3, [4], "observation").randn_like(x))
     solution = solve(Problem(y, op, 0.02), priors.load("gaussian"), samplers.make("diffpir:nfe=2"), seed=3, indices=[4])
     estimate = solution.x.clamp(0, 1)
     assert record["metrics"]["psnr"] == metrics.psnr(estimate, x)
@@ -91,6 +91,7 @@ def test_metrics_of_the_catalogue(run: Run, tiny: Path):
     assert "run.crop is missing here and 2 there" in run("run", "tiny.toml", "-o", "r", *changes, *task).message
 
 
+@pytest.mark.slow
 def test_metrics_against_the_observation(run: Run, tiny: Path):
     names = ["free", "psnr", "residual", "determined"]
     changes = ("--set", f"run.metrics={json.dumps(names)}", "--set", "data.pictures=2", "--set", "run.crop=3")
@@ -150,6 +151,7 @@ def test_metrics_that_are_missing(run: Run, tiny: Path, monkeypatch: pytest.Monk
     assert not (tiny / "r").exists()
 
 
+@pytest.mark.slow
 def test_what_is_around_the_prior_is_what_solve_puts_there(run: Run, tiny: Path):
     method = (
         "method=[{prior='photo', sampler='cm4ir:nfe=1', tile=[0, 16], precision='bf16', ensemble=true},"
@@ -166,7 +168,7 @@ def test_what_is_around_the_prior_is_what_solve_puts_there(run: Run, tiny: Path)
     estimates = {name: pictures.read(tiny / "r" / r["outputs"]["estimate"]).pixels for name, r in found.items()}
     op = operators.make("identity", in_shape=(3, 17, 20))
     x = pictures.read("photos/p0.png").pixels
-    problem = Problem(x + 0.1 * ImageNoise(0, [0], "observation").randn_like(x), op, 0.1)
+    problem = Problem(x + 0.1 * PictureNoise(0, [0], "observation").randn_like(x), op, 0.1)
     for record, tile in ((whole, None), (tiled, 16), (found["plain"], None)):
         around = Wrapping() if record["method"] == "plain" else Wrapping(tile, "bf16", True)
         prior = priors.wrap(priors.load("photo"), around)
@@ -202,6 +204,7 @@ def test_what_is_kept(run: Run, tiny: Path, save: str, count: int):
     assert len(list((tiny / "r").glob("truth/*.png"))) == count // 3
 
 
+@pytest.mark.slow
 def test_batches_change_nothing(run: Run, tiny: Path):
     Image.fromarray(images_of(tiny)).save(tiny / "photos" / "p2.png")  # another size among them
     assert run("run", "tiny.toml", "-o", "one").code == 0

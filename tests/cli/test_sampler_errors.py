@@ -53,7 +53,8 @@ def test_the_others_go_on_where_numbers_go_wrong(run, folder, monkeypatch):
     first, last = done.err.splitlines()
     assert done.code == 1
     assert (
-        first.startswith("zsir: colour.png: Step 3 gave values that are not finite for image 0") and "network" in first
+        first.startswith("zsir: colour.png: Step 3 gave values that are not finite for picture 0")
+        and "network" in first
     )
     assert last == "zsir: 1 of 3 failed: colour.png"
     assert sorted(p.name for p in (folder / "out").iterdir()) == ["grey.png", "other.png"]

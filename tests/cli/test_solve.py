@@ -12,7 +12,6 @@ import pytest
 import torch
 from PIL import Image
 
-import zsir
 from tests.cli.conftest import pattern
 from zsir import operators, pictures, priors, samplers
 from zsir.errors import BadSpec
@@ -186,8 +185,6 @@ def test_mask_and_kernel_files(run, folder):
 
 
 def test_demo(run, folder):
-    if not (Path(zsir.__file__).parent / "assets" / "demo.png").exists():
-        pytest.skip("the demonstration photograph is not there yet")
     for _ in range(2):
         done = run("demo", "demo")
         assert done.code == 0, done.err

@@ -282,7 +282,7 @@ def test_a_network_that_fails_on_the_way(spec, call, image):
     assert error.step == 3 and [event.step for event in seen] == [1, 2]
     assert isinstance(error.x0, torch.Tensor) and torch.equal(error.x0, seen[-1].x0) and error.x0.isfinite().all()
     if image is not None and "for image" in text and "tds" not in spec:
-        assert "for image 1 of the batch" in text
+        assert "for picture 1 of the batch" in text
 
 
 def test_a_network_that_fails_at_once():

@@ -75,7 +75,7 @@ def test_contract_float32(spec: str, shape: tuple[int, int, int]) -> None:
     check_operator(make(spec, in_shape=shape), dtype=torch.float32)
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("shape", [*SHAPES[:-1], pytest.param(SHAPES[-1], marks=pytest.mark.slow)], ids=str)
 @pytest.mark.parametrize("spec", ITERATIVE)
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
 def test_contract_of_iterative_operators(spec: str, dtype: torch.dtype, shape: tuple[int, int, int]) -> None:

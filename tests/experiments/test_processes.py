@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
 from tests.experiments.conftest import content
+from tests.runner import runner
 from zsir import files
 from zsir.cli import main
 from zsir.errors import BadSpec
@@ -35,7 +35,7 @@ def python(*arguments: str, folder: Path, **environment: str) -> str:
 @pytest.fixture
 def whole(tiny: Path) -> dict[str, bytes]:
     """What a run of one process, never interrupted, ends with."""
-    result = CliRunner().invoke(main, ["run", "tiny.toml", "-o", "whole"])
+    result = runner().invoke(main, ["run", "tiny.toml", "-o", "whole"])
     assert result.exit_code == 0, result.output
     return content(tiny / "whole")
 
@@ -66,7 +66,7 @@ def test_what_other_processes_are_writing_stays(tiny: Path, whole: dict[str, byt
     dead.wait()
     for name in (f".zsir-{place}-{os.getppid()}-00.part", f".zsir-{place}-{dead.pid}-00.part"):
         (tiny / "whole" / "truth" / name).write_bytes(b"half")
-    assert CliRunner().invoke(main, ["run", "tiny.toml", "-o", "whole"]).exit_code == 0
+    assert runner().invoke(main, ["run", "tiny.toml", "-o", "whole"]).exit_code == 0
     assert [path.name for path in (tiny / "whole").rglob("*.part")] == [f".zsir-{place}-{os.getppid()}-00.part"]
 
 
@@ -104,13 +104,13 @@ def test_a_launcher_that_started_one_process(tiny: Path, monkeypatch: pytest.Mon
     assert started_alone({"MASTER_ADDR": "a", "ACCELERATE_USE_CPU": "1", "WORLD_SIZE": "2"}) == ""
     monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
     monkeypatch.setenv("ACCELERATE_USE_CPU", "False")
-    done = CliRunner().invoke(main, ["run", "tiny.toml", "-o", "r", "--set", "data.pictures=1", "-q"])
+    done = runner().invoke(main, ["run", "tiny.toml", "-o", "r", "--set", "data.pictures=1", "-q"])
     assert (
         done.exit_code == 0
         and done.stderr.startswith("zsir: note: accelerate was asked")
         and "--multi_gpu" in done.stderr
     )
-    assert "accelerate launch --multi_gpu" in " ".join(CliRunner().invoke(main, ["run", "--help"]).stdout.split())
+    assert "accelerate launch --multi_gpu" in " ".join(runner().invoke(main, ["run", "--help"]).stdout.split())
 
 
 def test_shares(tiny: Path):

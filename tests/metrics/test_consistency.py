@@ -9,13 +9,13 @@ from zsir import Problem, operators
 from zsir.errors import ShapeError, SolveError
 from zsir.metrics import energies, residual, split
 from zsir.operators.mask import Mask
-from zsir.rng import ImageNoise
+from zsir.rng import PictureNoise
 
 SPECS = ["sr2x", "sr3x", "mask:keep=0.4", "blur:sigma=1.5,boundary=circular", "blur:sigma=0.8"]
 
 
 def pictures(shape):
-    return ImageNoise(0, range(shape[0])).randn_like(torch.zeros(shape, dtype=torch.float64)) * 0.2 + 0.5
+    return PictureNoise(0, range(shape[0])).randn_like(torch.zeros(shape, dtype=torch.float64)) * 0.2 + 0.5
 
 
 def built(spec, shape=(3, 18, 24)):

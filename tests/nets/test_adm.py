@@ -223,6 +223,7 @@ def test_config_that_contradicts_the_file(saved, change, sentence):
         adm(path, config, label=0)
 
 
+@pytest.mark.slow
 def test_labels(saved):
     _, path, config = saved(FULL)
     for label in (-2, 5):

@@ -210,6 +210,7 @@ def test_without_diffusers_no_weights_are_downloaded(cache, model, monkeypatch):
     assert not list(cache.rglob("*.safetensors"))
 
 
+@pytest.mark.slow
 def test_solve_with_a_card_from_a_folder_and_from_the_cache(run, folder, cache, model):
     done = run(*SOLVE, "--prior", f"cm-imagenet:path={model}")
     assert done.code == 0 and done.err == ""
@@ -240,6 +241,7 @@ def test_offline_without_weights_is_one_sentence(run, folder, cache):
     check_sentence(done.message, cache, "HF_HUB_OFFLINE forbids downloads")
 
 
+@pytest.mark.slow
 def test_a_hub_that_does_not_answer_is_one_sentence(run, folder, cache):
     """The real client, in a process of its own because it reads its settings when it is imported."""
     with socket.socket() as taken:

@@ -9,7 +9,7 @@ import torch
 from zsir import Problem, operators, priors, samplers, solve
 from zsir.capabilities import inflated
 from zsir.priors import Grey, Wrapping
-from zsir.rng import ImageNoise
+from zsir.rng import PictureNoise
 
 
 class Linear:
@@ -75,7 +75,7 @@ def test_a_grey_picture_is_denoised_better_than_as_three_equal_channels():
     rows = torch.linspace(0, 12, 96)
     x0 = (0.5 + 0.25 * torch.sin(rows)[:, None] * torch.cos(1.7 * rows)[None])[None, None]
     sigma = torch.tensor([0.1])
-    x = x0 + 0.1 * ImageNoise(0, [0]).randn_like(x0)
+    x = x0 + 0.1 * PictureNoise(0, [0]).randn_like(x0)
     lifted = (Grey(inner).denoise(x, sigma) - x0).square().mean()
     equal = (inner.denoise(x.expand(-1, 3, -1, -1), sigma).mean(1, keepdim=True) - x0).square().mean()
     assert lifted < equal / 4

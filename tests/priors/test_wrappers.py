@@ -179,6 +179,7 @@ def test_no_seam():
     assert float(jumps[borders].mean()) <= float(jumps.mean())
 
 
+@pytest.mark.slow
 def test_a_large_restoration_in_bounded_memory():
     """1024 x 1536 pixels through 64-pixel windows: no tensor in the network is larger than 8 windows."""
     width, batch, tile = 4, 8, 64
@@ -193,7 +194,7 @@ def test_a_large_restoration_in_bounded_memory():
     result = solve(problem, Tiled(counted, tile, batch=batch), samplers.make("hqs:nfe=1", nfe=None))
     assert result.x.shape == x.shape and result.stats.nfe == 1
     rows, columns = math.ceil((1024 - 16) / 48), math.ceil((1536 - 16) / 48)
-    assert counted.images == rows * columns
+    assert counted.pictures == rows * columns
     assert max(largest) <= batch * width * tile**2
 
 
@@ -339,11 +340,12 @@ def test_self_ensemble_is_equivariant():
 def test_counted():
     counted = Counted(local_prior())
     SelfEnsemble(counted).denoise(picture(8, 8, batch=2), LEVELS)
-    assert (counted.calls, counted.images) == (8, 16)
+    assert (counted.calls, counted.pictures) == (8, 16)
     Tiled(counted, 16, 8).denoise(picture(24, 32), LEVELS[:1])
-    assert counted.images == 16 + 2 * 3
+    assert counted.pictures == 16 + 2 * 3
 
 
+@pytest.mark.slow
 @COMPILING
 def test_compiled():
     prior = local_prior()

@@ -34,6 +34,7 @@ def start(out: Path, pictures: Path, spec: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen([*command, "--device", "cpu"], env=environment, stdout=quiet, stderr=quiet)
 
 
+@pytest.mark.slow
 def test_training_learns(tmp_path):
     seen: list[Any] = []
     state = train_denoiser(run_of(tmp_path, "run", report=seen.append), recipe(SPEC + ",steps=150,every=50,lr=0.01"))
@@ -51,12 +52,14 @@ def test_training_learns(tmp_path):
     assert prior.fingerprint in card and '"steps": 150' in card and "5 pictures" in card
 
 
+@pytest.mark.slow
 def test_training_learns_with_muon_from_drawings_too(tmp_path):
     more = ",steps=100,every=50,lr=0.01,optimiser=muon,shapes=0.25,log=true"
     first, *_, last = train_denoiser(run_of(tmp_path, "run"), recipe(SPEC + more)).rows
     assert all(b > a + 0.5 for a, b in zip(first[2:], last[2:], strict=True)), (first, last)
 
 
+@pytest.mark.slow
 def test_killed_again_and_again_a_run_ends_with_the_same_bits(tmp_path, one_thread):
     spec = SPEC + ",steps=60"
     train_denoiser(run_of(tmp_path, "whole"), recipe(spec))
@@ -83,6 +86,7 @@ def stamp(path: Path) -> int:
     return path.stat().st_mtime_ns if path.exists() else 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", ["", ",optimiser=muon,shapes=0.3,log=true"])
 def test_a_full_disk_leaves_the_last_checkpoint(tmp_path, one_thread, monkeypatch, more):
     from zsir.training import trainer
@@ -118,6 +122,7 @@ def test_a_run_that_diverges_keeps_its_last_checkpoint(tmp_path):
     assert not prior.exists() or all(bool(t.isfinite().all()) for t in load_file(prior).values())
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_really_full(tmp_path):
     """The operating system refuses to let files grow beyond 20 kB, less than a checkpoint."""
     script = (
@@ -131,6 +136,7 @@ def test_a_disk_that_is_really_full(tmp_path):
     assert "cannot be written: file too large" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", ["", ",optimiser=muon,shapes=0.3,log=true"])
 def test_two_processes_make_the_same_prior_as_one(tmp_path, one_thread, more):
     spec = SPEC + more
@@ -149,6 +155,7 @@ def test_two_processes_make_the_same_prior_as_one(tmp_path, one_thread, more):
     assert losses[0] == pytest.approx(losses[1], abs=2e-4)
 
 
+@pytest.mark.slow
 def test_distilling_what_was_trained(tmp_path):
     train_denoiser(run_of(tmp_path, "run"), recipe(SPEC))
     teacher = priors.trained(str(tmp_path / "run/prior.safetensors"))
@@ -166,6 +173,7 @@ def test_distilling_what_was_trained(tmp_path):
     assert json.loads((tmp_path / "cm/recipe.json").read_text())["widths"] == [8, 16]
 
 
+@pytest.mark.slow
 def test_the_commands(tmp_path, capsys):
     pictures = folder(tmp_path / "in", 5)
     (pictures / "torn.png").write_bytes(b"torn")
@@ -186,6 +194,7 @@ def test_the_commands(tmp_path, capsys):
     assert read(result).pixels.shape == (1, 3, 40, 52)
 
 
+@pytest.mark.slow
 def test_options_of_both_commands(tmp_path, one_thread, capsys):
     pictures, val = folder(tmp_path / "in", 5), folder(tmp_path / "val", 2)
     train = ["train", str(pictures), "--recipe", SPEC + ",steps=8,every=4", "--val", str(val), "--device", "cpu"]

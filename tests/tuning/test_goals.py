@@ -13,7 +13,7 @@ from torch import Tensor
 from zsir import Problem, metrics, operators
 from zsir.errors import BadSpec, UnknownName
 from zsir.operators import Mask
-from zsir.rng import ImageNoise
+from zsir.rng import PictureNoise
 from zsir.tuning import GOALS, find_goal
 
 SHAPE = (2, 9, 13)
@@ -38,7 +38,7 @@ def test_sure_is_steins_sum_for_a_linear_method(spec: str) -> None:
     n = seen.sum()
     data = (y[0].numpy() * seen).ravel()
     data_seed = int.from_bytes(hashlib.sha256(torch.from_numpy(data).view_as(y).numpy().tobytes()).digest()[:7], "big")
-    probe = np.sign(ImageNoise(data_seed, [0], "divergence").randn_like(y)[0].numpy()).ravel()
+    probe = np.sign(PictureNoise(data_seed, [0], "divergence").randn_like(y)[0].numpy()).ravel()
     matrix = op.forward(torch.eye(SIZE, dtype=torch.float64).view(SIZE, *SHAPE)).flatten(1).T.numpy() @ weights.numpy()
     # a method is a function of what was measured: a mask hides the rest from it, here by the zeros
     divergence = probe @ (matrix @ probe)

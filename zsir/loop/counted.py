@@ -89,7 +89,7 @@ class TimedPrior:
     def __init__(self, inner: Prior, watch: Stopwatch, whole: TimedPrior | None = None) -> None:
         self._inner, self._watch = inner, watch
         self._whole = self if whole is None else whole  # where the counts stand
-        self.images = 0  # given to the network so far
+        self.pictures = 0  # given to the network so far
         self.recent: list[tuple[Tensor, Tensor]] = []  # what it was given in this step, and its answers
         self.channels = inner.channels
         self.sigma_range = inner.sigma_range
@@ -104,7 +104,7 @@ class TimedPrior:
 
     def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
         """Clean estimate of x."""
-        self._whole.images += x.shape[0]
+        self._whole.pictures += x.shape[0]
         answer = self._watch.run("denoise", x, lambda: self._inner.denoise(x, sigma))
         self._whole.recent.append((x.detach(), answer.detach()))
         return answer

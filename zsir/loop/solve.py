@@ -18,7 +18,7 @@ from zsir.loop.provenance import provenance
 from zsir.loop.watch import FiniteWatch
 from zsir.problem import Problem
 from zsir.protocols import NoiseSource, Prior, Sampler
-from zsir.rng import ImageNoise
+from zsir.rng import PictureNoise
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Stats:
     """What a solve cost and how well it fits.
 
     ``nfe`` calls of the prior; ``operator_calls`` by method; ``cg_iterations`` of iterative inverses;
-    ``seconds`` in all, in the prior and in the operator; ``residual`` per image, see `Problem.residual`.
+    ``seconds`` in all, in the prior and in the operator; ``residual`` per picture, see `Problem.residual`.
     """
 
     nfe: int
@@ -69,8 +69,8 @@ def solve(
 ) -> Solution:
     """Restore a batch of observations.
 
-    Every image draws its random numbers from a generator of its own, seeded by (``seed``, its number): image k of a
-    batch equals the same image solved alone with ``indices=[k]``. ``noise`` replaces the generators (replays).
+    Every picture draws its random numbers from a generator of its own, seeded by (``seed``, its number): picture k of a
+    batch equals the same picture solved alone with ``indices=[k]``. ``noise`` replaces the generators (replays).
     Raises `Incompatible` before the first step when the parts do not fit, `SolveError` with step and last estimate when
     numbers stop being finite.
 
@@ -89,8 +89,8 @@ def solve(
     finite = FiniteWatch(timed.failed)
     numbers = list(indices) if indices is not None else list(range(problem.y.shape[0]))
     if len(numbers) != problem.y.shape[0]:
-        raise BadInput(f"indices has {len(numbers)} numbers for {problem.y.shape[0]} images; give one per image.")
-    rng = noise if noise is not None else ImageNoise(seed, numbers)
+        raise BadInput(f"indices has {len(numbers)} numbers for {problem.y.shape[0]} pictures; give one per picture.")
+    rng = noise if noise is not None else PictureNoise(seed, numbers)
     began = time.perf_counter()
     with torch.no_grad(), recorded_cg() as reports:
         with finite.during(0):
@@ -106,7 +106,7 @@ def solve(
     seconds = time.perf_counter() - began
     finite.check()
     stats = Stats(
-        nfe=timed.images // max(1, problem.y.shape[0]),
+        nfe=timed.pictures // max(1, problem.y.shape[0]),
         operator_calls=dict(watch_data.calls),
         cg_iterations=_total(reports),
         seconds=seconds,

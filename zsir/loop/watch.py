@@ -19,8 +19,8 @@ class FiniteWatch:
 
     def __init__(self, network_failed: Callable[[], bool] = lambda: False) -> None:
         self._network_failed = network_failed
-        self._first: Tensor | None = None  # per image: number of the first bad step, 0 if none
-        self._good: Tensor | None = None  # per image: the last finite estimate
+        self._first: Tensor | None = None  # per picture: number of the first bad step, 0 if none
+        self._good: Tensor | None = None  # per picture: the last finite estimate
 
     @contextmanager
     def during(self, number: int) -> Iterator[None]:
@@ -57,7 +57,7 @@ class FiniteWatch:
         bad = self._first.nonzero().flatten().tolist()
         step = int(self._first[bad].min())
         raise SolveError(
-            f"Step {step} gave values that are not finite for image{'s' if len(bad) > 1 else ''} "
+            f"Step {step} gave values that are not finite for picture{'s' if len(bad) > 1 else ''} "
             f"{', '.join(map(str, bad))} of the batch: {self._cause()}",
             step=step,
             x0=self._good,

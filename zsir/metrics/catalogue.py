@@ -12,7 +12,7 @@ from torch import Tensor
 
 from zsir.errors import BadInput, BadSpec, ShapeError, UnknownName
 from zsir.metrics import iqa
-from zsir.metrics.fidelity import check_pair, psnr_per_image, psnr_y, ssim_per_image, ssim_y
+from zsir.metrics.fidelity import check_pair, psnr_per_picture, psnr_y, ssim_per_picture, ssim_y
 from zsir.metrics.stlpips import stlpips
 
 
@@ -38,14 +38,14 @@ _LUMA = "luma Y of BT.601 as MATLAB's rgb2ycbcr, in [16, 235]/255, not rounded"
 
 METRICS: dict[str, Metric] = {
     "psnr": Metric(
-        psnr_per_image,
+        psnr_per_picture,
         "dB",
         "higher",
         "mean squared error over all pixels and channels of RGB, peak 1",
         "definition; equals scikit-image's peak_signal_noise_ratio",
     ),
     "ssim": Metric(
-        ssim_per_image,
+        ssim_per_picture,
         "",
         "higher",
         "Gaussian window 11x11 of std 1.5, windows wholly inside, no reduction before, mean over RGB channels",

@@ -28,7 +28,7 @@ def psnr(a: Tensor, b: Tensor, data_range: float = 1.0) -> float:
     >>> round(psnr(torch.zeros(1, 3, 8, 8), torch.full((1, 3, 8, 8), 0.1)), 3)
     20.0
     """
-    return _mean(psnr_per_image(a, b, data_range))
+    return _mean(psnr_per_picture(a, b, data_range))
 
 
 def ssim(a: Tensor, b: Tensor, data_range: float = 1.0) -> float:
@@ -43,17 +43,17 @@ def ssim(a: Tensor, b: Tensor, data_range: float = 1.0) -> float:
     >>> round(ssim(x, x), 6), ssim(x, 1 - x) < 0
     (1.0, True)
     """
-    return _mean(ssim_per_image(a, b, data_range))
+    return _mean(ssim_per_picture(a, b, data_range))
 
 
-def psnr_per_image(a: Tensor, b: Tensor, data_range: float = 1.0) -> list[float]:
+def psnr_per_picture(a: Tensor, b: Tensor, data_range: float = 1.0) -> list[float]:
     """As `psnr`, one number for each picture of the batch."""
     check_pair(a, b)
     errors = (a.double() - b.double()).square().flatten(1).mean(dim=1).tolist()
     return [10 * math.log10(data_range**2 / e) if e != 0 else math.inf for e in errors]
 
 
-def ssim_per_image(a: Tensor, b: Tensor, data_range: float = 1.0) -> list[float]:
+def ssim_per_picture(a: Tensor, b: Tensor, data_range: float = 1.0) -> list[float]:
     """As `ssim`, one number for each picture of the batch."""
     check_pair(a, b)
     side = 2 * WINDOW_RADIUS + 1
@@ -85,13 +85,13 @@ def luma(x: Tensor) -> Tensor:
 def psnr_y(a: Tensor, b: Tensor) -> list[float]:
     """PSNR of the luma, for each picture, in dB. The peak is 1 although Y spans 219/255 only, as in the literature."""
     check_pair(a, b)
-    return psnr_per_image(luma(a), luma(b))
+    return psnr_per_picture(luma(a), luma(b))
 
 
 def ssim_y(a: Tensor, b: Tensor) -> list[float]:
     """SSIM of the luma, for each picture; its constants are those of the range [0, 1]."""
     check_pair(a, b)
-    return ssim_per_image(luma(a), luma(b))
+    return ssim_per_picture(luma(a), luma(b))
 
 
 def check_pair(a: Tensor, b: Tensor) -> None:

@@ -311,8 +311,14 @@ def _option(hint: Any) -> Option:
 def _hints(target: Callable[..., Any], context: Iterable[str]) -> dict[str, Any]:
     """Annotated parameters of a class or function that a spec may set."""
     function = target.__init__ if inspect.isclass(target) and not dataclasses.is_dataclass(target) else target
-    hints = typing.get_type_hints(function, include_extras=True)
+    hints = {k: _declared(hint) for k, hint in typing.get_type_hints(function, include_extras=True).items()}
     return {k: hints[k] for k in inspect.signature(target).parameters if k in hints and k not in context}
+
+
+def _declared(hint: Any) -> Any:
+    """The annotation as it was written: Python 3.10 takes a default of None for an ``Optional`` around it."""
+    inside = typing.get_args(hint) if typing.get_origin(hint) is typing.Union else ()
+    return next((part for part in inside if typing.get_origin(part) is typing.Annotated), hint)
 
 
 def suggest(name: str, known: Iterable[str]) -> str:

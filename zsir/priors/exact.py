@@ -26,7 +26,7 @@ class Covariance(Protocol):
     """A covariance matrix that can apply functions of itself."""
 
     def filter(self, x: Tensor, gain: Filter) -> Tensor:
-        """``Q gain(L) Q^T x`` for ``C = Q L Q^T``; x (batch, ...); gain may depend on the image (batch, 1, 1, ...)."""
+        """``Q gain(L) Q^T x`` for ``C = Q L Q^T``; x (batch, ...); gain may be one a picture (batch, 1, 1, ...)."""
 
 
 @dataclass(frozen=True, eq=False)

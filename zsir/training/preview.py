@@ -13,7 +13,7 @@ from zsir.metrics import psnr
 from zsir.pictures import contact_sheet, write
 from zsir.priors.network import NetworkPrior
 from zsir.priors.wrappers.grey import Grey
-from zsir.rng import ImageNoise
+from zsir.rng import PictureNoise
 
 #: noise of the measured denoising, on the [0, 1] scale
 LEVELS = (15 / 255, 25 / 255, 50 / 255)
@@ -33,13 +33,13 @@ def measure(prior: NetworkPrior, pictures: Sequence[Tensor]) -> Measured:
     """Denoise held-out pictures (1, channels, height, width); the noise is always the same, and grey on grey ones."""
     totals = [0.0] * len(LEVELS)
     for number, x in enumerate(pictures):
-        source = ImageNoise(0, [number], "validation")
+        source = PictureNoise(0, [number], "validation")
         for k, sigma in enumerate(LEVELS):
             totals[k] += psnr(_denoised(prior, x, sigma, source)[1].clamp(0, 1), x) / len(pictures)
     return Measured(tuple(totals))
 
 
-def _denoised(network: NetworkPrior, x: Tensor, sigma: float, source: ImageNoise) -> tuple[Tensor, Tensor]:
+def _denoised(network: NetworkPrior, x: Tensor, sigma: float, source: PictureNoise) -> tuple[Tensor, Tensor]:
     """A noisy picture and its estimate, in the channels of x."""
     y = x + sigma * source.randn_like(x)
     prior = Grey(network) if x.shape[1] < network.channels else network
@@ -53,7 +53,7 @@ def sample(prior: NetworkPrior, side: int, seed: int) -> Tensor:
     highest = prior.sigma_range[1]
     lowest = min(0.01, highest / 2)
     x = torch.zeros(1, prior.channels, side, side)
-    x = (0.5 + highest * ImageNoise(seed, [0], "preview").randn_like(x)).to(_device(prior))
+    x = (0.5 + highest * PictureNoise(seed, [0], "preview").randn_like(x)).to(_device(prior))
     steps = SAMPLE_STEPS if prior.kind == "denoiser" else 1
     sigmas = [highest * (lowest / highest) ** (k / steps) for k in range(steps)]
     for sigma, after in zip(sigmas, [*sigmas[1:], 0.0], strict=True):
@@ -68,7 +68,7 @@ def write_preview(path: Path, prior: NetworkPrior, pictures: Sequence[Tensor]) -
     columns: dict[str, list[Tensor]] = {}
     for number, x in enumerate(pictures[:SHOWN]):
         x = x[..., :SIDE, :SIDE].expand(-1, 3, -1, -1) if x.shape[1] == 1 else x[..., :SIDE, :SIDE]
-        source = ImageNoise(1, [number], "validation")
+        source = PictureNoise(1, [number], "validation")
         for sigma in SHOWN_LEVELS:
             shown = x[:, : prior.channels]
             noisy, estimate = _denoised(prior, shown, sigma, source)

@@ -95,6 +95,9 @@ class State:
     def load(self, path: Path) -> None:
         """Go on from a checkpoint; raises `BadInput` where it is damaged or of another network."""
         try:
+            with path.open("rb") as file:
+                if file.read(4) != b"PK\x03\x04":  # torch before 2.6 runs code from tar files, weights_only or not
+                    raise ValueError("torch.save did not write it")
             stored = torch.load(path, map_location=self.loss.device, weights_only=True)
             for name in MODULES:
                 getattr(self, name).load_state_dict(stored[name])

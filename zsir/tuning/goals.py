@@ -16,7 +16,7 @@ from torch import Tensor
 from zsir.errors import BadSpec
 from zsir.metrics import find, measure, residual
 from zsir.problem import Problem
-from zsir.rng import ImageNoise
+from zsir.rng import PictureNoise
 
 #: the step of the divergence's finite difference, in units of the noise: networks of kinked functions are smooth on
 #: this scale, and it is far above the rounding of float32
@@ -64,7 +64,7 @@ def sure(problem: Problem, restore: Restore, truth: Tensor | None = None) -> flo
     """
     y, op, sigma, n = problem.data, problem.operator, problem.noise_std, problem.operator.measurements
     # of +-1, not normal numbers: exact where the Jacobian is diagonal, and less noisy elsewhere
-    b, e = torch.sign(ImageNoise(_seed_of(y), [0], "divergence").randn_like(y)), STEP * sigma
+    b, e = torch.sign(PictureNoise(_seed_of(y), [0], "divergence").randn_like(y)), STEP * sigma
     seen = op.forward(restore(replace(problem, y=y)))
     moved = op.forward(restore(replace(problem, y=y + e * b)))
     divergence = float((b * (moved - seen)).double().sum()) / e

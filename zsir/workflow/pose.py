@@ -17,7 +17,7 @@ from zsir.pictures import Picture
 from zsir.priors.wrappers.grey import Grey
 from zsir.problem import Problem
 from zsir.protocols import LinearOperator, NoiseSource, Prior, Shape
-from zsir.rng import ImageNoise
+from zsir.rng import PictureNoise
 from zsir.workflow.method import Method
 
 
@@ -49,9 +49,9 @@ def observe(operator: LinearOperator, x: Tensor, noise_std: float, rng: NoiseSou
     return y + noise_std * (noise if known is None else noise * known.to(noise))
 
 
-def observation_noise(seed: int, *numbers: int) -> ImageNoise:
+def observation_noise(seed: int, *numbers: int) -> PictureNoise:
     """Where the noise of simulated observations comes from: the pictures with the given numbers under ``seed``."""
-    return ImageNoise(seed, numbers or (0,), stream="observation")
+    return PictureNoise(seed, numbers or (0,), stream="observation")
 
 
 def fitting(prior: Prior, operator: LinearOperator) -> Prior:

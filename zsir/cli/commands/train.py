@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -147,7 +147,9 @@ def _run(s: TrainSettings | DistillSettings) -> Iterator[Run]:
 
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}"))
-    with Progress(*columns, console=console, disable=s.quiet or not console.is_terminal) as bar:
+    hidden = s.quiet or not console.is_terminal
+    bar = Progress(*columns, console=console, disable=hidden)
+    with nullcontext() if hidden else bar:  # some versions of rich end even a hidden bar with an empty line
         task = bar.add_task("reading pictures", note="")
 
         def packing(done: int, of: int) -> None:

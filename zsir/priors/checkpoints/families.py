@@ -80,7 +80,7 @@ FAMILIES = (
     Family("an ESRGAN (RRDBNet)", ("conv_first.weight",), _has(".rdb1.conv1.")),
     Family("a Restormer", ("patch_embed.proj.weight",), _has("encoder_level1.")),
     Family("an NCSN++ or DDPM++ of the EDM code", (), _has(".map_layer0.weight")),
-    Family("a network of zsir's experiments/photo", ("head.weight", "embed.0.weight", "reduce.0.weight")),
+    Family("a denoiser of 'zsir train'", ("head.weight", "embed.0.weight", "reduce.0.weight")),
 )
 
 

@@ -35,7 +35,7 @@ class SelfEnsemble(Wrapper):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Counted(Wrapper):
-    """Counts: ``calls`` of `denoise` and ``images`` that went through it, tiles and turned copies each as one."""
+    """Counts: ``calls`` of `denoise` and ``pictures`` that went through it, tiles and turned copies each as one."""
 
     # shared by copies of this wrapper, such as conditioned and inflated ones
     _seen: Counter[str] = field(default_factory=Counter, repr=False, kw_only=True)
@@ -46,11 +46,11 @@ class Counted(Wrapper):
         return self._seen["calls"]
 
     @property
-    def images(self) -> int:
+    def pictures(self) -> int:
         """Images so far."""
-        return self._seen["images"]
+        return self._seen["pictures"]
 
     def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
         """Clean estimate of x (batch, channels, height, width) at noise levels sigma (batch,)."""
-        self._seen.update(calls=1, images=x.shape[0])
+        self._seen.update(calls=1, pictures=x.shape[0])
         return self.prior.denoise(x, sigma)

@@ -14,7 +14,7 @@ from torch import Tensor
 from zsir.capabilities import knows_grey
 from zsir.priors.wrappers.base import Wrapper
 from zsir.protocols import Prior
-from zsir.rng import ImageNoise
+from zsir.rng import PictureNoise
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -53,6 +53,6 @@ class Grey(Wrapper):
         factor = 1.0
         if not knows_grey(self.prior):
             factor = 3**0.5
-            w = ImageNoise(0, [0], "grey").randn_like(wide[:1])
+            w = PictureNoise(0, [0], "grey").randn_like(wide[:1])
             wide = wide + factor * sigma.view(-1, 1, 1, 1) * (w - w.mean(1, keepdim=True))
         return self.prior.denoise(wide, factor * sigma).mean(1, keepdim=True)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from zsir.experiments.photo.fetch import allowed, copyright_rules, rule_of
+from tools.photo.fetch import allowed, copyright_rules, rule_of
 
 TEXT = """Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
 

@@ -1,9 +1,9 @@
 """Fill the model cards of the embedded priors with what can be counted.
 
-    python -m zsir.experiments.photo.cards NAME WEIGHTS CURVE PHOTOS OUT
+    python -m tools.photo.cards NAME WEIGHTS CURVE PHOTOS OUT
 
 NAME is ``photo`` or ``cm-photo``; WEIGHTS a prior.safetensors, CURVE the curve.tsv of its run, PHOTOS the photos.tsv
-that `zsir.experiments.photo.fetch` wrote. Copies the weights to OUT/NAME.safetensors and writes OUT/NAME.md: hash,
+that `tools.photo.fetch` wrote. Copies the weights to OUT/NAME.safetensors and writes OUT/NAME.md: hash,
 number of parameters, learning curve, and every picture with its licence.
 """
 
@@ -12,7 +12,6 @@ from __future__ import annotations
 import csv
 import sys
 from collections import defaultdict
-from importlib.resources import files
 from pathlib import Path
 
 from zsir.files import write_bytes
@@ -44,18 +43,15 @@ def sources(path: Path) -> str:
 def main() -> None:
     """Command line of the module."""
     if len(sys.argv) != 6:
-        sys.exit("usage: python -m zsir.experiments.photo.cards photo|cm-photo WEIGHTS CURVE PHOTOS OUT")
+        sys.exit("usage: python -m tools.photo.cards photo|cm-photo WEIGHTS CURVE PHOTOS OUT")
     name, (weights, learned, photos, out) = sys.argv[1], map(Path, sys.argv[2:])
     net = trained(str(weights)).net
-    card = (
-        (files("zsir.experiments.photo") / f"{name}.md.in")
-        .read_text("utf-8")
-        .format(
-            parameters=f"{sum(p.numel() for p in net.parameters()):,}",
-            digest=fingerprint(weights),
-            curve=curve(learned),
-            sources=sources(photos),
-        )
+    card = (Path(__file__).parent / f"{name}.md.in").read_text("utf-8")
+    card = card.format(
+        parameters=f"{sum(p.numel() for p in net.parameters()):,}",
+        digest=fingerprint(weights),
+        curve=curve(learned),
+        sources=sources(photos),
     )
     write_bytes(out / f"{name}.safetensors", weights.read_bytes())
     write_bytes(out / f"{name}.md", card.encode())

@@ -1,6 +1,6 @@
 """What one had before priors, on the tasks of the spec ``evidence``: the observation itself, and CBM3D.
 
-    python -m zsir.experiments.photo.baselines [--pictures N] [--size N]
+    python -m tools.photo.baselines [--pictures N] [--size N]
 
 Prints mean PSNR (dB), SSIM and ST-LPIPS of the observation, enlarged by Pillow's bicubic where it is smaller, for each
 task of the spec; of CBM3D for denoising, if the package ``bm3d`` is installed (its licence is for non-commercial
@@ -19,13 +19,13 @@ from importlib.resources import files
 import torch
 from torch import Tensor
 
+from tools.photo import srmdnf
 from zsir import operators
 from zsir.experiments import toml
-from zsir.experiments.photo import srmdnf
 from zsir.metrics import measure
 from zsir.names.registry import number
 from zsir.pictures import enlarge, read
-from zsir.rng import ImageNoise
+from zsir.workflow.pose import observation_noise, observe
 
 METRICS = ("psnr", "ssim", "stlpips")
 
@@ -41,10 +41,7 @@ def pictures(count: int, size: int) -> list[Tensor]:
 def observation(x: Tensor, op: str, noise_std: float, index: int) -> Tensor:
     """What is seen of picture ``index``."""
     operator = operators.make(op, in_shape=(x.shape[1], x.shape[2], x.shape[3]))
-    y = operator.forward(x)
-    noise = noise_std * ImageNoise(0, [index], "observation").randn_like(y)
-    known = getattr(operator, "known", None)
-    return y + (noise if known is None else noise * known)
+    return observe(operator, x, noise_std, observation_noise(0, index))
 
 
 def cbm3d(y: Tensor, noise_std: float) -> Tensor:

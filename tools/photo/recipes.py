@@ -1,6 +1,6 @@
 """What the settings of the shipped recipes are worth: small networks trained from nothing, alike but for them.
 
-    python -m zsir.experiments.photo.recipes PICTURES OUT [--val FOLDER] [--steps N] [--only NAME ...]
+    python -m tools.photo.recipes PICTURES OUT [--val FOLDER] [--steps N] [--only NAME ...]
 
 Prints what each run measured at its end: mean PSNR (dB) of denoising the pictures of --val, by default the 34 held-out
 crops, at noise 15, 25 and 50 of 255. ``texture`` is 0.5 beside ``log`` and 0.75 elsewhere. A run that is in OUT already

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch.nn.functional import conv2d, pixel_shuffle
 
-from zsir.experiments.photo.baselines import observation, pictures
-from zsir.experiments.photo.srmdnf import CODE, HALF, convolutions, enlarged, model
+from tools.photo.baselines import observation, pictures
+from tools.photo.srmdnf import CODE, HALF, convolutions, enlarged, model
 from zsir.metrics import psnr
 from zsir.pictures import enlarge
 

