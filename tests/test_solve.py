@@ -128,7 +128,7 @@ def test_problem_refuses(y: torch.Tensor, noise_std: float, error: type[Exceptio
 
 
 def test_indices_must_fit_the_batch() -> None:
-    with pytest.raises(BadInput, match="one per image"):
+    with pytest.raises(BadInput, match="one per picture"):
         solve(small_problem(2), priors.load("gaussian"), samplers.make("hqs"), indices=[0])
 
 
