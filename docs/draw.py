@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from ours import OPERATORS, PRIORS, SAMPLERS, ImageNoise, enlarge
+from ours import OPERATORS, PRIORS, SAMPLERS, PictureNoise, enlarge
 from PIL import Image, ImageDraw
 from torch import Tensor
 
@@ -115,7 +115,7 @@ def draw_operators(photo: Tensor) -> dict[str, Any]:
 def draw_priors(crop: Tensor) -> dict[str, Any]:
     """A noisy crop, what the prior makes of it, and the truth."""
     facts = {}
-    noisy = crop + PRIOR_NOISE * ImageNoise(0, [0]).randn_like(crop)
+    noisy = crop + PRIOR_NOISE * PictureNoise(0, [0]).randn_like(crop)
     for name in SHOWN_PRIORS:
         prior = priors.load(name)
         with torch.no_grad():
@@ -154,7 +154,7 @@ def observe(spec: str, photo: Tensor, noise: float) -> Problem:
     op = operators.make(spec, in_shape=(channels, height, width))
     y = op.forward(photo)
     if noise:
-        y = y + noise * ImageNoise(0, [0]).randn_like(y)
+        y = y + noise * PictureNoise(0, [0]).randn_like(y)
     return Problem(y, op, noise)
 
 

@@ -14,7 +14,7 @@ from zsir.operators.catalogue import OPERATORS
 from zsir.pictures.sheets import enlarge
 from zsir.priors.catalogue import PRIORS
 from zsir.priors.checkpoints.cards import cards
-from zsir.rng import ImageNoise
+from zsir.rng import PictureNoise
 from zsir.samplers.catalogue import SAMPLERS
 
 __all__ = [
@@ -24,7 +24,7 @@ __all__ = [
     "PRIORS",
     "SAMPLERS",
     "Description",
-    "ImageNoise",
+    "PictureNoise",
     "Registry",
     "cards",
     "draws_of",
