@@ -8,6 +8,8 @@
 #   make coverage set up, then the quick tests, and which lines and branches they reach; details in htmlcov/
 #   make bench    set up, then the benchmarks
 #   make notebooks set up, then run the notebooks and write them with their outputs
+#   make docs     set up, then build the documentation; open site/index.html
+#   make docs-pictures  set up, then make the pictures of the documentation again
 #   make clean    remove all that the above have made
 #
 # Variables (a change of one of them makes the environment anew):
@@ -31,9 +33,10 @@ PINS := $(VENV)/constraints.txt
 TORCH_READY := $(VENV)/.torch
 BASE_READY := $(VENV)/.base
 DEV_READY := $(VENV)/.dev
+DOCS_READY := $(VENV)/.docs
 
 .DEFAULT_GOAL := help
-.PHONY: help demo quick test nightly lint types pytest mutation coverage bench notebooks clean
+.PHONY: help demo quick test nightly lint types pytest mutation coverage bench notebooks docs docs-pictures clean
 .NOTPARALLEL:
 
 help:
@@ -76,8 +79,14 @@ bench: $(DEV_READY)
 notebooks: $(DEV_READY)
 	$(PY) notebooks/build.py
 
+docs: $(DOCS_READY)
+	$(PY) docs/build.py
+
+docs-pictures: $(DEV_READY)
+	$(PY) docs/draw.py
+
 clean:
-	rm -rf $(VENV) demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage* htmlcov
+	rm -rf $(VENV) demo site build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage* htmlcov
 	find . -name .git -prune -o -name __pycache__ -prune -exec rm -rf {} +
 
 # The stamp of the environment holds what it was made from; where that differs from what is wanted now (another
@@ -109,4 +118,9 @@ $(BASE_READY): $(TORCH_READY) pyproject.toml $(CONSTRAINTS)
 $(DEV_READY): $(BASE_READY)
 	@echo "== installing what the tests need"
 	@$(PIP) install -q -c $(PINS) --no-build-isolation -e '.[dev]'
+	@touch $@
+
+$(DOCS_READY): $(BASE_READY)
+	@echo "== installing what the documentation needs"
+	@$(PIP) install -q -c $(PINS) --no-build-isolation -e '.[docs]'
 	@touch $@
