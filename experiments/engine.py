@@ -24,7 +24,7 @@ from zsir.experiments.grid import Cell, slug
 from zsir.experiments.manifest import Manifest, Record, RunFolder, item_key
 from zsir.experiments.sets import PictureFile, load
 from zsir.experiments.spec import Spec
-from zsir.loop.solve import Event, Solution, solve
+from zsir.loop.solver import Event, Solution, solve
 from zsir.operators import Operator
 from zsir.priors.wrappers.settings import Wrapping
 from zsir.problem import Problem

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections import Counter
 
 import pytest
 
@@ -60,6 +61,33 @@ def test_rooms_have_no_circle() -> None:
     for own, others in MAY_IMPORT.items():
         later = [name for name in others if order.index(name) >= order.index(own)]
         assert not later, f"{own} may import {later}, which come after it"
+
+
+def test_no_file_circle() -> None:
+    """No module is imported, by whatever way, by a module that it imports; imports in functions and for types count."""
+    known = set(modules())
+    edges = {module: {name for name in imports(module) if name in known and name != module} for module in known}
+    circles = set()
+    for module in known:
+        reached, waiting = set[str](), list(edges[module])
+        while waiting:
+            name = waiting.pop()
+            if name not in reached:
+                reached.add(name)
+                waiting += edges[name]
+        if module in reached:
+            circles.add(module)
+    assert not circles, f"these modules are parts of circles: {sorted(circles)}"
+
+
+def test_folders_can_be_overlooked() -> None:
+    """No folder of more than 15 modules, and no two files of one name, but for those that each room has."""
+    files = [file for file in modules().values() if file.name != "__init__.py"]
+    full = {str(folder): n for folder, n in Counter(file.parent for file in files).items() if n > 15}
+    assert not full, f"modules in these folders: {full}"
+    rooms_have = {"catalogue", "citations", "base"}
+    twice = {name for name, n in Counter(file.stem for file in files).items() if n > 1} - rooms_have
+    assert not twice, f"two files are called {sorted(twice)}"
 
 
 def test_foundations_import_nothing_of_ours() -> None:

@@ -10,7 +10,7 @@ import torch
 
 from zsir import Problem, operators, priors, samplers, solve
 from zsir.errors import BadInput, Incompatible, ShapeError, SolveError
-from zsir.loop.solve import Event
+from zsir.loop.solver import Event
 from zsir.rng import PictureNoise
 
 

@@ -14,18 +14,18 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from zsir.lazy import on_first_use
+from zsir.version import __version__
 
 if TYPE_CHECKING:
     from zsir import errors, metrics, operators, priors, samplers, testing
     from zsir.errors import PictureWarning, ZsirError
-    from zsir.loop.solve import Event, Solution, Stats, solve
+    from zsir.loop.solver import Event, Solution, Stats, solve
     from zsir.pictures.reading import Picture, read
     from zsir.pictures.writing import write
     from zsir.problem import Problem
     from zsir.workflow.restore import restore
     from zsir.workflow.result import Restored
 
-__version__ = "0.1.0"
 __all__ = [
     "Event",
     "Picture",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from zsir.loop.solve import solve
+from zsir.loop.solver import solve
 from zsir.problem import Problem
 from zsir.protocols import LinearOperator, Prior, Sampler
 from zsir.rng import generator

@@ -17,7 +17,7 @@ import torch
 
 from zsir import Problem, operators, samplers, solve
 from zsir.linalg import norm2
-from zsir.loop.solve import Event
+from zsir.loop.solver import Event
 from zsir.priors import Dense, Gaussian
 from zsir.samplers import CM4IR
 

@@ -19,7 +19,7 @@ from zsir.experiments import engine, measures
 from zsir.experiments.manifest import Record, RunFolder
 from zsir.experiments.sets import SETS, PictureFile, digest
 from zsir.experiments.spec import shipped
-from zsir.loop.solve import solve
+from zsir.loop.solver import solve
 from zsir.priors.wrappers.settings import Wrapping
 from zsir.problem import Problem
 from zsir.rng import PictureNoise

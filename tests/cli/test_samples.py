@@ -49,7 +49,7 @@ def test_samples_do_not_depend_on_what_is_drawn_with_them(folder):
     spread = draw(posed, how.sampler, 3, 5)
     one_by_one = draw(posed, how.sampler, 3, 5, together=1)
     assert torch.equal(spread.samples, one_by_one.samples)
-    alone = restored_from(read(folder / "colour.png"), posed, how, 3)
+    alone = restored_from(read(folder / "colour.png"), posed, how, how.settings(seed=3))
     assert torch.equal(spread.samples[:1], alone.x)
 
 
@@ -107,7 +107,7 @@ def test_the_record_is_of_the_mean_and_of_all_samples(folder):
     stats = spread.solution.stats
     assert stats.residual == posed.problem.residual(spread.mean) and stats.residual[0] != spread.residuals[0]
     assert stats.nfe == 11 * 4 and spread.solution.provenance["indices"] == list(range(11))
-    alone = restored_from(WHITE, posed, how, 0).solution.stats
+    alone = restored_from(WHITE, posed, how, how.settings()).solution.stats
     assert spread.residuals[0] == pytest.approx(alone.residual[0], rel=1e-6) and len(spread.residuals) == 11
     # two solves, of 8 and of 3 samples, now that all plans are made
     warm = draw(posed, how.sampler, 0, 11).solution.stats.operator_calls

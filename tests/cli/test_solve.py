@@ -15,7 +15,7 @@ from PIL import Image
 from tests.cli.conftest import pattern
 from zsir import operators, pictures, priors, samplers
 from zsir.errors import BadSpec
-from zsir.loop.solve import solve
+from zsir.loop.solver import solve
 from zsir.problem import Problem
 from zsir.workflow.method import load_method, pick_device
 from zsir.workflow.restore import restored

@@ -14,7 +14,7 @@ from PIL import Image
 from zsir import operators, pictures, priors, samplers, solve
 from zsir.cli.commands.trace import kept_steps
 from zsir.errors import OutputError
-from zsir.loop.solve import Event
+from zsir.loop.solver import Event
 from zsir.pictures.curves import log_curves
 from zsir.problem import Problem
 

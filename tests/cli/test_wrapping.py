@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from zsir import operators, pictures, priors, samplers
-from zsir.loop.solve import solve
+from zsir.loop.solver import solve
 from zsir.priors import Tiled
 from zsir.problem import Problem
 

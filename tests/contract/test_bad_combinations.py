@@ -12,7 +12,7 @@ import torch
 from zsir import Problem, operators, priors, samplers, solve
 from zsir.errors import BadSpec, Incompatible, SolveError, ZsirError
 from zsir.linalg import cg
-from zsir.loop.solve import Event
+from zsir.loop.solver import Event
 
 SHAPE = (3, 12, 14)
 

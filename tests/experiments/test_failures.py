@@ -15,7 +15,7 @@ from zsir.errors import SolveError, failure, out_of_memory
 from zsir.experiments import engine
 from zsir.experiments.manifest import RunFolder
 from zsir.experiments.sets import load
-from zsir.loop.solve import solve
+from zsir.loop.solver import solve
 
 ONE = ("--set", "method.0.sampler=cm4ir:nfe=1", "--set", "task=[{op='identity', noise=0.1}]")
 ALLOCATOR = "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to"

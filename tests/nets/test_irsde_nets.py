@@ -13,7 +13,8 @@ from zsir.errors import BadInput, BadSpec
 from zsir.priors import Cast, load
 from zsir.priors.checkpoints.irsde.mean_reverting import irsde
 from zsir.priors.checkpoints.irsde.nafnet import ConditionalNAFNet
-from zsir.priors.checkpoints.irsde.networks import ChannelNorm, ConditionalUNet, LinearAttention, network_of
+from zsir.priors.checkpoints.irsde.networks import ChannelNorm, ConditionalUNet, LinearAttention
+from zsir.priors.checkpoints.irsde.recognised import network_of
 from zsir.testing import check_prior
 
 

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 
 from zsir import operators, priors, samplers
 from zsir.errors import BadInput, BadSpec, Incompatible
-from zsir.loop.solve import solve
+from zsir.loop.solver import solve
 from zsir.priors.checkpoints.diffusers_nets import load_folder
 from zsir.priors.checkpoints.latent import LatentEstimate, LatentNet, guidance_embedding
 from zsir.priors.network import NetworkPrior

@@ -13,7 +13,7 @@ from tests.priors.stand_ins import picture
 from zsir import operators, samplers
 from zsir.capabilities import inflated
 from zsir.errors import BadInput, BadSpec, Incompatible, ShapeError
-from zsir.loop.solve import solve
+from zsir.loop.solver import solve
 from zsir.priors import Compiled, from_azula, from_callable, from_deepinv
 from zsir.problem import Problem
 from zsir.testing import check_prior

@@ -10,7 +10,7 @@ import torch
 from tests.priors.stand_ins import picture
 from zsir import metrics, operators, priors, samplers
 from zsir.errors import BadInput, BadSpec, Incompatible
-from zsir.loop.solve import solve
+from zsir.loop.solver import solve
 from zsir.priors.denoisers.wavelet import Wavelet
 from zsir.problem import Problem
 from zsir.testing import check_prior

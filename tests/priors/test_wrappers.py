@@ -12,7 +12,7 @@ from tests.priors.stand_ins import FAMILIES, REACH, LocalNet, WindowMean, local_
 from zsir import operators, priors, samplers
 from zsir.capabilities import inflated
 from zsir.errors import BadSpec, Incompatible, ShapeError
-from zsir.loop.solve import solve
+from zsir.loop.solver import solve
 from zsir.priors import (
     Cast,
     Compiled,

@@ -78,10 +78,10 @@ def _repeat_job(job: Job, entry: Mapping[str, Any], record: Path, batch: Batch) 
         simulate=settings["simulate"],
         callbacks=[batch.follow(job.source.name)],
     )
-    write_result(result, planned)
+    written = write_result(result, planned)
     same = digest(planned.target) == entry["output_sha256"]
     verdict = "the same file as recorded" if same else "NOT the file that was recorded"
-    batch.done(f"{summary(planned.target, result)}  {verdict}")
+    batch.done(f"{summary(written)}  {verdict}")
 
 
 def _method(settings: Mapping[str, Any]) -> Method:

@@ -18,7 +18,7 @@ from zsir.errors import ZsirError, bug, debugging, out_of_memory
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from zsir.loop.solve import Event
+    from zsir.loop.solver import Event
 
 
 class Display:

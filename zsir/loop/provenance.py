@@ -11,6 +11,7 @@ import torch
 from zsir.names.registry import spec_of
 from zsir.problem import Problem
 from zsir.protocols import Prior, Sampler
+from zsir.version import __version__
 
 
 def provenance(problem: Problem, prior: Prior, sampler: Sampler, seed: int, indices: Sequence[int]) -> dict[str, Any]:
@@ -35,6 +36,4 @@ def provenance(problem: Problem, prior: Prior, sampler: Sampler, seed: int, indi
 
 def versions() -> dict[str, str]:
     """Versions on which the last digits of a result depend."""
-    import zsir
-
-    return {"zsir": zsir.__version__, "torch": torch.__version__, "python": platform.python_version()}
+    return {"zsir": __version__, "torch": torch.__version__, "python": platform.python_version()}

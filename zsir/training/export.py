@@ -22,7 +22,7 @@ from zsir.training.objectives import Objective
 from zsir.training.recipe import Recipe, as_json
 
 if TYPE_CHECKING:
-    from zsir.training.trainer import State, Task
+    from zsir.training.state import State, TrainingTask
 
 HEADER = ("step", "loss", "psnr_15", "psnr_25", "psnr_50")
 
@@ -57,7 +57,7 @@ def write_prior(path: Path, net: UNet, objective: Objective, r: Recipe, step: in
     return fingerprint(path)
 
 
-def write_card(path: Path, task: Task, state: State, title: str, digest: str) -> None:
+def write_card(path: Path, task: TrainingTask, state: State, title: str, digest: str) -> None:
     """Write the model card of a finished run."""
     r, net, pictures = task.recipe, state.averaged, task.pictures
     learned = {item.name: item for item in reversed(pictures.training)}

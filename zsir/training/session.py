@@ -19,7 +19,8 @@ from zsir.training.dataset import Pictures, check, pack
 from zsir.training.export import curve, write_card, write_prior
 from zsir.training.objectives import Denoising, Distillation, Objective
 from zsir.training.recipe import Recipe
-from zsir.training.trainer import Progress, State, Task, accelerator_on, claim, train
+from zsir.training.state import State, TrainingTask
+from zsir.training.trainer import Progress, accelerator_on, claim, train
 
 #: held while a run goes on
 LOCK = ".lock"
@@ -118,7 +119,7 @@ def _train(run: Run, r: Recipe, objective: Objective, net: UNet, about: str, tit
                 stack.enter_context(held(run.out / LOCK, busy))
                 claim(run.out, r, settings)
             pictures = _packed(run, r)
-        task = Task(run.out, r, objective, pictures, net, settings)
+        task = TrainingTask(run.out, r, objective, pictures, net, settings)
         state = train(task, accelerator, run.workers, run.report)
         if accelerator.is_main_process:
             digest = write_prior(run.out / "prior.safetensors", state.averaged, objective, r, state.step)

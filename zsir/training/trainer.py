@@ -6,37 +6,30 @@ on the step only, so that a run which was killed ends, on a CPU, with the same b
 
 from __future__ import annotations
 
-import io
 import json
 import time
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import DataLoader
 
 from zsir.errors import BadInput, Incompatible, OutputError, SolveError
 from zsir.files import sweep, write_bytes
-from zsir.priors.unet import UNet
 from zsir.training.batches import Batch, Batches
-from zsir.training.dataset import Pictures
 from zsir.training.export import curve, prior_of, write_prior
 from zsir.training.muon import optimiser_of
-from zsir.training.objectives import Objective
 from zsir.training.preview import Measured, measure, write_preview
 from zsir.training.recipe import Recipe, as_json, recipe
+from zsir.training.state import State, TrainingTask
 
 #: steps between reports
 REPORTED = 10
-#: how often in a run PSNR is measured and the preview written, besides early on
-MEASUREMENTS = 20
-#: steps after which a first preview is written: something to look at within a minute
-EARLY = (20, 100)
 #: memory of the running mean of the loss
 LOSS_MEMORY = 0.99
 
@@ -50,71 +43,6 @@ class Progress:
     loss: float
     seconds: float
     measured: Measured | None
-
-
-@dataclass(frozen=True)
-class Task:
-    """All that training needs to know: the run's folder, recipe, objective, pictures, and the network to begin with.
-
-    ``settings`` describes objective and pictures in words; a run is resumed with equal ones only.
-    """
-
-    folder: Path
-    recipe: Recipe
-    objective: Objective
-    pictures: Pictures
-    net: UNet = field(repr=False)
-    settings: dict[str, str] = field(default_factory=dict)
-
-    def measured_at(self, step: int) -> bool:
-        """Whether PSNR is measured and the preview written after ``step`` steps: 20 times a run, and early."""
-        r = self.recipe
-        between = max(1, r.steps // (MEASUREMENTS * r.every)) * r.every
-        return step in EARLY or step % between == 0 or step == r.steps
-
-
-@dataclass
-class State:
-    """What a checkpoint holds. ``rows`` of the learning curve are step, loss and PSNR (dB) at the measured levels."""
-
-    net: UNet
-    averaged: UNet
-    optimiser: torch.optim.Optimizer
-    loss: Tensor
-    step: int = 0
-    seconds: float = 0.0
-    rows: list[list[float]] = field(default_factory=list)
-
-    def save(self, path: Path) -> None:
-        """Write the checkpoint whole or not at all; raises `OutputError`."""
-        buffer = io.BytesIO()
-        modules = {name: getattr(self, name).state_dict() for name in MODULES}
-        torch.save({**modules, **{name: getattr(self, name) for name in NUMBERS}}, buffer)
-        write_bytes(path, buffer.getvalue())
-
-    def load(self, path: Path) -> None:
-        """Go on from a checkpoint; raises `BadInput` where it is damaged or of another network."""
-        try:
-            with path.open("rb") as file:
-                if file.read(4) != b"PK\x03\x04":  # torch before 2.6 runs code from tar files, weights_only or not
-                    raise ValueError("torch.save did not write it")
-            stored = torch.load(path, map_location=self.loss.device, weights_only=True)
-            for name in MODULES:
-                getattr(self, name).load_state_dict(stored[name])
-            for name in NUMBERS:
-                setattr(self, name, stored[name])
-        except Exception as error:  # a damaged file makes the unpickler fail in any way
-            what = str(error).split("\n")[0]
-            raise BadInput(f"{path} cannot be read ({what}); remove it to begin again.") from None
-
-    def average(self, ema: float) -> None:
-        """Move the averaged weights towards the present ones; at the start of a run they follow faster."""
-        keep = min(ema, self.step / (self.step + 9))
-        for a, p in zip(self.averaged.parameters(), self.net.parameters(), strict=True):
-            a.data.lerp_(p.data, 1 - keep)
-
-
-MODULES, NUMBERS = ("net", "averaged", "optimiser"), ("loss", "step", "seconds", "rows")
 
 
 def claim(folder: Path, r: Recipe, settings: dict[str, str]) -> None:
@@ -143,7 +71,7 @@ def claim(folder: Path, r: Recipe, settings: dict[str, str]) -> None:
 
 
 def train(
-    task: Task, accelerator: Any, workers: int = 0, report: Callable[[Progress], None] = lambda progress: None
+    task: TrainingTask, accelerator: Any, workers: int = 0, report: Callable[[Progress], None] = lambda progress: None
 ) -> State:
     """Run or resume training to the recipe's last step; ``averaged`` of the returned state is the result.
 
@@ -177,7 +105,7 @@ def train(
 
 
 def _advance(
-    accelerator: Any, wrapped: nn.Module, stepper: torch.optim.Optimizer, state: State, task: Task, batch: Batch
+    accelerator: Any, wrapped: nn.Module, stepper: torch.optim.Optimizer, state: State, task: TrainingTask, batch: Batch
 ) -> None:
     """One optimiser step."""
     for group in stepper.param_groups:
@@ -227,7 +155,7 @@ def _loader(examples: Batches, steps: range, workers: int, pinned: bool) -> Data
     )
 
 
-def _measure(task: Task, state: State) -> Measured | None:
+def _measure(task: TrainingTask, state: State) -> Measured | None:
     prior = prior_of(state.averaged, task.objective, task.recipe)
     pictures = task.pictures.validation()
     measured = measure(prior, pictures) if pictures else None
@@ -236,7 +164,7 @@ def _measure(task: Task, state: State) -> Measured | None:
     return measured
 
 
-def _keep(task: Task, state: State) -> Measured | None:
+def _keep(task: TrainingTask, state: State) -> Measured | None:
     """Measure where it is due, then write checkpoint, learning curve and now and then the prior.
 
     Raises `SolveError` for weights that are not finite, before anything is replaced; of a full disk the error says what

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from zsir import samplers
 from zsir.errors import BadSpec, ZsirError
-from zsir.loop.solve import solve
+from zsir.loop.solver import solve
 from zsir.names.registry import Parsed, Range, suggest
 from zsir.problem import Problem
 from zsir.protocols import Prior

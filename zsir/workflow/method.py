@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 
@@ -39,6 +40,33 @@ class Method:
     def op_text(self) -> str:
         """The degradation as records and messages name it."""
         return self.op if isinstance(self.op, str) else spec_of(self.op) or repr(self.op)
+
+    def settings(
+        self,
+        *,
+        seed: int = 0,
+        samples: int = 1,
+        size: tuple[int, int] | None = None,
+        simulate: bool = False,
+    ) -> dict[str, Any]:
+        """The keyword arguments of `zsir.restore`, JSON-able; parts made by hand are named by their repr."""
+        around = self.wrapping
+        return {
+            "op": self.op_text,
+            "noise": "auto" if self.noise_std is None else self.noise_std,
+            "prior": self.prior_spec or repr(self.prior),
+            "sampler": spec_of(self.sampler) or repr(self.sampler),
+            "tile": around.tile,
+            "precision": around.precision,
+            "ensemble": around.ensemble,
+            "compiled": around.compiled,
+            "device": self.device.type,
+            "dtype": str(self.dtype).removeprefix("torch."),
+            "seed": seed,
+            "samples": samples,
+            "size": None if size is None else list(size),
+            "simulate": simulate,
+        }
 
     def through(self, sampler: Sampler) -> Method:
         """The same with another sampler."""

@@ -60,14 +60,15 @@ def write_record(path: Path, command: str, results: Sequence[dict[str, Any]]) ->
     files.write_bytes(path, text.encode() + b"\n")
 
 
-def summary(target: Path, result: Restored) -> str:
-    """One line about a result: name, size, cost, how it fits the data and, where known, how it fits the truth."""
-    h, w = result.x.shape[-2:]
-    stats = result.stats
-    parts = [f"{target}", f"{w}x{h}", f"NFE {stats.nfe}", f"{stats.seconds:.1f} s", f"residual {result.residual:.3g}"]
-    quality = result.quality()
-    if quality is not None:
-        parts.append(f"PSNR {quality[0]:.2f} dB")
-        if not math.isnan(quality[1]):
-            parts.append(f"SSIM {quality[1]:.4f}")
+def summary(entry: Mapping[str, Any]) -> str:
+    """One line about a result, from its entry in the record: name, size, cost, how it fits the data and, where known,
+    how it fits the truth."""
+    width, height = entry["size"]
+    stats = entry["stats"]
+    parts = [entry["output"], f"{width}x{height}", f"NFE {stats['nfe']}", f"{stats['seconds']:.1f} s"]
+    parts.append(f"residual {stats['residual'][0]:.3g}")
+    if "psnr" in entry:
+        parts.append(f"PSNR {math.inf if entry['psnr'] is None else entry['psnr']:.2f} dB")
+        if entry["ssim"] is not None:
+            parts.append(f"SSIM {entry['ssim']:.4f}")
     return "  ".join(parts)

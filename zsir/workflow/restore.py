@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 from zsir.errors import BadSpec, PictureWarning
-from zsir.loop.solve import Event, Solution, solve
-from zsir.metrics import contradiction
-from zsir.names.registry import spec_of
+from zsir.loop.solver import Event, solve
 from zsir.pictures import Picture, PictureLike, as_picture
 from zsir.priors.wrappers.settings import Wrapping
 from zsir.protocols import LinearOperator, Prior, Sampler
 from zsir.workflow.method import Method, load_method
 from zsir.workflow.pose import Posed, pose
-from zsir.workflow.result import Restored
-from zsir.workflow.spread import Spread, draw, remarks
+from zsir.workflow.result import Restored, judged
+from zsir.workflow.spread import draw, remarks
 
 Callbacks = Sequence[Callable[[Event], None]]
 
@@ -119,63 +116,22 @@ def restored(
 ) -> Restored:
     """`restore` with everything loaded: what the commands call for each picture. Warns of what the verdict says."""
     posed = pose(picture, method, seed=seed, size=size, simulate=simulate)
+    settings = method.settings(seed=seed, samples=samples, size=size, simulate=simulate)
     if samples > 1:
         spread = draw(posed, method.sampler, seed, samples, callbacks=callbacks)
-        result = _result(picture, posed, spread.solution, spread, method)
+        result = judged(picture, posed, spread.solution, settings, spread, remarks(spread, method.sampler))
     else:
-        result = restored_from(picture, posed, method, seed, callbacks)
+        result = restored_from(picture, posed, method, settings, callbacks)
     for sentence in result.verdict:
         if sentence != result.doubt:  # `pose` has warned of the doubt already
             warnings.warn(sentence, PictureWarning, stacklevel=3)
-    return replace(result, settings=settings_of(method, seed=seed, samples=samples, size=size, simulate=simulate))
+    return result
 
 
-def restored_from(picture: Picture, posed: Posed, method: Method, seed: int = 0, callbacks: Callbacks = ()) -> Restored:
+def restored_from(
+    picture: Picture, posed: Posed, method: Method, settings: dict[str, Any], callbacks: Callbacks = ()
+) -> Restored:
     """Solve a problem that `pose` made of ``picture``; says nothing, the verdict stands in the result."""
-    solution = solve(posed.problem, posed.prior, method.sampler, seed=seed, indices=[0], callbacks=callbacks)
-    return _result(picture, posed, solution, None, method)
-
-
-def _result(picture: Picture, posed: Posed, solution: Solution, spread: Spread | None, method: Method) -> Restored:
-    x = solution.x[:1]
-    misfit = contradiction(posed.problem, x)[0]
-    said = [] if spread is None else remarks(spread, method.sampler)
-    return Restored(
-        x=x.clamp(0, 1).cpu().float(),
-        observation=posed.observation,
-        truth=posed.truth,
-        verdict=tuple(filter(None, [posed.doubt, misfit, *said])),
-        spread=spread,
-        solution=solution,
-        source=picture,
-        doubt=posed.doubt,
-        misfit=misfit,
-    )
-
-
-def settings_of(
-    method: Method,
-    *,
-    seed: int = 0,
-    samples: int = 1,
-    size: tuple[int, int] | None = None,
-    simulate: bool = False,
-) -> dict[str, Any]:
-    """The keyword arguments of `restore` for a method, JSON-able; parts made by hand are named by their repr."""
-    around = method.wrapping
-    return {
-        "op": method.op_text,
-        "noise": "auto" if method.noise_std is None else method.noise_std,
-        "prior": method.prior_spec or repr(method.prior),
-        "sampler": spec_of(method.sampler) or repr(method.sampler),
-        "tile": around.tile,
-        "precision": around.precision,
-        "ensemble": around.ensemble,
-        "compiled": around.compiled,
-        "device": method.device.type,
-        "dtype": str(method.dtype).removeprefix("torch."),
-        "seed": seed,
-        "samples": samples,
-        "size": None if size is None else list(size),
-        "simulate": simulate,
-    }
+    parts = (posed.problem, posed.prior, method.sampler)
+    solution = solve(*parts, seed=settings["seed"], indices=[0], callbacks=callbacks)
+    return judged(picture, posed, solution, settings)

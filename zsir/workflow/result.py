@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ from PIL import Image
 from torch import Tensor
 
 from zsir import metrics, pictures
-from zsir.loop.solve import Solution, Stats
+from zsir.loop.solver import Solution, Stats
 from zsir.pictures import Picture
+from zsir.workflow.pose import Posed
 from zsir.workflow.spread import Spread
 
 
@@ -120,3 +122,28 @@ class Restored:
     def _title(self, name: str, pixels: Tensor) -> str:
         quality = self.quality(pixels)
         return name if quality is None else f"{name} {quality[0]:.2f} dB"
+
+
+def judged(
+    picture: Picture,
+    posed: Posed,
+    solution: Solution,
+    settings: dict[str, Any],
+    spread: Spread | None = None,
+    remarks: Sequence[str] = (),
+) -> Restored:
+    """The first picture of a solution as a result, with all that is to be said of it."""
+    x = solution.x[:1]
+    misfit = metrics.contradiction(posed.problem, x)[0]
+    return Restored(
+        x=x.clamp(0, 1).cpu().float(),
+        observation=posed.observation,
+        truth=posed.truth,
+        verdict=tuple(filter(None, [posed.doubt, misfit, *remarks])),
+        spread=spread,
+        solution=solution,
+        source=picture,
+        doubt=posed.doubt,
+        misfit=misfit,
+        settings=settings,
+    )

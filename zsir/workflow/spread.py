@@ -13,7 +13,7 @@ from torch import Tensor
 from zsir import metrics
 from zsir.capabilities import draws_of, needs_of
 from zsir.errors import SolveError
-from zsir.loop.solve import Event, Solution, Stats, solve
+from zsir.loop.solver import Event, Solution, Stats, solve
 from zsir.problem import Problem
 from zsir.protocols import Sampler
 from zsir.workflow.pose import Posed

@@ -216,7 +216,7 @@ def _attempt(
     """One method: what the record says of it, and its picture."""
     from zsir.workflow.restore import restored_from
 
-    result = restored_from(picture, posed, how, seed)
+    result = restored_from(picture, posed, how, how.settings(seed=seed))
     stats = result.stats
     truth = None if posed.truth is None else posed.truth.clamp(0, 1)
     values, failures = _measured(names, result.x, truth)

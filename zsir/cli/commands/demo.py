@@ -31,5 +31,5 @@ def demo(folder: Path) -> None:
     pictures.write(folder / "observation.png", result.observation)
     record = write_result(result, planned)
     write_record(folder / "record.json", " ".join(["zsir", *sys.argv[1:]]), [record])
-    click.echo(summary(planned.target, result))
+    click.echo(summary(record))
     click.echo(f"The bicubic enlargement has {record['observation_psnr']:.2f} dB; see {planned.sheet}.")

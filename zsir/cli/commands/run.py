@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from zsir.experiments.manifest import Record, RunFolder
     from zsir.experiments.plan import Plan
     from zsir.experiments.workers import Worker
-    from zsir.loop.solve import Event
+    from zsir.loop.solver import Event
 
 
 @dataclass(frozen=True)

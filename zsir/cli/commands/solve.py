@@ -153,7 +153,7 @@ def _restore_job(job: Job, s: SolveOptions, method: Method, batch: Batch, record
             callbacks=[follow],
         )
         records.append(write_result(result, planned))
-        batch.done(summary(planned.target, result))
+        batch.done(summary(records[-1]))
 
 
 def _check(s: SolveOptions) -> None:

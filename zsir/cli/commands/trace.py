@@ -7,7 +7,7 @@ import io
 import shlex
 import sys
 import warnings
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ from zsir.priors.wrappers.settings import Wrapping
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from zsir.loop.solve import Event
+    from zsir.loop.solver import Event
     from zsir.workflow.method import Method
     from zsir.workflow.pose import Posed
 
@@ -157,7 +157,7 @@ def _trace_job(job: Job, s: TraceOptions, how: Method, batch: Batch) -> None:
     from zsir.pictures.curves import log_curves
     from zsir.workflow.pose import pose
     from zsir.workflow.record import record_of, summary, write_record
-    from zsir.workflow.restore import restored_from, settings_of
+    from zsir.workflow.restore import restored_from
 
     (planned,) = job.results
     animation, table, drawing, record = planned.maps
@@ -165,8 +165,8 @@ def _trace_job(job: Job, s: TraceOptions, how: Method, batch: Batch) -> None:
     picture = pictures.read(job.source)
     posed = pose(picture, how, seed=planned.seed, size=s.size, simulate=s.simulate)
     recorder = Recorder(posed, kept_steps(how.sampler.steps, s.frames))
-    result = restored_from(picture, posed, how, planned.seed, [recorder.see, batch.follow(picture.path.name)])
-    result = replace(result, settings=settings_of(how, seed=planned.seed, size=s.size, simulate=s.simulate))
+    settings = how.settings(seed=planned.seed, size=s.size, simulate=s.simulate)
+    result = restored_from(picture, posed, how, settings, [recorder.see, batch.follow(picture.path.name)])
     if result.misfit:
         warnings.warn(result.misfit, PictureWarning, stacklevel=1)
     pictures.write(planned.sheet, pictures.contact_sheet(recorder.frames, COLUMNS))
@@ -178,7 +178,7 @@ def _trace_job(job: Job, s: TraceOptions, how: Method, batch: Batch) -> None:
     result.save(planned.target)
     entry: dict[str, Any] = record_of(picture.path, planned.target, result)
     write_record(record, shlex.join(["zsir", *sys.argv[1:]]), [entry])
-    batch.done(summary(planned.target, result))
+    batch.done(summary(entry))
 
 
 def _csv(rows: list[dict[str, float]]) -> str:

@@ -130,7 +130,7 @@ def irsde(
     Source: Luo et al. 2023 [irsde]; Luo et al. 2023 [refusion]
     """
     from zsir.priors.checkpoints.irsde.nafnet import ConditionalNAFNet
-    from zsir.priors.checkpoints.irsde.networks import network_of
+    from zsir.priors.checkpoints.irsde.recognised import network_of
 
     tensors = read_tensors(path)
     with understood(path):

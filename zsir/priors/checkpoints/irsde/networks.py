@@ -15,9 +15,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zsir.errors import BadInput
-from zsir.priors.checkpoints.families import IRSDE_NAFNET, IRSDE_UNET, recognised
-from zsir.priors.checkpoints.tensors import load_into
 from zsir.priors.checkpoints.votes import Vote, counted, voted
 from zsir.priors.unet import pad_to_multiple
 
@@ -197,21 +194,3 @@ def unet_for(tensors: Mapping[str, Tensor], channels: int, path: str | Path) -> 
     nf = voted(tensors, path, *votes, Vote("time_mlp.1.weight", 1, 2), Vote("time_mlp.1.weight", 0, 2, 4))
     with torch.device("meta"):
         return ConditionalUNet(channels, nf, counted(tensors, "downs."))
-
-
-def network_of(tensors: Mapping[str, Tensor], path: str | Path) -> nn.Module:
-    """The IR-SDE network of a checkpoint's tensors, in float32, sizes told by their shapes.
-
-    Raises `BadInput` for another kind of network and for one that works on latents instead of pictures.
-    """
-    from zsir.priors.checkpoints.irsde.nafnet import nafnet_for
-
-    family = recognised(tensors, path, (IRSDE_UNET, IRSDE_NAFNET))
-    first, last = ("init_conv", "final_conv") if family == IRSDE_UNET else ("intro", "ending")
-    votes = Vote(f"{first}.weight", 1, times=2), Vote(f"{last}.weight"), Vote(f"{last}.bias", 0, 1)
-    channels = voted(tensors, path, *votes, usual=(1, 3))
-    if channels not in (1, 3):
-        raise BadInput(f"{path} works on {channels} channels: a network for latents, which zsir does not support.")
-    net: nn.Module = (unet_for if family == IRSDE_UNET else nafnet_for)(tensors, channels, path)
-    load_into(net, tensors, path)
-    return net.eval().requires_grad_(False)
