@@ -57,7 +57,10 @@ def read_entries(record: Path) -> list[dict[str, Any]]:
     except (ValueError, KeyError, TypeError):
         raise BadInput(f"{record} is not a record that zsir solve --record writes.") from None
     if not complete:
-        raise BadInput(f"{record} does not hold the settings of its results; it was written by an older zsir.")
+        raise BadInput(
+            f"{record} does not hold the settings of its results; records of zsir solve, trace and demo do, none "
+            "of an older zsir or of zsir compare."
+        )
     found: list[dict[str, Any]] = entries
     return found
 
