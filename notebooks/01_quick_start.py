@@ -3,7 +3,7 @@
 #
 # An observation is $y = A x + \sigma_y n$ with $n \sim \mathcal N(0, I)$. $A$ is known and linear. A *prior* is a
 # denoiser $D(x, \sigma) \approx \mathrm E[x_0 \mid x_0 + \sigma n = x]$. A *sampler* combines both in a few calls of
-# $D$.
+# $D$. `zsir.restore` takes a picture and a spec of $A$, and does the rest, as the command `zsir solve` does.
 #
 # Pictures are float tensors (batch, channels, height, width) in [0, 1]; noise levels are standard deviations on that
 # scale.
@@ -15,10 +15,9 @@ from pprint import pprint
 import matplotlib.pyplot as plt
 import torch
 
-from zsir import Problem, operators, priors, samplers, solve
+import zsir
 from zsir.metrics import energies, psnr
-from zsir.pictures import enlarge, read
-from zsir.rng import PictureNoise
+from zsir.pictures import enlarge
 from zsir.samplers.initial import initial_estimate
 
 
@@ -33,9 +32,7 @@ def show(**pictures):
     plt.show()
 
 
-truth = read(files("zsir") / "assets" / "demo.png").pixels[..., :176, 80:]
-prior = priors.load("photo")  # 2.5 million parameters, inside the package
-print(prior)
+truth = zsir.read(files("zsir") / "assets" / "demo.png").pixels[..., :176, 80:]
 
 # %% [markdown]
 # ## Four times larger
@@ -43,15 +40,17 @@ print(prior)
 # `sr4x` is a bicubic reduction by four, with Pillow's antialiasing. The pseudo-inverse $A^+ y$ is the picture of
 # least norm that explains the data: its residual is 0, and it rings, most at the borders. Four calls of the prior
 # give smooth edges without ringing. The feathers are not in the data, and this small prior does not invent them.
+#
+# With `simulate` the picture is degraded first, and kept as the truth. Two defaults: the prior is `photo`, which has
+# 2.5 million parameters and is inside the package, and the sampler is `cm4ir`.
 
 # %%
-op = operators.make("sr4x", in_shape=truth.shape[1:])
-problem = Problem(op.forward(truth), op, noise_std=0.0)
-solution = solve(problem, prior, samplers.make("cm4ir", nfe=4), seed=0)
+result = zsir.restore(truth, "sr4x", nfe=4, simulate=True)
 
-bicubic = enlarge(problem.y, truth.shape[-2:])
-show(observation=problem.y, pseudo_inverse=op.pinv(problem.y), restored=solution.x, truth=truth)
-for name, x in {"bicubic": bicubic, "pseudo-inverse": op.pinv(problem.y), "restored": solution.x}.items():
+op = zsir.operators.make("sr4x", in_shape=truth.shape[1:])
+least, bicubic = op.pinv(result.observation), enlarge(result.observation, truth.shape[-2:])
+show(observation=result.observation, pseudo_inverse=least, restored=result.x, truth=truth)
+for name, x in {"bicubic": bicubic, "pseudo-inverse": least, "restored": result.x}.items():
     print(f"{name:15s} {psnr(x.clamp(0, 1), truth):6.2f} dB")
 
 # %% [markdown]
@@ -59,10 +58,10 @@ for name, x in {"bicubic": bicubic, "pseudo-inverse": op.pinv(problem.y), "resto
 # result explains the data exactly.
 
 # %%
-print(solution.stats)
-assert solution.stats.nfe == 4
-assert solution.stats.residual[0] < 1e-3
-assert psnr(solution.x.clamp(0, 1), truth) > psnr(bicubic, truth)
+print(result.stats)
+assert result.stats.nfe == 4
+assert result.residual < 1e-3
+assert psnr(result.x, truth) > psnr(bicubic, truth)
 
 # %% [markdown]
 # The same seed gives the same picture, to the last bit, and `provenance` says what is needed to repeat it. A callback
@@ -70,21 +69,22 @@ assert psnr(solution.x.clamp(0, 1), truth) > psnr(bicubic, truth)
 
 # %%
 seen = []
-again = solve(problem, prior, samplers.make("cm4ir", nfe=4), seed=0, callbacks=[seen.append])
-assert torch.equal(again.x, solution.x)
+again = zsir.restore(truth, "sr4x", nfe=4, simulate=True, callbacks=[seen.append])
+assert torch.equal(again.x, result.x)
 assert [event.step for event in seen] == [1, 2, 3, 4]
 show(**{f"call {event.step}, sigma {event.sigma:.3f}": event.x0 for event in seen})
-pprint(solution.provenance)
+pprint(result.provenance)
 
 # %% [markdown]
 # ## What was measured, what was imagined
 #
 # $P = A^+ A$ projects onto what the operator sees. The rest, $(I - P) x$, leaves no trace in $y$: whatever is there
-# comes from the prior. `energies` gives the mean square of both parts.
+# comes from the prior. `energies` gives the mean square of both parts. `result.solution.x` is the result before it is
+# clipped to [0, 1].
 
 # %%
-picture, original = energies(op, solution.x), energies(op, truth)
-error = energies(op, solution.x - truth)
+restored = result.solution.x
+picture, original, error = (energies(op, x) for x in (restored, truth, restored - truth))
 print(f"energy outside the data: restored {picture.free[0]:.1e}, truth {original.free[0]:.1e}")
 print(f"error: {error.determined[0]:.1e} inside the data, {error.free[0]:.1e} outside")
 assert error.determined[0] < 1e-3 * error.free[0]  # all of the error is in what the data do not tell
@@ -93,29 +93,26 @@ assert 0 < picture.free[0] < original.free[0]  # the prior is careful: it adds l
 # %% [markdown]
 # ## Blur with noise, and missing pixels
 #
-# The same three parts. With noise the residual is measured in units of the noise, $\lVert A x - y\rVert / (\sigma_y
-# \sqrt m)$: near 1 for a picture that fits as well as the noise allows, far below 1 for one that fits the noise.
+# With noise the residual is measured in units of the noise, $\lVert A x - y\rVert / (\sigma_y
+# \sqrt m)$: near 1 for a picture that fits as well as the noise allows, far below 1 for one that fits the noise. Where
+# result and data contradict each other, `verdict` holds a sentence about it.
 
 # %%
-noise = 5 / 255
-blur = operators.make("blur:sigma=3", in_shape=truth.shape[1:])
-blurred = blur.forward(truth)
-blurred = blurred + noise * PictureNoise(0, [0], "observation").randn_like(blurred)
-blurry = Problem(blurred, blur, noise)
-deblurred = solve(blurry, prior, samplers.make("cm4ir", nfe=4))
+deblurred = zsir.restore(truth, "blur:sigma=3", noise="5/255", nfe=4, simulate=True)
+filled = zsir.restore(truth, "mask:keep=0.3", sampler="hqs", nfe=8, simulate=True)
 
-mask = operators.make("mask:keep=0.3", in_shape=truth.shape[1:])
-holes = Problem(mask.forward(truth), mask)
-filled = solve(holes, prior, samplers.make("hqs", nfe=8))
-
-show(blurred=blurred, deblurred=deblurred.x, holes=holes.y, filled=filled.x)
-print(f"deblurred {psnr(deblurred.x.clamp(0, 1), truth):.2f} dB, residual {deblurred.stats.residual[0]:.2f}")
-by_median = initial_estimate(holes)  # every hole takes the median of its neighbours
-print(f"filled    {psnr(filled.x.clamp(0, 1), truth):.2f} dB, by medians {psnr(by_median, truth):.2f} dB")
-assert 0.8 < deblurred.stats.residual[0] < 1.2
-assert psnr(deblurred.x.clamp(0, 1), truth) > psnr(blurred.clamp(0, 1), truth) + 1
-assert psnr(filled.x.clamp(0, 1), truth) > psnr(by_median, truth) + 0.5
+blurred, holes = deblurred.observation, filled.observation
+show(blurred=blurred, deblurred=deblurred.x, holes=holes, filled=filled.x)
+print(f"deblurred {psnr(deblurred.x, truth):.2f} dB, residual {deblurred.residual:.2f}")
+mask = zsir.operators.make("mask:keep=0.3", in_shape=truth.shape[1:])
+by_median = initial_estimate(zsir.Problem(holes, mask))  # every hole takes the median of its neighbours
+print(f"filled    {psnr(filled.x, truth):.2f} dB, by medians {psnr(by_median, truth):.2f} dB")
+assert 0.8 < deblurred.residual < 1.2
+assert not deblurred.verdict and not filled.verdict
+assert psnr(deblurred.x, truth) > psnr(blurred.clamp(0, 1), truth) + 1
+assert psnr(filled.x, truth) > psnr(by_median, truth) + 0.5
 
 # %% [markdown]
-# Other operators, samplers and priors: `zsir list ops`, `zsir list samplers`, `zsir list priors`, and
-# `zsir describe NAME`.
+# `result.save("big.png")` writes a result. Other operators, samplers and priors: `zsir list ops`,
+# `zsir list samplers`, `zsir list priors`, and `zsir describe NAME`. What `zsir.restore` is made of is `zsir.Problem`
+# and `zsir.solve`; the notebooks on an own operator and an own sampler use them.

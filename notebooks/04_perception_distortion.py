@@ -21,10 +21,11 @@ from importlib.resources import files
 import matplotlib.pyplot as plt
 import torch
 
+import zsir
 from zsir import Problem, operators, priors, samplers, solve
 from zsir.metrics import psnr
-from zsir.pictures import read
 from zsir.rng import PictureNoise
+from zsir.workflow.pose import observe
 
 # %% [markdown]
 # ## A case in which everything is known
@@ -46,8 +47,7 @@ field = priors.load("gaussian:slope=2")
 normals = PictureNoise(0, range(COUNT), "pictures")
 blank = torch.zeros(COUNT, 1, SIDE, SIDE, dtype=torch.float64)
 truth = 0.5 + field.covariance.filter(normals.randn_like(blank), torch.sqrt)
-y = blur.forward(truth)
-problem = Problem(y + NOISE * normals.randn_like(y), blur, NOISE)
+problem = Problem(observe(blur, truth, NOISE, normals), blur, NOISE)
 
 impulse = torch.zeros(1, 1, SIDE, SIDE, dtype=torch.float64)
 impulse[..., 0, 0] = 1
@@ -149,10 +149,7 @@ assert jumping[0][1] < 1.03 * best and jumping[-1][0] < 0.16 * far and jumping[-
 # energy of the finest detail ($x$ minus its blurred self) as a share of the truth's. 1 would be natural.
 
 # %%
-photograph = read(files("zsir") / "assets" / "demo.png").pixels[..., 32:128, 112:208]
-half = operators.make("sr2x", in_shape=photograph.shape[1:])
-seen = half.forward(photograph)
-seen = Problem(seen + 0.05 * PictureNoise(0, [0], "observation").randn_like(seen), half, 0.05)
+photograph = zsir.read(files("zsir") / "assets" / "demo.png").pixels[..., 32:128, 112:208]
 soft = operators.make("blur:sigma=1", in_shape=photograph.shape[1:])
 
 
@@ -161,16 +158,15 @@ def detail(x):
     return float((x - soft.forward(x)).square().mean())
 
 
-photo = priors.load("photo")
 knobs = [f"rdmd:tau={t},nfe=20" for t in (0, 0.1, 0.5)] + [f"cm4ir:eta={e},nfe=4" for e in (0, 0.5, 1)]
 figure, axes = plt.subplots(2, 4, figsize=(10.5, 6.5), dpi=72)
 found = {}
 for axis, knob in zip(axes[:, :3].flat, knobs, strict=True):
-    x = solve(seen, photo, samplers.make(knob)).x
-    found[knob] = psnr(x.clamp(0, 1), photograph), detail(x) / detail(photograph)
-    axis.imshow(x[0].clamp(0, 1).permute(1, 2, 0))
+    result = zsir.restore(photograph, "sr2x", noise=0.05, sampler=knob, simulate=True)
+    found[knob] = psnr(result.x, photograph), detail(result.solution.x) / detail(photograph)
+    axis.imshow(result.numpy())
     axis.set_title(f"{knob}\n{found[knob][0]:.2f} dB, detail {found[knob][1]:.2f}", fontsize=10)
-for axis, (name, x) in zip(axes[:, 3], {"observation": seen.y, "truth": photograph}.items(), strict=True):
+for axis, (name, x) in zip(axes[:, 3], {"observation": result.observation, "truth": photograph}.items(), strict=True):
     axis.imshow(x[0].clamp(0, 1).permute(1, 2, 0))
     axis.set_title(name, fontsize=10)
 for axis in axes.flat:

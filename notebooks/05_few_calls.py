@@ -20,11 +20,10 @@ from importlib.resources import files
 import matplotlib.pyplot as plt
 import torch
 
-from zsir import Problem, operators, priors, samplers, solve
+from zsir import Problem, operators, priors, read, samplers, solve
 from zsir.metrics import measure
-from zsir.pictures import read
-from zsir.rng import PictureNoise
 from zsir.samplers.initial import initial_estimate
+from zsir.workflow.pose import observation_noise, observe
 
 picture = read(files("zsir") / "assets" / "demo.png").pixels
 corners = [(24, 112), (96, 112), (144, 0), (40, 40)]  # the owl's head and breast, a branch, the background
@@ -35,8 +34,7 @@ photo = priors.load("photo")
 def task(name, noise):
     """The four crops, degraded."""
     op = operators.make(name, in_shape=truth.shape[1:])
-    y = op.forward(truth)
-    return Problem(y + noise * PictureNoise(0, range(4), "observation").randn_like(y), op, noise)
+    return Problem(observe(op, truth, noise, observation_noise(0, *range(4))), op, noise)
 
 
 def quality(x):
