@@ -14,6 +14,18 @@ from __future__ import annotations
 
 import os
 
+__all__ = [
+    "BadInput",
+    "BadSpec",
+    "Incompatible",
+    "OutputError",
+    "PictureWarning",
+    "ShapeError",
+    "SolveError",
+    "UnknownName",
+    "ZsirError",
+]
+
 
 class ZsirError(Exception):
     """Base of all errors below: catching it catches every mistake a user can make."""

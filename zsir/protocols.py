@@ -10,6 +10,8 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 from torch import Tensor
 
+__all__ = ["LinearOperator", "NoiseSource", "Prior", "Sampler", "State"]
+
 #: a `zsir.Problem`, which is itself written in terms of these protocols and so cannot be imported here
 Problem: TypeAlias = Any
 

@@ -13,6 +13,8 @@ from zsir.problem import Problem
 from zsir.protocols import LinearOperator, Prior, Sampler
 from zsir.rng import generator
 
+__all__ = ["check_operator", "check_prior", "check_sampler"]
+
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-5}
 
 
