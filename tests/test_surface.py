@@ -146,7 +146,8 @@ def contracts() -> dict[str, Any]:
     """Name -> method of the protocols and base classes that carry the sections for all who implement them."""
     protocols = importlib.import_module("zsir.protocols")
     carriers = [getattr(protocols, name) for name in protocols.__all__]
-    carriers += [Operator, exact.Covariance, capabilities.Conditional, capabilities.Inflatable]
+    carriers += [Operator, exact.Covariance]
+    carriers += [capabilities.Conditional, capabilities.Decomposable, capabilities.Inflatable]
     found: dict[str, Any] = {}
     for cls in carriers:
         for name, (_, made) in own(cls).items():
@@ -224,6 +225,16 @@ def raised(made: Any) -> Iterator[str]:
 def is_written_in(function: Any, module: str) -> bool:
     """Whether a constructor was written in a module; dataclasses and protocols make theirs."""
     return function.__code__.co_filename == importlib.import_module(module).__file__
+
+
+def test_docstrings_say_everything() -> None:
+    wrong = []
+    for name, made in [*documented(), *((f"contract {k}", v) for k, v in contracts().items())]:
+        implements = inspect.isfunction(made) and contracts().get(made.__name__, made) is not made
+        if "." in getattr(made, "__qualname__", "") and implements:
+            continue
+        wrong += [f"{name}: {fault}" for fault in lacking(made)]
+    assert not wrong, f"{len(wrong)} faults; CONTRIBUTING.md says how docstrings are written.\n" + "\n".join(wrong)
 
 
 def test_every_docstring_has_one_line_that_sums_it_up() -> None:
