@@ -63,11 +63,23 @@ __getattr__ = on_first_use(__name__, __file__)
 
 
 def make(spec: str, *, in_shape: Shape | None = None, out_shape: Shape | None = None) -> Operator:
-    """The operator of a spec such as ``sr4x`` or ``blur:sigma=3`` for pictures of one shape.
+    """Build an operator from a spec, for pictures of one shape.
 
-    Give ``in_shape``, the (channels, height, width) of the picture, or ``out_shape``, that of the observation; from
-    the latter an operator that changes the size takes the picture to be the factor times as large.
-    Raises `UnknownName`, `BadSpec` or `ShapeError`.
+    One of the two shapes is needed. From ``out_shape`` an operator that changes the size takes the picture to be the
+    factor times as large.
+
+    Args:
+        spec: A name with options, such as ``sr4x`` or ``blur:sigma=3``. ``zsir list ops`` shows all names.
+        in_shape: (channels, height, width) of the picture.
+        out_shape: (channels, height, width) of the observation.
+
+    Returns:
+        The operator.
+
+    Raises:
+        UnknownName: No operator or option has that name.
+        BadSpec: The spec does not parse, an option lies outside its range, or not exactly one shape was given.
+        ShapeError: The operator does not fit pictures of this shape.
 
     >>> make("sr4x", out_shape=(3, 32, 48)).in_shape
     (3, 128, 192)

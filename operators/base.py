@@ -24,7 +24,11 @@ from zsir.protocols import Shape
 
 
 class Operator(ABC):
-    """A linear map from pictures ``in_shape`` to observations ``out_shape``, per-shape plans cached inside."""
+    """A linear map from pictures ``in_shape`` to observations ``out_shape``, per-shape plans cached inside.
+
+    Attributes:
+        in_shape: (channels, height, width) of one picture.
+    """
 
     in_shape: Shape
 
@@ -60,7 +64,15 @@ class Operator(ABC):
     def pinv(self, y: Tensor, ridge: float | Tensor = 0.0) -> Tensor:
         """A^T (A A^T + ridge I)^+ y, by preconditioned conjugate gradients unless there is a closed form.
 
-        Raises `zsir.errors.SolveError` when the iteration does not converge.
+        Args:
+            y: Observations, (batch, *out_shape), floats.
+            ridge: A number >= 0, or one for each picture (batch,). By default 0.
+
+        Returns:
+            Pictures, (batch, *in_shape).
+
+        Raises:
+            SolveError: The iteration does not converge.
         """
         ridge = per_picture(ridge, y)
         u = cg(
@@ -76,7 +88,14 @@ class Operator(ABC):
         return z + self.pinv(y - self.forward(z), rho)
 
     def preconditioner(self, ridge: float | Tensor) -> Callable[[Tensor], Tensor]:
-        """An approximation of (A A^T + ridge I)^-1 for the iterative pinv; the identity by default."""
+        """An approximation of (A A^T + ridge I)^-1 for the iterative pinv; the identity by default.
+
+        Args:
+            ridge: A number >= 0, or one for each picture (batch, 1, 1, 1).
+
+        Returns:
+            A function from observations to observations, (batch, *out_shape).
+        """
         return lambda r: r
 
     @property
@@ -85,15 +104,39 @@ class Operator(ABC):
         return Adjoint(self)
 
     def after(self, inner: Operator) -> Operator | None:
-        """A closed form of ``self @ inner`` where this operator knows one."""
+        """A closed form of ``self @ inner`` where this operator knows one.
+
+        Args:
+            inner: The operator that acts first.
+
+        Returns:
+            The product, or None.
+        """
         return None
 
     def before(self, outer: Operator) -> Operator | None:
-        """A closed form of ``outer @ self`` where this operator knows one."""
+        """A closed form of ``outer @ self`` where this operator knows one.
+
+        Args:
+            outer: The operator that acts second.
+
+        Returns:
+            The product, or None.
+        """
         return None
 
     def __matmul__(self, inner: Operator) -> Operator:
-        """``(B @ A) x = B (A x)``."""
+        """``(B @ A) x = B (A x)``.
+
+        Args:
+            inner: The operator A, which acts first.
+
+        Returns:
+            The product, in closed form where one of the two knows it.
+
+        Raises:
+            ShapeError: The observations of A are not the pictures of B.
+        """
         if inner.out_shape != self.in_shape:
             raise ShapeError(
                 f"{self!r} @ {inner!r}: the right operator gives {inner.out_shape}, the left one takes {self.in_shape}."
@@ -105,7 +148,15 @@ class Operator(ABC):
         return Scaled(float(factor), self)
 
     def check_input(self, x: Tensor, shape: Shape) -> None:
-        """Raise `ShapeError` unless x is a floating-point batch of ``shape``."""
+        """Refuse a tensor that is no floating-point batch of a shape.
+
+        Args:
+            x: The tensor.
+            shape: (channels, height, width) that is wanted.
+
+        Raises:
+            ShapeError: ``x`` has another shape or is not of floats.
+        """
         if x.ndim != 4 or tuple(x.shape[1:]) != tuple(shape):
             raise ShapeError(
                 f"{self!r} takes tensors of shape (batch, {', '.join(map(str, shape))}), got {tuple(x.shape)}."
@@ -116,7 +167,11 @@ class Operator(ABC):
 
 @dataclass(frozen=True, eq=False)
 class Adjoint(Operator):
-    """``A^T`` of any operator."""
+    """``A^T`` of any operator.
+
+    Attributes:
+        inner: The operator A.
+    """
 
     inner: Operator
 
@@ -151,7 +206,12 @@ class Adjoint(Operator):
 
 @dataclass(frozen=True, eq=False)
 class Scaled(Operator):
-    """``factor A``."""
+    """``factor A``.
+
+    Attributes:
+        factor: The number that A is multiplied by.
+        inner: The operator A.
+    """
 
     factor: float
     inner: Operator
@@ -241,7 +301,12 @@ class Scaled(Operator):
 
 @dataclass(frozen=True, eq=False)
 class Composed(Operator):
-    """``outer @ inner`` without a closed form."""
+    """``outer @ inner`` without a closed form.
+
+    Attributes:
+        outer: The operator that acts second.
+        inner: The operator that acts first.
+    """
 
     outer: Operator
     inner: Operator

@@ -26,11 +26,26 @@ Boundary = Annotated[str, Option("how the picture goes on beyond its border", ch
 
 
 def convolution(in_shape: Shape, kernel: Tensor, boundary: str = "reflect", label: str = "blur") -> Operator:
-    """Convolution with ``kernel`` (taps, taps), normalised to sum 1, in its best representation.
+    """Convolution with a kernel, in its best representation.
 
-    circular: FFT; reflect and symmetric in both axes: DCT; reflect or zero and separable: two matrices;
-    else (an oblique motion path, say) forward and adjoint by FFT and the inverse by conjugate gradients.
-    Raises `ShapeError` or `BadSpec` for a kernel that is not a blur.
+    - circular: FFT
+    - reflect, and a kernel symmetric in both axes: DCT
+    - reflect or zero, and a separable kernel: two matrices
+    - else, such as for an oblique motion path: forward and adjoint by FFT, the inverse by conjugate gradients
+
+    Args:
+        in_shape: (channels, height, width) of the picture.
+        kernel: The weights, (rows, columns), centre at ``n // 2``. They are normalised to sum 1.
+        boundary: How the picture goes on beyond its border: ``reflect`` (mirrored, edge repeated; the default),
+            ``circular`` or ``zero``.
+        label: Name in messages. By default ``blur``.
+
+    Returns:
+        The operator.
+
+    Raises:
+        BadSpec: The boundary is not known, or the kernel is no blur.
+        ShapeError: The kernel is not two-dimensional.
     """
     if boundary not in BOUNDARIES:
         raise BadSpec(f"{label}:boundary={boundary}: choose one of {', '.join(BOUNDARIES)}.")
@@ -76,6 +91,15 @@ def gaussian_blur(
 
     forward ``A x = k * x``; adjoint ``A^T y = k~ * y``; pinv and prox exact in the cosine (reflect) or Fourier
     (circular) domain, or from the SVDs of two matrices (zero).
+
+    Args:
+        in_shape: (channels, height, width) of the picture.
+
+    Returns:
+        The operator.
+
+    Raises:
+        BadSpec: An option lies outside its range.
     """
     return convolution(in_shape, kernels.gaussian(sigma, taps), boundary, "blur")
 
@@ -88,6 +112,15 @@ def uniform_blur(
     """Mean over a square of pixels; of an even square, the centre is pixel ``size // 2``.
 
     forward ``A x = k * x``; adjoint ``A^T y = k~ * y``; pinv and prox exact for every boundary.
+
+    Args:
+        in_shape: (channels, height, width) of the picture.
+
+    Returns:
+        The operator.
+
+    Raises:
+        BadSpec: An option lies outside its range.
     """
     return convolution(in_shape, kernels.uniform(size), boundary, "uniform")
 
@@ -102,6 +135,15 @@ def motion_blur(
 
     forward ``A x = k * x``; adjoint ``A^T y = k~ * y``; pinv and prox exact for circular borders and for paths along
     an axis, by conjugate gradients else.
+
+    Args:
+        in_shape: (channels, height, width) of the picture.
+
+    Returns:
+        The operator.
+
+    Raises:
+        BadSpec: An option lies outside its range.
     """
     return convolution(in_shape, kernels.motion(length, angle), boundary, "motion")
 
@@ -117,6 +159,15 @@ def shake_blur(
 
     forward ``A x = k * x``; adjoint ``A^T y = k~ * y``; pinv and prox exact for circular borders, by conjugate
     gradients else.
+
+    Args:
+        in_shape: (channels, height, width) of the picture.
+
+    Returns:
+        The operator.
+
+    Raises:
+        BadSpec: An option lies outside its range.
     """
     return convolution(in_shape, kernels.shake(size, intensity, seed), boundary, "shake")
 
@@ -130,6 +181,16 @@ def kernel_blur(
 
     forward ``A x = k * x``; adjoint ``A^T y = k~ * y``; pinv and prox exact for circular borders and for symmetric
     or separable kernels, by conjugate gradients else.
+
+    Args:
+        in_shape: (channels, height, width) of the picture.
+
+    Returns:
+        The operator.
+
+    Raises:
+        BadInput: The file cannot be read.
+        BadSpec: The file holds no blur.
     """
     from zsir.pictures import read_gray
 

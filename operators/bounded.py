@@ -23,6 +23,12 @@ class BoundedBlur(Operator):
     forward ``crop(k * pad(x))``; adjoint ``pad^T(k~ * embed(y))``, k~ the mirrored kernel; pinv by conjugate
     gradients preconditioned with the circular inverse. Use a Gaussian, box or other separable or symmetric kernel
     (`zsir.operators.convolution` chooses) to have everything in closed form.
+
+    Attributes:
+        in_shape: (channels, height, width) of one picture.
+        kernel: The weights, (rows, columns), centre at ``n // 2``.
+        boundary: ``reflect``, the picture mirrored with its edge repeated (the default), or ``zero``.
+        label: Name in messages.
     """
 
     in_shape: Shape

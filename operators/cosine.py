@@ -24,6 +24,11 @@ class CosineBlur(Operator):
     ``L[u, v] = sum_ij kernel[i, j] cos(pi u i / height) cos(pi v j / width)``, i and j counted from the centre.
 
     The mirror is half-sample symmetric (``c b a | a b c | c b a``: SciPy's "reflect", NumPy's "symmetric").
+
+    Attributes:
+        in_shape: (channels, height, width) of one picture.
+        kernel: The weights, odd-sized (rows, columns), symmetric in both axes.
+        label: Name in messages.
     """
 
     in_shape: Shape

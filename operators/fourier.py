@@ -20,7 +20,11 @@ class CircularBlur(Operator):
 
     forward ``F^-1 (K F x)``; adjoint ``F^-1 (conj(K) F y)``; pinv ``F^-1 (conj(K) / (|K|^2 + ridge) F y)``.
 
-    ``kernel`` (taps, taps) float64, centre at ``taps // 2``; it wraps around where it is larger than the picture.
+    Attributes:
+        in_shape: (channels, height, width) of one picture.
+        kernel: The weights, (rows, columns) float64, centre at ``n // 2``. The kernel wraps around where it is larger
+            than the picture.
+        label: Name in messages.
     """
 
     in_shape: Shape

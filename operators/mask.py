@@ -25,7 +25,11 @@ def trivial_svd(s: Tensor) -> SVD:
 
 @dataclass(frozen=True, eq=False)
 class Identity(Operator):
-    """forward ``A x = x``; adjoint ``A^T y = y``; pinv ``y / (1 + ridge)``."""
+    """forward ``A x = x``; adjoint ``A^T y = y``; pinv ``y / (1 + ridge)``.
+
+    Attributes:
+        in_shape: (channels, height, width) of one picture.
+    """
 
     in_shape: Shape
 
@@ -68,7 +72,13 @@ class Mask(Operator):
 
     forward ``A x = m * x``; adjoint ``A^T y = m * y``; pinv ``m * y / (1 + ridge)``.
 
-    ``known`` is True where a pixel is observed: (height, width), or (channels, height, width).
+    Attributes:
+        in_shape: (channels, height, width) of one picture.
+        known: True where a pixel is observed, (height, width) or (channels, height, width).
+
+    Raises:
+        BadSpec: ``known`` is not boolean.
+        ShapeError: ``known`` has another size than the picture.
     """
 
     in_shape: Shape
@@ -131,6 +141,12 @@ def identity(in_shape: Shape) -> Identity:
     """Nothing but noise.
 
     forward ``A x = x``; adjoint ``A^T y = y``; pinv ``y / (1 + ridge)``.
+
+    Args:
+        in_shape: (channels, height, width) of the picture.
+
+    Returns:
+        The operator.
     """
     return Identity(in_shape)
 
@@ -143,6 +159,15 @@ def random_mask(
     """A random share of the pixels is observed, the same for all channels; exactly round(keep * pixels) of them.
 
     forward ``A x = m * x``; adjoint ``A^T y = m * y``; pinv ``m * y / (1 + ridge)``.
+
+    Args:
+        in_shape: (channels, height, width) of the picture.
+
+    Returns:
+        The mask.
+
+    Raises:
+        BadSpec: An option lies outside its range.
     """
     if seed < 0:
         raise BadSpec(f"mask:seed={seed} must not be negative.")
@@ -164,6 +189,15 @@ def box_mask(
     """A rectangle of pixels is missing, all else is observed.
 
     forward ``A x = m * x``; adjoint ``A^T y = m * y``; pinv ``m * y / (1 + ridge)``.
+
+    Args:
+        in_shape: (channels, height, width) of the picture.
+
+    Returns:
+        The mask.
+
+    Raises:
+        BadSpec: An option lies outside its range.
     """
     if not (0 < size < 1 and 0 <= row <= 1 and 0 <= column <= 1):
         raise BadSpec(f"box:size={size:g},row={row:g},column={column:g}: all are shares of the picture, size below 1.")
@@ -182,7 +216,17 @@ def file_mask(
     """Pixels that are white in a picture are observed, those that are black are missing.
 
     forward ``A x = m * x``; adjoint ``A^T y = m * y``; pinv ``m * y / (1 + ridge)``.
-    Raises `ShapeError` when the file has another size than the picture, `BadSpec` when no pixel is observed.
+
+    Args:
+        in_shape: (channels, height, width) of the picture.
+
+    Returns:
+        The mask.
+
+    Raises:
+        BadInput: The file cannot be read.
+        BadSpec: No pixel is observed.
+        ShapeError: The file has another size than the picture.
     """
     from zsir.pictures import read_gray
 

@@ -11,10 +11,14 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class SVD:
-    """Singular value decomposition ``A = U diag(s) V^T`` as functions on batches.
+    """Singular value decomposition ``A = U diag(s) V^T`` as functions on batches. U and V have orthonormal columns.
 
-    ``s`` has the shape of one coefficient array; ``vt`` maps pictures to coefficients and ``v`` back,
-    ``ut`` maps observations to coefficients and ``u`` back. U and V have orthonormal columns.
+    Attributes:
+        s: Singular values, in the shape of one array of coefficients.
+        u: Function from coefficients to observations.
+        ut: Function from observations to coefficients.
+        v: Function from coefficients to pictures.
+        vt: Function from pictures to coefficients.
     """
 
     s: Tensor

@@ -102,6 +102,16 @@ def downsample(
     forward ``A X = M_h X M_w^T``; adjoint ``A^T Y = M_h^T Y M_w``; pinv, prox and SVD from the SVDs of M_h and M_w.
     The rows of M hold the kernel stretched by the factor and normalised to sum 1.
     Source: Keys 1981 [keys]
+
+    Args:
+        in_shape: (channels, height, width) of the picture.
+
+    Returns:
+        The operator, from the picture to one with ceil(side / factor) pixels on each side.
+
+    Raises:
+        BadSpec: An option lies outside its range.
+        ShapeError: The factor is larger than a side of the picture.
     """
     channels, h, w = in_shape
     if factor < 1:

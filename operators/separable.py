@@ -26,7 +26,11 @@ class Separable(Operator):
     forward ``A X = M_h X M_w^T``; adjoint ``A^T Y = M_h^T Y M_w``;
     pinv ``V_h [ (U_h^T Y U_w) * s/(s^2 + ridge) ] V_w^T`` with ``s = s_h s_w^T``.
 
-    ``rows`` is M_h (out height, height), ``columns`` is M_w (out width, width), both float64.
+    Attributes:
+        channels: Number of channels, each treated alike.
+        rows: The matrix M_h, (out height, height) float64.
+        columns: The matrix M_w, (out width, width) float64.
+        label: Name in messages.
     """
 
     channels: int

@@ -16,7 +16,14 @@ from zsir.protocols import Shape
 
 @dataclass(frozen=True, eq=False)
 class Stacked(Operator):
-    """Several observations of one picture, joined along the channels: ``A x = (A_1 x, A_2 x, ...)``."""
+    """Several observations of one picture, joined along the channels: ``A x = (A_1 x, A_2 x, ...)``.
+
+    Attributes:
+        parts: The operators A_1, A_2, ...
+
+    Raises:
+        ShapeError: The parts disagree in the size of the picture or of the observation.
+    """
 
     parts: tuple[Operator, ...]
 
@@ -84,5 +91,15 @@ class Stacked(Operator):
 
 
 def stack(*parts: Operator) -> Operator:
-    """Observe one picture through several operators of equal output size; see `Stacked`."""
+    """Observe one picture through several operators of equal output size.
+
+    Args:
+        parts: The operators, at least one.
+
+    Returns:
+        A `Stacked` operator, or the operator itself if there is only one.
+
+    Raises:
+        ShapeError: The operators disagree in the size of the picture or of the observation.
+    """
     return parts[0] if len(parts) == 1 else Stacked(parts)

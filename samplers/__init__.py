@@ -71,13 +71,27 @@ SAMPLE_CALLS = 10
 
 
 def default(nfe: int | None = None) -> str:
-    """The name of the sampler for a number of network calls, where the user names none."""
+    """Name the sampler that is taken where the user names none.
+
+    Args:
+        nfe: Number of network calls, or None where nothing is said.
+
+    Returns:
+        ``cm4ir`` for up to 8 calls and where nothing is said, ``hqs`` above.
+    """
     return "cm4ir" if nfe is None or nfe <= FEW_CALLS else "hqs"
 
 
 def default_for_samples(nfe: int | None, gradients: bool) -> str:
-    """The spec of the sampler for draws from the posterior, where the user names none: ``mmps`` with 10 calls where
-    nothing is said, or ``gibbs`` with 40, which needs no ``gradients`` through the prior."""
+    """Name the sampler for draws from the posterior that is taken where the user names none.
+
+    Args:
+        nfe: Number of network calls for each sample. By default 10 for ``mmps`` and 40 for ``gibbs``.
+        gradients: Whether gradients flow through the prior. ``mmps`` needs them, ``gibbs`` does not.
+
+    Returns:
+        The spec of ``mmps`` or ``gibbs``, with its options.
+    """
     if gradients:
         return f"mmps:nfe={nfe or SAMPLE_CALLS},inner=3"
     calls = nfe or 4 * SAMPLE_CALLS
@@ -85,10 +99,19 @@ def default_for_samples(nfe: int | None, gradients: bool) -> str:
 
 
 def make(spec: str | None = None, *, nfe: int | None = None) -> Sampler:
-    """The sampler of a spec such as ``cm4ir`` or ``hqs:lam=0.3``; ``nfe`` sets its number of network calls.
+    """Build a sampler from a spec.
 
-    Without a spec: ``cm4ir`` for up to 8 calls (4 where nothing is said), ``hqs`` above.
-    Raises `UnknownName` or `BadSpec`.
+    Args:
+        spec: A name with options, such as ``cm4ir`` or ``hqs:lam=0.3``. By default ``cm4ir`` for up to 8 calls, ``hqs``
+            above.
+        nfe: Number of network calls. By default that of the sampler, 4 for ``cm4ir``.
+
+    Returns:
+        The sampler.
+
+    Raises:
+        UnknownName: No sampler or option has that name.
+        BadSpec: The spec does not parse, an option lies outside its range, or spec and ``nfe`` differ.
 
     >>> make(nfe=4).nfe, make(nfe=20)
     (4, HQS(nfe=20, first=0.19215686274509805, last=None, lam=0.23, turns=True))

@@ -3,9 +3,15 @@
     import zsir
     zsir.restore("small.png", "sr4x").save("big.png")
 
-The names in ``__all__`` are the public surface, with what the modules among them list in their own ``__all__``, the
-command ``zsir`` and the spec strings. Everything else is internal and may change in any version. Names are imported on
-first use, so that ``import zsir`` stays light and needs no torch.
+Public are
+
+- the names in ``__all__``, and the names in the ``__all__`` of the modules among them and of ``zsir.protocols``,
+- the methods and properties of the classes among these names that do not begin with an underscore,
+- the command ``zsir`` and the spec strings.
+
+Everything else is internal and may change in any version. ``tests/test_surface.py`` pins the names and signatures;
+CONTRIBUTING.md has the rule for deprecation. Names are imported on first use, so that ``import zsir`` stays light and
+needs no torch.
 """
 
 from __future__ import annotations

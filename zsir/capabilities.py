@@ -80,6 +80,20 @@ class HasTwin(Protocol):
         """The cheap operator, of the same shapes; None where there is none."""
 
 
+class Decomposable(Protocol):
+    """An operator that knows its singular value decomposition."""
+
+    def svd(self, like: Tensor) -> Any:
+        """The decomposition ``A = U diag(s) V^T``.
+
+        Args:
+            like: A tensor that gives dtype and device.
+
+        Returns:
+            A `zsir.operators.SVD`.
+        """
+
+
 class Conditional(Protocol):
     """A prior that was trained on pairs: it compares the picture with a second one of the same size."""
 
@@ -88,14 +102,28 @@ class Conditional(Protocol):
         """The second picture (batch or 1, c, height, width), or None as long as none was given."""
 
     def conditioned_on(self, mu: Tensor) -> Prior:
-        """The same prior with this second picture."""
+        """The same prior with a second picture.
+
+        Args:
+            mu: The second picture, (batch or 1, channels, height, width) in [0, 1].
+
+        Returns:
+            A new prior; this one stays as it is.
+        """
 
 
 class Inflatable(Protocol):
     """A prior whose network can be told another noise level than the level that scales its output."""
 
     def inflated(self, ratio: float) -> Prior:
-        """The same prior, its network told ``ratio`` times the level."""
+        """The same prior, its network told another noise level.
+
+        Args:
+            ratio: The network is told this many times the level, > 0.
+
+        Returns:
+            A new prior; this one stays as it is.
+        """
 
 
 def known_numbers(operator: LinearOperator) -> Tensor | None:

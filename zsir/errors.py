@@ -14,6 +14,18 @@ from __future__ import annotations
 
 import os
 
+__all__ = [
+    "BadInput",
+    "BadSpec",
+    "Incompatible",
+    "OutputError",
+    "PictureWarning",
+    "ShapeError",
+    "SolveError",
+    "UnknownName",
+    "ZsirError",
+]
+
 
 class ZsirError(Exception):
     """Base of all errors below: catching it catches every mistake a user can make."""
@@ -46,8 +58,10 @@ class Incompatible(ZsirError, TypeError):
 class SolveError(ZsirError, RuntimeError):
     """The computation itself failed: an iteration did not converge or a value is not finite.
 
-    Where that happened in the middle of a solve, ``step`` is the number of the step (0: the start), ``x0`` the last
-    finite estimate of every picture (a tensor; None if there was none).
+    Args:
+        message: The sentence for the user.
+        step: Number of the step in the middle of a solve, 0 for the start; None outside one.
+        x0: The last finite estimate of every picture, a tensor; None if there was none.
     """
 
     def __init__(self, message: str, *, step: int | None = None, x0: object = None) -> None:

@@ -16,8 +16,10 @@ from zsir.protocols import LinearOperator
 class Residual:
     """Misfit of pictures and observations, one number for each.
 
-    ``rms`` is the root of the mean square of ``A x - y`` over the numbers measured, on the [0, 1] scale. ``relative``
-    is ``rms / noise_std``, near 1 for a picture that fits as the noise allows; without noise ``||A x - y|| / ||y||``.
+    Attributes:
+        rms: Root of the mean square of ``A x - y`` over the measured numbers, on the [0, 1] scale.
+        relative: ``rms / noise_std``, near 1 for a picture that fits as the noise allows. Without noise it is ``||A x -
+            y|| / ||y||``.
     """
 
     rms: list[float]
@@ -28,9 +30,16 @@ class Residual:
 class Problem:
     """``y = A x + noise_std * n`` for a batch of pictures in [0, 1].
 
-    ``y`` (batch, *operator.out_shape) is float; ``noise_std`` is on the same [0, 1] scale (5/255, not 5).
-    ``x_init`` (batch, *operator.in_shape), if given, is where samplers begin instead of their own initial estimate.
-    Raises `ShapeError` or `BadInput` when these cannot be what they claim to be.
+    Attributes:
+        y: The observations, float32 or float64, (batch, *operator.out_shape).
+        operator: The operator A that the pictures came through.
+        noise_std: Standard deviation of the noise, 0 to 1, on the scale of the pictures: 5/255, not 5. By default 0.
+        x_init: Where samplers begin, (batch, *operator.in_shape), in the dtype and on the device of ``y``. By default
+            samplers make an initial estimate of their own.
+
+    Raises:
+        ShapeError: ``y`` or ``x_init`` does not have the operator's shape.
+        BadInput: A value is not finite, or not on the [0, 1] scale, or has a dtype or device that cannot be used.
     """
 
     y: Tensor = field(repr=False)
@@ -82,8 +91,15 @@ class Problem:
             )
 
     def residual(self, x: Tensor) -> list[float]:
-        """Per picture ``||y - A x|| / (noise_std sqrt(m))``, near 1 for a solution that fits the data as the noise
-        allows; without noise the relative residual ``||y - A x|| / ||y||``."""
+        """How far ``A x`` is from the observation, without a unit.
+
+        Args:
+            x: The pictures, (batch, *operator.in_shape).
+
+        Returns:
+            For each picture ``||y - A x|| / (noise_std sqrt(m))``, near 1 for a picture that fits as the noise allows.
+            Without noise it is the relative residual ``||y - A x|| / ||y||``.
+        """
         return residual(self, x).relative
 
     @property
@@ -93,10 +109,19 @@ class Problem:
 
 
 def residual(problem: Problem, x: Tensor) -> Residual:
-    """How far ``A x`` is from the observation, see `Residual`; x (batch, *in_shape).
+    """How far ``A x`` is from the observation.
 
-    Where a mask saw nothing there is no data, whatever the observation holds there. Raises `ShapeError` unless there
-    is one picture for each observation.
+    Where a mask saw nothing there is no data, whatever the observation holds there.
+
+    Args:
+        problem: The observations, their operator and their noise.
+        x: The pictures, (batch, *in_shape), one for each observation.
+
+    Returns:
+        The misfit of each picture, on the [0, 1] scale and relative to the noise.
+
+    Raises:
+        ShapeError: The numbers of pictures and observations differ.
     """
     if x.shape[:1] != problem.y.shape[:1]:
         raise ShapeError(f"There are {len(x)} pictures for {len(problem.y)} observations; give one for each.")

@@ -10,6 +10,8 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 from torch import Tensor
 
+__all__ = ["LinearOperator", "NoiseSource", "Prior", "Sampler", "State"]
+
 #: a `zsir.Problem`, which is itself written in terms of these protocols and so cannot be imported here
 Problem: TypeAlias = Any
 
@@ -35,16 +37,61 @@ class LinearOperator(Protocol):
         """Number of numbers in y that carry information (for a mask: observed pixels times channels)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """A x."""
+        """A x.
+
+        Args:
+            x: Pictures, (batch, *in_shape), floats.
+
+        Returns:
+            Observations, (batch, *out_shape), in the dtype and on the device of ``x``.
+
+        Raises:
+            ShapeError: ``x`` has another shape or is not of floats.
+        """
 
     def adjoint(self, y: Tensor) -> Tensor:
-        """A^T y."""
+        """A^T y.
+
+        Args:
+            y: Observations, (batch, *out_shape), floats.
+
+        Returns:
+            Pictures, (batch, *in_shape), in the dtype and on the device of ``y``.
+
+        Raises:
+            ShapeError: ``y`` has another shape or is not of floats.
+        """
 
     def pinv(self, y: Tensor, ridge: float | Tensor = 0.0) -> Tensor:
-        """A^T (A A^T + ridge I)^+ y; the pseudo-inverse where ridge is 0."""
+        """A^T (A A^T + ridge I)^+ y; the pseudo-inverse where ridge is 0.
+
+        Args:
+            y: Observations, (batch, *out_shape), floats.
+            ridge: A number >= 0, or one for each picture (batch,). By default 0.
+
+        Returns:
+            Pictures, (batch, *in_shape), in the dtype and on the device of ``y``.
+
+        Raises:
+            ShapeError: ``y`` has another shape or is not of floats.
+            SolveError: There is no closed form, and the iteration does not converge.
+        """
 
     def prox(self, z: Tensor, y: Tensor, rho: float | Tensor) -> Tensor:
-        """argmin_x 1/2 ||A x - y||^2 + rho/2 ||x - z||^2."""
+        """argmin_x 1/2 ||A x - y||^2 + rho/2 ||x - z||^2.
+
+        Args:
+            z: Pictures to stay near, (batch, *in_shape).
+            y: Observations, (batch, *out_shape).
+            rho: A number > 0, or one for each picture (batch,).
+
+        Returns:
+            Pictures, (batch, *in_shape), in the dtype and on the device of ``z``.
+
+        Raises:
+            ShapeError: ``z`` or ``y`` has another shape or is not of floats.
+            SolveError: There is no closed form, and the iteration does not converge.
+        """
 
 
 class Prior(Protocol):
@@ -67,14 +114,29 @@ class Prior(Protocol):
         """SHA-256 of the weights, or an empty string for a prior without weights."""
 
     def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
-        """Clean estimate of ``x = x0 + sigma n``; ``sigma`` has shape (batch,)."""
+        """Clean estimate of ``x = x0 + sigma n``.
+
+        Args:
+            x: Noisy pictures, (batch, channels, height, width), on the [0, 1] scale.
+            sigma: Noise level of each picture, (batch,), on the [0, 1] scale. At 0 the estimate is ``x``.
+
+        Returns:
+            The estimate, in the shape and dtype of ``x``.
+        """
 
 
 class NoiseSource(Protocol):
     """Where a sampler's random numbers come from: one generator a picture, or a recording."""
 
     def randn_like(self, x: Tensor) -> Tensor:
-        """Standard normal numbers in shape, dtype and on the device of x."""
+        """Standard normal numbers.
+
+        Args:
+            x: A tensor (batch, ...) whose first axis counts the pictures.
+
+        Returns:
+            The numbers in shape, dtype and on the device of ``x``.
+        """
 
 
 class State(Protocol):
@@ -114,7 +176,29 @@ class Sampler(Protocol):
         """Calls of `step` in a whole run."""
 
     def init(self, problem: Problem, prior: Prior, rng: NoiseSource) -> State:
-        """The state before the first step."""
+        """The state before the first step.
+
+        Args:
+            problem: The observations, their operator and their noise.
+            prior: The denoiser.
+            rng: Where random numbers come from.
+
+        Returns:
+            The state, whose ``step`` is 0.
+
+        Raises:
+            Incompatible: The parts do not fit each other.
+        """
 
     def step(self, problem: Problem, prior: Prior, state: Any, rng: NoiseSource) -> State:
-        """The state after one more step; ``state`` is what this sampler's `init` or `step` returned."""
+        """The state after one more step.
+
+        Args:
+            problem: The observations, their operator and their noise.
+            prior: The denoiser.
+            state: What `init` or `step` of this sampler returned.
+            rng: Where random numbers come from.
+
+        Returns:
+            A new state, whose ``step`` is one higher.
+        """

@@ -13,6 +13,8 @@ from zsir.problem import Problem
 from zsir.protocols import LinearOperator, Prior, Sampler
 from zsir.rng import generator
 
+__all__ = ["check_operator", "check_prior", "check_sampler"]
+
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-5}
 
 
@@ -40,11 +42,22 @@ def check_operator(
     seed: int = 0,
     penrose: bool = True,
 ) -> None:
-    """Adjoint (dot test), linearity, independence of the batch, ridge inverse, prox optimality, Penrose conditions.
+    """Check an operator against the laws that every operator obeys.
 
-    Tolerances are relative: 1e-10 in float64, 1e-5 in float32. The Penrose conditions are those of the pseudo-inverse
-    and hold only as far as the operator's conditioning lets them; pass ``penrose=False`` for one whose smallest
-    non-zero singular value is below about 1e-5 of its largest, and for float32.
+    The laws are: adjoint (dot test), linearity, independence of the batch, ridge inverse, optimality of prox, Penrose
+    conditions. Tolerances are relative: 1e-10 in float64, 1e-5 in float32.
+
+    Args:
+        op: The operator.
+        dtype: Arithmetic of the check, `torch.float64` (the default) or `torch.float32`.
+        batch: Number of random pictures, 2 or more. By default 2.
+        seed: Seed of the random pictures. By default 0.
+        penrose: Whether to check the Penrose conditions of the pseudo-inverse, in float64. They hold only as far as the
+            operator's conditioning lets them: pass False where the smallest non-zero singular value is below about 1e-5
+            of the largest.
+
+    Raises:
+        AssertionError: A law is broken. The sentence says which one and by how much.
     """
     tolerance = TOLERANCE[dtype]
     x, z = (_random((batch, *op.in_shape), dtype, seed + k) for k in (0, 1))
@@ -92,7 +105,20 @@ def _check_penrose(op: LinearOperator, x: Tensor, y: Tensor, tolerance: float) -
 
 
 def check_prior(prior: Prior, *, shape: tuple[int, int, int] = (3, 31, 46), seed: int = 0) -> None:
-    """Shape and dtype kept, finite, every picture of a batch alone, and at sigma -> 0 and at 0 the picture itself."""
+    """Check a prior against the laws that every prior obeys.
+
+    The laws are: shape and dtype are kept, values are finite, every picture of a batch is denoised alone, and at sigma
+    -> 0 and at 0 the estimate is the picture itself.
+
+    Args:
+        prior: The prior.
+        shape: (channels, height, width) of the random pictures. The prior's own number of channels replaces the first,
+            unless that is 0. By default (3, 31, 46).
+        seed: Seed of the random pictures. By default 0.
+
+    Raises:
+        AssertionError: A law is broken. The sentence says which one and by how much.
+    """
     shape = (prior.channels or shape[0], *shape[1:])
     x = (0.5 + 0.1 * _random((3, *shape), torch.float32, seed)).clamp(0.05, 0.95)
     low, high = prior.sigma_range
@@ -108,7 +134,20 @@ def check_prior(prior: Prior, *, shape: tuple[int, int, int] = (3, 31, 46), seed
 
 
 def check_sampler(sampler: Sampler, problem: Problem, prior: Prior, *, seed: int = 0) -> None:
-    """It uses the network calls that it declares, repeats itself exactly, and ignores who else is in the batch."""
+    """Check a sampler against the laws that every sampler obeys.
+
+    The laws are: it makes the network calls that it declares, it repeats itself exactly, and it ignores who else is in
+    the batch.
+
+    Args:
+        sampler: The sampler.
+        problem: The observations that it is run on; two or more say most.
+        prior: The prior that it is run with.
+        seed: Seed of the runs. By default 0.
+
+    Raises:
+        AssertionError: A law is broken. The sentence says which one and by how much.
+    """
     first = solve(problem, prior, sampler, seed=seed)
     _require(first.stats.nfe == sampler.nfe, f"{sampler!r} declares nfe={sampler.nfe}, made {first.stats.nfe} calls.")
     _require(first.x.shape == (problem.y.shape[0], *problem.operator.in_shape), "the result must have in_shape.")

@@ -35,6 +35,9 @@ class DAPS:
 
     Levels fall from 50 (or the prior's largest) to 0.01 by the rule of EDM.
     Source: Zhang et al. 2025 [daps]
+
+    Raises:
+        BadSpec: An option lies outside its range.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("prox",)

@@ -70,6 +70,9 @@ class DDNM(Method):
     Made for noise-free data: with noisy ones use ddnm+. The ridge that the inverse gets there, noise^2 beside A A^T,
     keeps it bounded and no more. ``nfe`` counts all calls, those of time travel included.
     Source: Wang et al. 2023 [ddnm]; defaults of the released code
+
+    Raises:
+        BadSpec: An option lies outside its range.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("pinv",)
@@ -137,6 +140,9 @@ class DDNMPlus(Method):
     + t eta n
 
     Source: Wang et al. 2023 [ddnm], section 3.3
+
+    Raises:
+        BadSpec: An option lies outside its range.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("svd",)

@@ -34,6 +34,9 @@ class DDPG(Method):
 
     ``mode`` 0: mu = 1; 1: mu = (1 - abar(t))/(1 - abar(s)); 2: that factor on the least-squares part only.
     Source: Garber and Tirer 2024 [ddpg]; defaults are those of its deblurring at noise 0.05
+
+    Raises:
+        BadSpec: An option lies outside its range.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("adjoint", "pinv")

@@ -46,6 +46,9 @@ class DDRM(Method):
     as an unseen mode, so that with noise 0 the last step leaves the data; and the start is divided by the first level
     where sqrt(1 + level^2) would be right (in [-1, 1] units).
     Source: Kawar et al. 2022 [ddrm]; defaults of the released code
+
+    Raises:
+        BadSpec: An option lies outside its range.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("svd",)

@@ -41,6 +41,9 @@ class DiffPIR(Method):
     ``lam`` is in consistent units: the published lambda, which mixes [0, 1] and [-1, 1], is four times as large. The
     paper's tasks use 1 to 8 (here 0.25 to 2). Levels are spaced quadratically.
     Source: Zhu et al. 2023 [diffpir]; lam 8 and zeta 0.3 in the released code's units
+
+    Raises:
+        BadSpec: An option lies outside its range.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("prox",)

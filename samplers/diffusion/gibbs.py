@@ -41,6 +41,9 @@ class Gibbs:
     whose mean and covariance are matched. That is exact for Gaussian priors, at the cost of one backward pass for each
     iteration of Lanczos.
     Source: Wu et al. 2024 [pnpdm]
+
+    Raises:
+        BadSpec: An option lies outside its range.
     """
 
     draws: ClassVar[str] = "limit"

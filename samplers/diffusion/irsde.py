@@ -56,6 +56,9 @@ class IRSDE(Method):
     data (``guidance``): d <- argmin ||A x - y||^2 + noise^2/r^2 ||x - d||^2 with 1/r^2 = 1/sigma^2 + 1/0.25^2.
     mu is the initial estimate. ``dispersion`` adds the variance of x0 given u (a gradient through the prior a step).
     Source: Luo et al. 2023 [irsde], 2024 [irsde-posterior], and the code released with them
+
+    Raises:
+        BadSpec: An option lies outside its range.
     """
 
     draws: ClassVar[str] = "approximate"

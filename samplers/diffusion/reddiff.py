@@ -43,6 +43,9 @@ class REDDiff(Method):
     Aims at one picture, not at samples: what variance is left is the scatter of its stochastic gradients. No gradient
     through the network.
     Source: Mardani et al. 2024 [reddiff]; learning rate and weight of the released code
+
+    Raises:
+        BadSpec: An option lies outside its range.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("adjoint",)

@@ -94,6 +94,9 @@ class CM4IR(Method):
     With ``start`` and ``gamma`` they are the published ones, sigma_k = sqrt(1 - a_k)/2, a_1 = abar[start + 1] of the
     DDPM table, a_{k+1} = (1 + gamma) a_k.
     Source: Garber and Tirer 2025 [cm4ir], and the code released with it
+
+    Raises:
+        BadSpec: An option lies outside its range.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("pinv",)
@@ -135,14 +138,29 @@ class CM4IR(Method):
             raise BadSpec(f"cm4ir:delta_type={self.delta_type} must be 0 or 1.")
 
     def share(self, prior: Prior) -> float:
-        """eta: the user's, or by the prior's kind; with published levels the paper's."""
+        """The share eta of fresh noise: the user's, or by the prior's kind; with published levels the paper's.
+
+        Args:
+            prior: The prior that the sampler is run with.
+
+        Returns:
+            eta, 0 to 1.
+        """
         if self.eta is not None:
             return self.eta
         return (_rule(prior.kind) if self.start is None else DENOISER).eta
 
     def plan(self, problem: Problem, reach: float = math.inf, kind: str = "denoiser") -> Plan:
-        """Levels, inflations and ridges for this task: the published ones, or by the rule for the prior's ``kind``, and
-        then none above ``reach``, the prior's largest level."""
+        """Levels, inflations and ridges for a problem: the published ones, or those of the rule.
+
+        Args:
+            problem: The observations, their operator and their noise.
+            reach: The prior's largest level on the [0, 1] scale; no level of the rule is above it. By default infinite.
+            kind: The prior's kind, ``denoiser`` (the default) or ``consistency``.
+
+        Returns:
+            The plan of the run.
+        """
         noise = problem.noise_std
         rule = _rule(kind)
         if self.start is not None:

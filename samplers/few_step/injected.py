@@ -52,6 +52,9 @@ class Injected(Method):
     ridges are DiffPIR's.
     Reconstructed from the paper's abstract, not compared with a recorded run.
     Source: after Garber and Tirer 2025 [cm4ir]
+
+    Raises:
+        BadSpec: An option lies outside its range.
     """
 
     draws: ClassVar[str] = "estimate"

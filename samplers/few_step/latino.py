@@ -43,6 +43,9 @@ class LATINO(Method):
 
     Made for the prior ``latent``, which adds the noise itself. Levels and lam are not tuned.
     Source: Spagnoletti et al. 2025 [latino]
+
+    Raises:
+        BadSpec: An option lies outside its range.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("prox",)

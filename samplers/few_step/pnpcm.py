@@ -48,6 +48,9 @@ class PnPCM(Method):
     ``rho_first`` and ``rho_last`` are exponents, rho_k = ln(1 + e^r): published are -4 to 4 (super-resolution), -4 to
     6.5 (blur), -6 to 12 (missing pixels). Reconstructed from notes, not compared with a recorded run.
     Source: Gulle et al. 2026 [pnpcm]
+
+    Raises:
+        BadSpec: An option lies outside its range.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("prox",)

@@ -34,6 +34,9 @@ class DPS(Method):
     Needs gradients through prior and operator, and of the operator only ``forward``. Each call also costs a backward
     pass, about two more forwards and the memory of all activations. With fewer calls than 1000 raise ``scale``.
     Source: Chung et al. 2023 [dps], 2022 [mcg]; scales of the released code: 0.3, random inpainting 0.5
+
+    Raises:
+        BadSpec: An option lies outside its range.
     """
 
     draws: ClassVar[str] = "approximate"

@@ -41,6 +41,9 @@ class MMPS(Method):
     call and about 2 ``inner`` backward passes (``inner`` with kernel=mean). A backward pass costs about two forwards.
     Noise 0 counts as the rounding of an 8-bit file.
     Source: Rozet et al. 2024 [mmps]; the covariance-matched transition is ours
+
+    Raises:
+        BadSpec: An option lies outside its range.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("adjoint", "gradient")

@@ -32,6 +32,9 @@ class PiGDM(Method):
 
     Each call also costs a backward pass, about two more forwards.
     Source: Song et al. 2023 [pigdm]
+
+    Raises:
+        BadSpec: An option lies outside its range.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("pinv", "gradient")

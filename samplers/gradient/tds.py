@@ -52,6 +52,9 @@ class TDS:
 
     ``nfe`` counts the calls of all particles, each with a backward pass (about two forwards more).
     Source: Wu et al. 2023 [tds]; the twist is that of [pigdm]
+
+    Raises:
+        BadSpec: An option lies outside its range.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("pinv", "gradient", "noise")

@@ -76,6 +76,9 @@ class HQS(Method):
     network adds to its own output does not build up. The default for more than 8 calls; no randomness.
     Source: Zhang et al. 2022 [dpir], and its released defaults: 49/255, lam 0.23; last = noise_std for deblurring
     (8 calls), max(factor/255, noise_std) for super-resolution (24 calls)
+
+    Raises:
+        BadSpec: An option lies outside its range.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("prox",)

@@ -58,6 +58,9 @@ class PGD(Method):
     x <- D(x - A^T (A x - y)/||A||^2, m_k)
 
     Source: Kamilov et al. 2017 [pnp-pgd]; falling levels of [dpir]
+
+    Raises:
+        BadSpec: An option lies outside its range.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("adjoint",)
@@ -88,6 +91,9 @@ class ADMM(Method):
     v <- argmin ||A v - y||^2 + rho_k ||v - (x - u)||^2;  x <- D(v + u, m_k);  u <- u + v - x
 
     Source: Venkatakrishnan et al. 2013 [pnp]; falling levels of [dpir]
+
+    Raises:
+        BadSpec: An option lies outside its range.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("prox",)
@@ -122,6 +128,9 @@ class RED(Method):
     x <- x - ( A^T (A x - y) + rho_k (x - D(x, m_k)) )/(||A||^2 + rho_k),  rho_k = lam noise^2/m_k^2
 
     Source: Romano et al. 2017 [red]; falling levels and weights of [dpir]
+
+    Raises:
+        BadSpec: An option lies outside its range.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("adjoint",)

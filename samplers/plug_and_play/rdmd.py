@@ -61,6 +61,9 @@ class RDMD:
     Two calls a step; one where tau is 0 or 1. ``recipe=paper`` takes the released gradient step, scaling and result
     (``output`` x0 for its deblurring, z for its super-resolution) instead of the exact data step.
     Source: Wang et al. 2025 [rdmd], and the code released with it
+
+    Raises:
+        BadSpec: An option lies outside its range.
     """
 
     draws: ClassVar[str] = "approximate"

@@ -57,6 +57,11 @@ def test_describe_says_all(run):
     assert "Source: Keys 1981" in out and "sr4x-matlab" in out
 
 
+@pytest.mark.parametrize("name", ["blur", "sr4x", "box", "gaussian", "hqs"])
+def test_describe_leaves_sections_out(run, name):
+    assert not re.search(r"^(Args|Attributes|Returns|Raises):", run("describe", name).out, re.MULTILINE)
+
+
 def test_cite(run):
     assert run("cite").out.strip() == BIBTEX["zsir"]
     assert run("cite", "cm4ir", "keys", "cm4ir").out.split("\n\n") == [

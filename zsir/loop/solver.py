@@ -23,7 +23,14 @@ from zsir.rng import PictureNoise
 
 @dataclass(frozen=True)
 class Event:
-    """What a callback sees after a step: its number (from 1) of ``steps``, the noise level and the estimate."""
+    """What a callback sees after a step.
+
+    Attributes:
+        step: Number of the step, from 1.
+        steps: Number of all steps.
+        sigma: Noise level of the step's denoising, on the [0, 1] scale.
+        x0: The estimate of the clean pictures, (batch, channels, height, width).
+    """
 
     step: int
     steps: int
@@ -35,8 +42,14 @@ class Event:
 class Stats:
     """What a solve cost and how well it fits.
 
-    ``nfe`` calls of the prior; ``operator_calls`` by method; ``cg_iterations`` of iterative inverses;
-    ``seconds`` in all, in the prior and in the operator; ``residual`` per picture, see `Problem.residual`.
+    Attributes:
+        nfe: Calls of the prior for each picture.
+        operator_calls: Calls of the operator by method, such as ``{"forward": 9}``.
+        cg_iterations: Iterations of inverses that have no closed form.
+        seconds: Time of the whole solve.
+        seconds_prior: Time inside the prior.
+        seconds_data: Time inside the operator.
+        residual: For each picture its residual, see `Problem.residual`.
     """
 
     nfe: int
@@ -50,7 +63,13 @@ class Stats:
 
 @dataclass(frozen=True)
 class Solution:
-    """The restored pictures ``x`` (batch, channels, height, width), not clipped, with cost and provenance."""
+    """The restored pictures, what they cost and how they were made.
+
+    Attributes:
+        x: The pictures, (batch, channels, height, width), on the [0, 1] scale and not clipped.
+        stats: Calls, seconds and residuals.
+        provenance: Specs, weights' digest, noise, seed, dtype, device and versions, as JSON-able values.
+    """
 
     x: Tensor = field(repr=False)
     stats: Stats
@@ -69,10 +88,25 @@ def solve(
 ) -> Solution:
     """Restore a batch of observations.
 
-    Every picture draws its random numbers from a generator of its own, seeded by (``seed``, its number): picture k of a
-    batch equals the same picture solved alone with ``indices=[k]``. ``noise`` replaces the generators (replays).
-    Raises `Incompatible` before the first step when the parts do not fit, `SolveError` with step and last estimate when
-    numbers stop being finite.
+    Every picture draws its random numbers from a generator of its own, seeded by (``seed``, its number). Picture k of a
+    batch equals the same picture solved alone with ``indices=[k]``.
+
+    Args:
+        problem: The observations, their operator and their noise.
+        prior: The denoiser, see `zsir.priors.load`.
+        sampler: The algorithm, see `zsir.samplers.make`.
+        seed: Seed of all random numbers. By default 0.
+        indices: The number of each picture, which its random numbers are made from. By default 0, 1, 2, ...
+        callbacks: Functions that see an `Event` after every step.
+        noise: A source of random numbers that replaces the generators, such as a recording.
+
+    Returns:
+        The pictures with their cost and provenance.
+
+    Raises:
+        Incompatible: The parts do not fit each other. It is raised before the first step.
+        BadInput: ``indices`` has another length than the batch.
+        SolveError: Numbers stopped being finite. The error has the step and the last estimate.
 
     >>> import torch
     >>> from zsir import operators, priors, samplers

@@ -18,10 +18,16 @@ from zsir.metrics.stlpips import stlpips
 
 @dataclass(frozen=True)
 class Metric:
-    """What is known of a metric. ``compute(x, truth)`` gives one number per picture of a batch.
+    """What is known of a metric.
 
-    ``needs`` is what to install, empty for nothing; ``reference`` says whether it needs the truth (one that does not
-    ignores its second argument); ``convention`` tells apart what papers call by the same name.
+    Attributes:
+        compute: Function ``(x, truth)`` of two batches that gives one number for each picture.
+        unit: Unit of the numbers, such as ``dB``, or an empty string.
+        better: ``higher`` or ``lower``.
+        convention: What tells apart the variants that papers call by the same name.
+        source: The paper or code that defines the metric.
+        needs: What to install first; empty for nothing.
+        reference: Whether the metric needs the truth. A metric without reference ignores its second argument.
     """
 
     compute: Callable[[Tensor, Tensor], list[float]] = field(repr=False)
@@ -65,9 +71,18 @@ METRICS: dict[str, Metric] = {
 
 
 def find(name: str) -> Metric:
-    """The metric of a name: one of `METRICS`, ``stlpips:path=FILE`` or ``pyiqa:NAME``, which loads pyiqa's network.
+    """Find a metric by its name.
 
-    Raises `UnknownName`, `BadSpec` or, where pyiqa cannot give it, `BadInput`.
+    Args:
+        name: One of `METRICS`, ``stlpips:path=FILE``, or ``pyiqa:NAME``, which loads pyiqa's network.
+
+    Returns:
+        The metric.
+
+    Raises:
+        UnknownName: No metric has that name.
+        BadSpec: What follows ``stlpips:`` is not ``path=FILE``.
+        BadInput: pyiqa is missing or does not have the metric.
 
     >>> find("psnr-y").unit
     'dB'
@@ -90,12 +105,25 @@ def find(name: str) -> Metric:
 
 
 def measure(names: Iterable[str], x: Tensor, truth: Tensor | None = None, *, crop: int = 0) -> dict[str, list[float]]:
-    """The value of every metric for every picture: name -> numbers, in the order of the batch.
+    """Compute metrics for every picture of a batch.
 
-    ``x`` and ``truth`` (batch, channels, height, width) in [0, 1]; ``truth`` may be left out where all metrics do
-    without. ``crop`` pixels are taken off every side of both first (papers on reduction by s often take off s).
-    A picture has the same values alone and in any batch. Raises `BadInput` for values outside [0, 1], which metrics
-    judge in different ways, `ShapeError` for shapes that differ, and what `find` and the metrics raise.
+    A picture has the same values alone and in any batch.
+
+    Args:
+        names: Names of metrics, see `find`.
+        x: The pictures, (batch, channels, height, width) in [0, 1].
+        truth: The true pictures, in the shape of ``x``. They may be left out where all metrics do without.
+        crop: Pixels that are taken off every side of both first. Papers on reduction by s often take off s. By default
+            0.
+
+    Returns:
+        Name -> numbers, in the order of the batch.
+
+    Raises:
+        BadInput: Values lie outside [0, 1], which metrics judge in different ways, or the truth is missing.
+        BadSpec: ``names`` is one string, ``crop`` is too large, or a name does not parse.
+        UnknownName: No metric has that name.
+        ShapeError: The shapes differ, or are not those of pictures.
 
     >>> import torch
     >>> grey = torch.full((2, 3, 8, 8), 0.5)

@@ -23,9 +23,11 @@ UNSTATED = 8 / 255
 
 @dataclass(frozen=True)
 class Energies:
-    """Mean squares of a picture's parts, one number for each picture; they add up to the mean square of the whole.
+    """Mean squares of a picture's parts, one number for each picture. They add up to the mean square of the whole.
 
-    ``determined`` is the part in the row space of the operator, ``free`` the part in its null space.
+    Attributes:
+        determined: The part in the row space of the operator.
+        free: The part in its null space.
     """
 
     determined: list[float]
@@ -33,10 +35,19 @@ class Energies:
 
 
 def split(operator: LinearOperator, x: Tensor) -> tuple[Tensor, Tensor]:
-    """``(P x, x - P x)`` with ``P = A^+ A``: what the operator sees of x and what it is blind to, orthogonal.
+    """Split pictures into the part that the operator sees and the part that it is blind to.
 
-    x (batch, *in_shape), any values; computed and returned in float64, because A^+ magnifies rounding. Raises
-    `zsir.errors.SolveError` where the operator has no closed form and its pseudo-inverse does not converge.
+    With ``P = A^+ A`` the parts are ``P x`` and ``x - P x``. They are orthogonal.
+
+    Args:
+        operator: The operator A.
+        x: Pictures, (batch, *in_shape), with any values.
+
+    Returns:
+        ``(P x, x - P x)`` in float64, because A^+ magnifies rounding.
+
+    Raises:
+        SolveError: The operator has no closed form and its pseudo-inverse does not converge.
     """
     whole = x.double()
     seen = operator.pinv(operator.forward(whole))
@@ -44,19 +55,42 @@ def split(operator: LinearOperator, x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def energies(operator: LinearOperator, x: Tensor) -> Energies:
-    """Mean squares of the two parts of x, see `split`: of an estimate how much was imagined, of an error (estimate
-    minus truth) how much of it the data could not have prevented."""
+    """Mean squares of the two parts of a picture, see `split`.
+
+    Of an estimate they say how much was imagined. Of an error (estimate minus truth) they say how much of it the data
+    could not have prevented.
+
+    Args:
+        operator: The operator A.
+        x: Pictures or errors, (batch, *in_shape).
+
+    Returns:
+        The mean squares, one number for each picture and part.
+
+    Raises:
+        SolveError: The pseudo-inverse does not converge.
+    """
     determined, free = (part.square().flatten(1).mean(dim=1).tolist() for part in split(operator, x))
     return Energies(determined, free)
 
 
 def contradiction(problem: Problem, x: Tensor) -> list[str]:
-    """For each picture a sentence where it cannot have led to its observation by noise as stated, else "".
+    """Say in a sentence where a picture cannot have led to its observation by noise as stated.
 
-    The residual of the true picture is the noise, so that one far above it means that the noise is larger, that the
+    The residual of the true picture is the noise. A residual far above it means that the noise is larger, that the
     operator is another one, or that the sampler was given too few calls to fit the data. Only this direction is
-    reliable: many samplers fit the noise too, and end far below it whatever was stated. `doubts` (noise.py) asks
-    the observation itself.
+    reliable: many samplers fit the noise too, and end far below it whatever was stated. `doubts` (noise.py) asks the
+    observation itself.
+
+    Args:
+        problem: The observations, their operator and the noise as stated.
+        x: The pictures, (batch, *in_shape).
+
+    Returns:
+        A sentence for each picture, empty where nothing is wrong.
+
+    Raises:
+        ShapeError: The numbers of pictures and observations differ.
     """
     limit = MOST_RELATIVE * problem.noise_std + UNSTATED
     return ["" if rms <= limit else _misfit(rms, problem.noise_std) for rms in residual(problem, x).rms]

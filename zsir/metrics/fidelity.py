@@ -19,11 +19,21 @@ LUMA_BLACK = 16.0
 
 
 def psnr(a: Tensor, b: Tensor, data_range: float = 1.0) -> float:
-    """Peak signal-to-noise ratio ``10 log10(data_range^2 / mean((a - b)^2))`` in dB; infinite for equal pictures.
+    """Peak signal-to-noise ratio ``10 log10(data_range^2 / mean((a - b)^2))`` in dB.
 
-    a and b (batch, channels, height, width); the mean runs over all pixels and channels of a picture, the result is
-    the mean over the batch. Values are taken as they are: clip to [0, 1] first what will be written so.
-    Raises `ShapeError` when the shapes differ.
+    Values are taken as they are: clip to [0, 1] first what will be written so.
+
+    Args:
+        a: Pictures, (batch, channels, height, width).
+        b: Pictures in the shape of ``a``.
+        data_range: Largest value less smallest value of the scale. By default 1.
+
+    Returns:
+        The mean over the batch. For each picture the mean square runs over all pixels and channels. It is infinite for
+        equal pictures.
+
+    Raises:
+        ShapeError: The shapes differ.
 
     >>> round(psnr(torch.zeros(1, 3, 8, 8), torch.full((1, 3, 8, 8), 0.1)), 3)
     20.0
@@ -32,12 +42,24 @@ def psnr(a: Tensor, b: Tensor, data_range: float = 1.0) -> float:
 
 
 def ssim(a: Tensor, b: Tensor, data_range: float = 1.0) -> float:
-    """Structural similarity (Wang et al. 2004), the mean over windows, channels and batch; 1 for equal pictures.
+    """Structural similarity.
 
     Convention: Gaussian window of standard deviation 1.5 and 11 taps, population covariance, K1 = 0.01, K2 = 0.03,
     every channel by itself, windows that lie wholly inside the picture. That is scikit-image's
     ``structural_similarity(..., gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=1,
-    channel_axis=...)``. a and b (batch, channels, height, width), both sides at least 11 pixels, else `ShapeError`.
+    channel_axis=...)``.
+    Source: Wang, Bovik, Sheikh and Simoncelli 2004, IEEE Transactions on Image Processing 13(4)
+
+    Args:
+        a: Pictures, (batch, channels, height, width), both sides at least 11 pixels.
+        b: Pictures in the shape of ``a``.
+        data_range: Largest value less smallest value of the scale. By default 1.
+
+    Returns:
+        The mean over windows, channels and batch; 1 for equal pictures.
+
+    Raises:
+        ShapeError: The shapes differ, or a side is below 11 pixels.
 
     >>> x = torch.linspace(0, 1, 256).view(1, 1, 16, 16)
     >>> round(ssim(x, x), 6), ssim(x, 1 - x) < 0

@@ -23,6 +23,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from zsir.errors import BadSpec, UnknownName
+from zsir.names.docstrings import formula_and_source
 
 
 @dataclass(frozen=True)
@@ -209,10 +210,8 @@ class Registry:
 
         plain = self.aliases.get(name, name).partition(":")[0]
         target = self.target(plain)
-        lines = inspect.cleandoc(target.__doc__ or "").split("\n")
-        source = "; ".join(line.removeprefix("Source: ") for line in lines if line.startswith("Source: "))
+        formula, source = formula_and_source(target.__doc__ or "")
         keys = [k for k in BIBTEX if f"[{k}]" in source]
-        formula = "\n".join(line for line in lines if not line.startswith("Source: ")).strip()
         bibtex = "\n\n".join(BIBTEX[k] for k in keys)
         return Description(plain, self.summary(plain), formula, self._parameters(target), source, bibtex)
 

@@ -40,10 +40,16 @@ UNNAMED = Path("picture")
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture as read from a file.
+    """A picture as it was read.
 
-    ``pixels`` (1, C, height, width) float32 in [0, 1], C = 1 or 3; ``alpha`` (1, 1, height, width) or None; ``bits``
-    per sample of the file, 8 or 16; ``mode`` as Pillow names it; ``text`` entries of a PNG; ``icc`` colour profile.
+    Attributes:
+        pixels: The colours, float32 (1, C, height, width) in [0, 1], C = 1 or 3.
+        alpha: The transparency, (1, 1, height, width) in [0, 1], or None.
+        bits: Bits per sample of the file, 8 or 16.
+        mode: The kind of picture as Pillow names it, such as ``RGB``.
+        path: The file, or ``picture`` for a picture that comes from no file.
+        text: The text entries of a PNG.
+        icc: The colour profile of the file, or None.
     """
 
     pixels: Tensor = field(repr=False)
@@ -66,15 +72,32 @@ class Picture:
         return self.path != UNNAMED
 
     def alpha_at(self, size: tuple[int, int]) -> Tensor | None:
-        """The transparency (1, 1, height, width) at ``size`` (height, width), or None."""
+        """The transparency in another size.
+
+        Args:
+            size: (height, width) in pixels.
+
+        Returns:
+            The transparency (1, 1, height, width) in [0, 1], or None where the picture has none.
+        """
         return None if self.alpha is None else enlarge(self.alpha, size).clamp(0, 1)
 
 
 def read(path: str | Path) -> Picture:
-    """Read a picture of any mode (1, L, LA, P, RGB, RGBA, CMYK, YCbCr, LAB, 16-bit, I, F), upright as EXIF says.
+    """Read a picture of any mode: 1, L, LA, P, RGB, RGBA, CMYK, YCbCr, LAB, 16-bit, I, F.
 
-    Of a file with several pictures the first is read, with a `PictureWarning`. Raises `BadInput` for everything that
-    is not a usable picture: missing, damaged, too large, NaN, or floats that are not on the [0, 1] scale.
+    The picture is turned upright as its EXIF entry says. Of a file with several pictures the first is read, with a
+    `PictureWarning`.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The picture, with transparency, bits per sample and colour profile.
+
+    Raises:
+        BadInput: The file is no usable picture: missing, damaged, too large, with NaN, or with floats that are not on
+            the [0, 1] scale.
     """
     path = Path(path)
     notes: list[str] = []

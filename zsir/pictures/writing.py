@@ -30,11 +30,22 @@ def write(
     text: Mapping[str, str] | None = None,
     icc: bytes | None = None,
 ) -> None:
-    """Write ``pixels`` (1, 1 or 3, height, width), clipped to [0, 1] and rounded, in the format of the suffix.
+    """Write a picture, clipped to [0, 1] and rounded, in the format of the suffix.
 
-    PNG, TIFF and WebP are lossless, JPEG has quality 95 without chroma subsampling. ``bits=16`` holds for PNG and
-    grey TIFF, ``alpha`` (1, 1, height, width) for all but JPEG, ``text`` for PNG; what a format cannot keep is dropped
-    with a `PictureWarning`. The file appears whole or not at all. Raises `OutputError`, `BadInput` for NaN.
+    PNG, TIFF and WebP are lossless. JPEG has quality 95 without chroma subsampling. The file appears whole or not at
+    all. What a format cannot keep is dropped with a `PictureWarning`.
+
+    Args:
+        path: The file; it ends in ``.png``, ``.jpg``, ``.jpeg``, ``.tif``, ``.tiff`` or ``.webp``.
+        pixels: The picture, (1, 1 or 3, height, width).
+        bits: Bits per sample, 8 or 16. Only PNG and grey TIFF have 16. By default 8.
+        alpha: The transparency, (1, 1, height, width) in [0, 1]. JPEG has none.
+        text: Text entries, kept by PNG alone.
+        icc: The colour profile.
+
+    Raises:
+        OutputError: The file cannot be written, or its suffix is not known.
+        BadInput: The picture holds NaN or infinite values.
     """
     path = Path(path)
     suffix = path.suffix.lower()

@@ -69,9 +69,18 @@ __getattr__ = on_first_use(__name__, __file__)
 
 
 def load(spec: str) -> Prior:
-    """The prior of a spec such as ``photo`` or ``gaussian:std=0.2``; it follows the device of what it is given.
+    """Load a prior from a spec. The prior follows the device of the pictures that it is given.
 
-    Raises `UnknownName`, `BadSpec` or `BadInput`.
+    Args:
+        spec: A name with options, such as ``photo`` or ``gaussian:std=0.2``. ``zsir list priors`` shows all names.
+
+    Returns:
+        The prior.
+
+    Raises:
+        UnknownName: No prior or option has that name.
+        BadSpec: The spec does not parse or an option lies outside its range.
+        BadInput: A file that the spec names cannot be used.
 
     >>> load("gaussian").kind
     'denoiser'

@@ -29,8 +29,14 @@ def trained(path: Annotated[str, Option("prior.safetensors in the folder of a ru
     """A network made by `zsir train` or `zsir distill`, for pictures of any size.
 
     A denoiser is D(x, s) = c_skip x + c_out F(c_in x, ln(s)/4), the posterior mean of the clean picture; a distilled
-    one has the coefficients of consistency models. Raises `BadInput` for any other file.
+    one has the coefficients of consistency models.
     Source: Karras et al. 2022 [edm]; Song et al. 2023 [consistency]
+
+    Returns:
+        The prior, on the CPU.
+
+    Raises:
+        BadInput: There is no such file, or ``zsir train`` and ``zsir distill`` did not write it.
     """
     return _load(Path(path), "trained")
 

@@ -26,12 +26,24 @@ class Covariance(Protocol):
     """A covariance matrix that can apply functions of itself."""
 
     def filter(self, x: Tensor, gain: Filter) -> Tensor:
-        """``Q gain(L) Q^T x`` for ``C = Q L Q^T``; x (batch, ...); gain may be one a picture (batch, 1, 1, ...)."""
+        """``Q gain(L) Q^T x`` for ``C = Q L Q^T``.
+
+        Args:
+            x: Pictures, (batch, channels, height, width).
+            gain: Function from eigenvalues of C to gains. It may give one gain for each picture, (batch, 1, 1, ...).
+
+        Returns:
+            The filtered pictures, in the shape of ``x``.
+        """
 
 
 @dataclass(frozen=True, eq=False)
 class Dense:
-    """Any covariance: a symmetric positive semi-definite matrix (n, n) over the flattened picture."""
+    """Any covariance: a symmetric positive semi-definite matrix (n, n) over the flattened picture.
+
+    Attributes:
+        matrix: The covariance, symmetric and positive semi-definite, (n, n) for pictures of n numbers.
+    """
 
     matrix: Tensor = field(repr=False)
 
@@ -51,15 +63,26 @@ class Dense:
 class Stationary:
     """Independent channels, each a periodic stationary field of power spectrum ~ ``1 / (1 + (|k|/k0)^2)^(slope/2)``.
 
-    ``k`` counts periods per picture side, k0 is one; the mean of the spectrum over all frequencies is std^2, so that a
-    pixel has standard deviation ``std``. Works for every size.
+    ``k`` counts periods per picture side, k0 is one. The mean of the spectrum over all frequencies is std^2. Works for
+    every size.
+
+    Attributes:
+        std: Standard deviation of a pixel, on the [0, 1] scale.
+        slope: Decay of the power spectrum; 2.7 fits photographs of some hundred pixels.
     """
 
     std: float
     slope: float
 
     def spectrum(self, like: Tensor) -> Tensor:
-        """Eigenvalues (height, width // 2 + 1) for pictures like ``like``."""
+        """The power spectrum, which holds the eigenvalues of the covariance.
+
+        Args:
+            like: Pictures, (batch, channels, height, width), that give size, dtype and device.
+
+        Returns:
+            The eigenvalues, (height, width // 2 + 1).
+        """
         h, w = like.shape[-2:]
         options = {"dtype": torch.float64, "device": like.device}
         rows = torch.fft.fftfreq(h, 1 / h, **options)[:, None]
@@ -76,7 +99,16 @@ class Stationary:
 
 @dataclass(frozen=True, eq=False)
 class Gaussian:
-    """The prior ``N(mean, covariance)``, as denoiser or as consistency function (see the module's formulas)."""
+    """The prior ``N(mean, covariance)``, as denoiser or as consistency function (see the module's formulas).
+
+    Attributes:
+        covariance: The covariance C, a `Dense` or `Stationary` one or anything else with ``filter``.
+        mean: The mean m: a number, or a picture that broadcasts, on the [0, 1] scale. By default 0.5.
+        kind: ``denoiser`` (the default) or ``consistency``.
+        channels: Number of channels; by default 0, any number.
+        sigma_range: Smallest and largest noise level; by default all levels.
+        fingerprint: Empty: there are no weights.
+    """
 
     covariance: Covariance
     mean: float | Tensor = field(default=0.5, repr=False)
@@ -100,10 +132,19 @@ class Gaussian:
 
 @dataclass(frozen=True, eq=False)
 class Mixture:
-    """The prior ``sum_k weights[k] N(means[k], stds[k]^2 I)``; means broadcast against one picture.
+    """The prior ``sum_k weights[k] N(means[k], stds[k]^2 I)``.
 
     ``D(x, s) = sum_k r_k [ m_k + s_k^2/(s_k^2 + s^2) (x - m_k) ]`` with the responsibilities
     ``r_k ~ w_k N(x; m_k, (s_k^2 + s^2) I)``.
+
+    Attributes:
+        weights: Weights of the components, (k,), > 0.
+        means: Means, (k, ...), each broadcasting against one picture (channels, height, width).
+        stds: Standard deviations, (k,), on the [0, 1] scale.
+        channels: Number of channels; by default 0, any number.
+        sigma_range: Smallest and largest noise level; by default all levels.
+        kind: ``denoiser``.
+        fingerprint: Empty: there are no weights.
     """
 
     weights: Tensor = field(repr=False)
@@ -115,7 +156,15 @@ class Mixture:
     fingerprint: str = field(default="", repr=False)
 
     def responsibilities(self, x: Tensor, sigma: Tensor) -> Tensor:
-        """(batch, components) posterior probabilities of the components."""
+        """Posterior probabilities of the components.
+
+        Args:
+            x: Noisy pictures, (batch, channels, height, width).
+            sigma: Noise level of each picture, (batch,).
+
+        Returns:
+            The probabilities, (batch, k); each row adds up to 1.
+        """
         variance = self.stds.to(x) ** 2 + sigma.to(x)[:, None] ** 2  # (batch, k)
         distance = (x[:, None] - self.means.to(x)).flatten(2).square().sum(2)
         n = x[0].numel()
@@ -141,6 +190,12 @@ def power_law(
     """Stationary Gaussian field with a 1/f spectrum: with it a sampler is a Wiener filter, exactly.
 
     D(x, s) = m + C (C + s^2 I)^-1 (x - m); kind=consistency: m + C^1/2 (C + s^2 I)^-1/2 (x - m).
+
+    Returns:
+        The prior, for pictures of any size and number of channels.
+
+    Raises:
+        BadSpec: An option lies outside its range.
     """
     if std <= 0 or not 0 <= slope <= 20:
         raise BadSpec(f"gaussian:std={std:g},slope={slope:g}: std must be positive, such as 0.25, slope lie in 0..20.")
@@ -156,6 +211,12 @@ def flat_mixture(
     """Mixture of flat pictures with white texture, equally likely.
 
     D(x, s) = sum_k r_k [ m_k + s_k^2/(s_k^2 + s^2) (x - m_k) ].
+
+    Returns:
+        The prior, for pictures of any size and number of channels.
+
+    Raises:
+        BadSpec: An option lies outside its range.
     """
     if levels < 1 or std <= 0:
         raise BadSpec(f"mixture:levels={levels},std={std:g}: levels must be at least 1 and std positive.")

@@ -65,12 +65,23 @@ def inner_attribute(module: nn.Module, name: str) -> Any:
 class NetworkPrior:
     """A network trained on pictures in ``native_range`` as a denoiser on [0, 1].
 
-    ``parametrise`` turns the network into a denoiser in native units (`edm_estimate`, `consistency_estimate`);
-    ``sigma_range`` is in [0, 1] units all the same; ``clip`` limits estimates to [0, 1]; ``knows_grey`` says that it
-    learned grey pictures, three equal channels, with equal noise; the network is told ``inflation`` times the level
-    that scales its output. The network moves to the device of its input and
-    computes in its own dtype, everything around it in that of the picture if it is finer; on a CPU pictures go through
-    it one by one, which costs nothing there and makes results independent of the batch.
+    The network moves to the device of its input and computes in its own dtype. Everything around it computes in the
+    dtype of the picture, if that is finer. On a CPU pictures go through it one by one, which costs nothing there and
+    makes results independent of the batch.
+
+    Attributes:
+        net: The network.
+        parametrise: What makes the network a denoiser in native units, such as `edm_estimate` or
+            `consistency_estimate`.
+        name: Name in messages and records.
+        channels: Channels of the pictures that it knows.
+        sigma_range: Smallest and largest noise level that it was trained for, on the [0, 1] scale.
+        kind: ``denoiser`` (the default) or ``consistency``.
+        clip: Whether estimates are limited to [0, 1]. By default False.
+        fingerprint: SHA-256 of the weights.
+        native_range: Black and white of the pictures that it was trained on. By default (-1, 1).
+        knows_grey: Whether it learned grey pictures, three equal channels, with equal noise. By default False.
+        inflation: The network is told this many times the level that scales its output. By default 1.
     """
 
     net: nn.Module = field(repr=False)

@@ -62,7 +62,12 @@ def edm_coefficients(s: Tensor, sigma_data: float = EDM_SIGMA_DATA) -> tuple[Ten
 class EDMEstimate:
     """A parametrisation for `NetworkPrior`: EDM's.
 
-    ``predicts`` is ``F``, as in the paper, or ``v``, which is -F (networks that learned v in EDM's coordinates).
+    Source: Karras et al. 2022 [edm]
+
+    Attributes:
+        sigma_data: Standard deviation of the training pictures in native units. By default 0.5.
+        predicts: What the network gives: ``F``, as in the paper (the default), or ``v``, which is -F (networks that
+            learned v in EDM's coordinates).
     """
 
     sigma_data: float = EDM_SIGMA_DATA
@@ -76,7 +81,19 @@ class EDMEstimate:
 
 
 def edm_estimate(net: nn.Module, x: Tensor, s: Tensor, told: Tensor) -> Tensor:
-    """`EDMEstimate` with sigma_data = 0.5; x (batch, c, h, w) and levels (batch,) > 0 in native units."""
+    """`EDMEstimate` with sigma_data = 0.5, in native units.
+
+    Source: Karras et al. 2022 [edm]
+
+    Args:
+        net: The network.
+        x: Noisy pictures, (batch, c, h, w).
+        s: Noise level of each picture, (batch,), > 0.
+        told: The level that the network is told, (batch,), > 0.
+
+    Returns:
+        The estimate D(x, s), (batch, c, h, w).
+    """
     return EDMEstimate()(net, x, s, told)
 
 
@@ -89,9 +106,15 @@ def edm_errors(net: Callable[[Tensor, Tensor], Tensor], x0: Tensor, noise: Tenso
 
 @dataclass(frozen=True)
 class ConsistencyEstimate:
-    """A parametrisation for `NetworkPrior`: that of consistency models; the network is told ``told`` ln(s).
+    """A parametrisation for `NetworkPrior`: that of consistency models. The network is told ``told`` ln(s).
 
-    Below ``sigma_min``, where the model counts a picture as clean, the estimate is x.
+    Source: Song et al. 2023 [consistency]
+
+    Attributes:
+        sigma_data: Standard deviation of the training pictures in native units. By default 0.5.
+        sigma_min: Level in native units below which the model counts a picture as clean; the estimate is then x. By
+            default 0.002.
+        told: Factor of ln(s). By default 250.
     """
 
     sigma_data: float = CONSISTENCY_SIGMA_DATA
@@ -110,15 +133,32 @@ class ConsistencyEstimate:
 
 
 def consistency_estimate(net: nn.Module, x: Tensor, s: Tensor, told: Tensor) -> Tensor:
-    """`ConsistencyEstimate` of the released checkpoints; x (batch, c, h, w), levels (batch,) > 0, native units."""
+    """`ConsistencyEstimate` with the constants of the released checkpoints, in native units.
+
+    Source: Song et al. 2023 [consistency]
+
+    Args:
+        net: The network.
+        x: Noisy pictures, (batch, c, h, w).
+        s: Noise level of each picture, (batch,), > 0.
+        told: The level that the network is told, (batch,), > 0.
+
+    Returns:
+        The estimate f(x, s), (batch, c, h, w).
+    """
     return ConsistencyEstimate()(net, x, s, told)
 
 
 @dataclass(frozen=True, eq=False)
 class VPEstimate:
-    """A parametrisation for `NetworkPrior`: variance-preserving networks (DDPM), told their time by ``table``.
+    """A parametrisation for `NetworkPrior`: variance-preserving networks (DDPM).
 
     Channels beyond those of the picture (a learned variance) are ignored.
+    Source: Ho et al. 2020 [ddpm]; v: Salimans and Ho 2022 [vprediction]
+
+    Attributes:
+        predicts: What the network gives: the noise ``eps`` (the default), ``v`` or the clean picture ``x0``.
+        table: What turns a level into the time that the network is told. By default the 1000 times of DDPM.
     """
 
     predicts: Literal["eps", "v", "x0"] = "eps"
@@ -145,7 +185,10 @@ class VPEstimate:
 class FlowEstimate:
     """A parametrisation for `NetworkPrior`: flow matching on straight paths (rectified flow).
 
-    The network is told ``time_factor`` times t.
+    Source: Lipman et al. 2023 [flow]
+
+    Attributes:
+        time_factor: The network is told this many times t = s/(1 + s). By default 1000.
     """
 
     time_factor: float = 1000.0
@@ -161,8 +204,17 @@ class FlowEstimate:
 def score_estimate(net: nn.Module, x: Tensor, s: Tensor, told: Tensor) -> Tensor:
     """A parametrisation for `NetworkPrior`: variance-exploding score networks (NCSN++), which are told s itself.
 
-    The noise is ``-told F``, whatever the network was told, so that ``D = x + s told F``. x (batch, c, h, w), levels
-    (batch,) > 0.
+    The noise is ``-told F``, whatever the network was told, so that ``D = x + s told F``.
+    Source: Song et al. 2021 [scoresde]
+
+    Args:
+        net: The network F.
+        x: Noisy pictures, (batch, c, h, w).
+        s: Noise level of each picture, (batch,), > 0.
+        told: The level that the network is told, (batch,), > 0.
+
+    Returns:
+        The estimate D(x, s), (batch, c, h, w).
     """
     score: Tensor = net(x, told)[:, : x.shape[1]]
     return x + (s * told).view(-1, 1, 1, 1) * score

@@ -98,10 +98,13 @@ class Restored:
         pictures.write(path, self.x, bits=bits, alpha=self.alpha, icc=self.source.icc)
 
     def quality(self, pixels: Tensor | None = None) -> tuple[float, float] | None:
-        """PSNR in dB and SSIM (NaN below 11 pixels) against the truth, None where that is not known.
+        """PSNR and SSIM against the truth.
 
         Args:
-            pixels: The picture to measure (1, C, height, width); the result where not given.
+            pixels: The picture to measure, (1, C, height, width). By default the result.
+
+        Returns:
+            (PSNR in dB, SSIM), or None where the truth is not known. SSIM is NaN for sides below 11 pixels.
         """
         if self.truth is None:
             return None

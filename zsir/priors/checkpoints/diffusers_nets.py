@@ -74,13 +74,22 @@ class UNetAdapter(nn.Module):
 def load_folder(path: str | Path, name: str = "folder", label: int = -1) -> NetworkPrior:
     """The prior in a folder of the hub's layout, on the CPU in float32.
 
-    ``label`` is the class that a class-conditional network is asked for; -1 stands for class 0. Such a network cannot
-    be called without a class. A fixed one keeps every call one that the network was trained for, which neither an
-    average of embeddings is nor, at one network call per step, an average over classes can be; the noisier the
-    picture, the more the class decides, so give the true one where it is known.
+    A class-conditional network cannot be called without a class. A fixed one keeps every call one that the network was
+    trained for. Neither an average of embeddings nor, at one network call per step, an average over classes does. The
+    noisier the picture, the more the class decides, so give the true one where it is known.
 
-    Raises `BadInput` for a folder that cannot be used, `BadSpec` for a class that does not exist and `Incompatible`
-    for a latent model or where diffusers is missing.
+    Args:
+        path: The folder.
+        name: Name in messages and records. By default ``folder``.
+        label: Class that a class-conditional network is asked for. By default -1, which stands for class 0.
+
+    Returns:
+        The prior.
+
+    Raises:
+        BadInput: The folder cannot be used.
+        BadSpec: There is no such class.
+        Incompatible: The folder holds a latent model, or diffusers is missing.
     """
     layout = find(Path(path))
     config, reading = read_json(layout.config), read_scheduler(read_json(layout.scheduler), str(layout.scheduler))

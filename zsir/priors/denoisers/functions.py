@@ -20,8 +20,17 @@ Denoise = Callable[[Tensor, Tensor], Tensor]
 class FunctionPrior:
     """A function ``(x, sigma) -> x0`` as a prior; made by `from_callable`.
 
-    ``module``, where there is one, follows the device of the picture and sets the dtype of the call. The function is
-    called with pictures in [0, 1], or in [-1, 1] with levels twice as large if ``symmetric``.
+    Attributes:
+        function: The function. It is called with pictures in [0, 1], or in [-1, 1] with levels twice as large if
+            ``symmetric``.
+        name: Name in messages and records.
+        channels: Channels of the pictures that it knows; 0 where any number works.
+        sigma_range: Smallest and largest noise level that it is made for, on the [0, 1] scale.
+        kind: ``denoiser`` (the default) or ``consistency``.
+        symmetric: Whether the function works on pictures in [-1, 1]. By default False.
+        differentiable: Whether gradients flow through it. By default True.
+        module: The network inside, if any. It follows the device of the picture and sets the dtype of the call.
+        fingerprint: SHA-256 of the weights, or an empty string.
     """
 
     function: Denoise = field(repr=False)
@@ -38,8 +47,11 @@ class FunctionPrior:
         """Clean estimate of x (batch, channels, height, width) at noise levels sigma (batch,), in [0, 1] units.
 
         The function is told levels outside ``sigma_range`` as its nearest end. Below that range the estimate goes over
-        to x (`faded`), whatever the function does there. Raises `BadInput` or `ShapeError` when the function returns
-        something else than a picture like x.
+        to x (`faded`), whatever the function does there.
+
+        Raises:
+            BadInput: The function does not return a tensor.
+            ShapeError: The function returns another shape than that of x.
         """
         parameter = next(self.module.parameters(), None) if self.module is not None else None
         if self.module is not None and parameter is not None and parameter.device != x.device:
@@ -69,13 +81,26 @@ def from_callable(
     differentiable: bool = True,
     fingerprint: str = "",
 ) -> FunctionPrior:
-    """A prior out of any function or `torch.nn.Module` ``(x, sigma) -> x0``.
+    """Make a prior of any function or `torch.nn.Module` ``(x, sigma) -> x0``.
 
-    ``function`` gets noisy pictures x = x0 + sigma n of shape (batch, channels, height, width) and levels sigma
-    (batch,), and returns x0 in the shape of x. With native "[0, 1]" pictures have values in [0, 1] and sigma is the
-    standard deviation on that scale; with "[-1, 1]" both are in those units (sigma twice as large). ``sigma_range``
-    is on the [0, 1] scale in either case, ``channels`` is 0 where any number works. ``differentiable=False`` keeps
-    samplers that need gradients away. Raises `BadSpec` for settings that cannot be meant.
+    Args:
+        function: It gets noisy pictures x = x0 + sigma n, (batch, channels, height, width), and levels sigma, (batch,).
+            It returns x0 in the shape of x.
+        channels: Channels of the pictures that it knows; 0 where any number works.
+        sigma_range: Smallest and largest noise level that it is made for, on the [0, 1] scale whatever ``native`` is.
+        kind: ``denoiser`` for the posterior mean (the default), or ``consistency`` for one plausible picture.
+        native: Units of the function: ``"[0, 1]"`` (the default), or ``"[-1, 1]"``, where levels are twice as large
+            too.
+        name: Name in messages and records. By default that of the function.
+        differentiable: Whether gradients flow through it. False keeps samplers away that need gradients. By default
+            True.
+        fingerprint: SHA-256 of the weights, for records. By default empty.
+
+    Returns:
+        The prior.
+
+    Raises:
+        BadSpec: The function cannot be called, the levels do not rise, or ``native`` is not one of the two.
 
     >>> prior = from_callable(lambda x, s: x / (1 + s.view(-1, 1, 1, 1)), channels=0, sigma_range=(0, 1))
     >>> prior.denoise(torch.ones(1, 1, 1, 2), torch.tensor([0.25]))
@@ -101,10 +126,19 @@ def from_deepinv(
     sigma_range: tuple[float, float] = (0.0, 1.0),
     differentiable: bool = True,
 ) -> FunctionPrior:
-    """A deepinv denoiser ``denoiser(x, sigma)`` as a prior: pictures in [0, 1], levels (batch,) on the same scale.
+    """Make a prior of a deepinv denoiser ``denoiser(x, sigma)``, for pictures in [0, 1] and levels on the same scale.
 
-    Pictures go through it one by one with a plain number as level, because not all of deepinv's denoisers take a
-    tensor of levels and some look at the whole batch.
+    Pictures go through it one by one with a plain number as level. Not all of deepinv's denoisers take a tensor of
+    levels, and some look at the whole batch.
+
+    Args:
+        denoiser: The denoiser.
+        channels: Channels of the pictures that it knows; 0 where any number works. By default 3.
+        sigma_range: Smallest and largest noise level that it is made for, on the [0, 1] scale. By default (0, 1).
+        differentiable: Whether gradients flow through it. By default True.
+
+    Returns:
+        The prior.
     """
 
     def one_by_one(x: Tensor, sigma: Tensor) -> Tensor:
@@ -123,11 +157,22 @@ def from_azula(
     native: Literal["[0, 1]", "[-1, 1]"] = "[-1, 1]",
     times: tuple[float, float] = (0.0, 1.0),
 ) -> FunctionPrior:
-    """An azula denoiser ``denoiser(x_t, t)`` with its ``schedule(t) -> (alpha_t, sigma_t)`` as a prior.
+    """Make a prior of an azula denoiser ``denoiser(x_t, t)`` with its ``schedule(t) -> (alpha_t, sigma_t)``.
 
-    Its state is x_t = alpha_t x0 + sigma_t n; ours is x = x_t / alpha_t with the level sigma_t / alpha_t, from which t
-    in ``times`` is found by bisection. The estimate is the mean of what it returns (older versions return the mean
-    itself). ``native`` is the range of the pictures it was trained on. Raises `BadInput` for something else.
+    Its state is x_t = alpha_t x0 + sigma_t n. Ours is x = x_t / alpha_t with the level sigma_t / alpha_t, from which t
+    is found by bisection. The estimate is the mean of what it returns (older versions return the mean itself).
+
+    Args:
+        denoiser: The denoiser.
+        channels: Channels of the pictures that it knows; 0 where any number works. By default 3.
+        native: Range of the pictures that it was trained on, ``"[0, 1]"`` or ``"[-1, 1]"`` (the default).
+        times: First and last time t of its schedule. By default (0, 1).
+
+    Returns:
+        The prior, for the levels of these times.
+
+    Raises:
+        BadInput: The denoiser has no schedule or cannot be called.
     """
     schedule = getattr(denoiser, "schedule", None)
     if not callable(denoiser) or not callable(schedule):

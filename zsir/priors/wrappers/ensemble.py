@@ -17,6 +17,12 @@ class SelfEnsemble(Wrapper):
 
     Makes any prior equivariant: turning or flipping the noisy picture does so with the estimate.
     Source: Timofte et al. 2016 [selfensemble]
+
+    Attributes:
+        prior: The inner prior.
+
+    Raises:
+        Incompatible: The inner prior looks at a second picture.
     """
 
     def __post_init__(self) -> None:
@@ -35,7 +41,11 @@ class SelfEnsemble(Wrapper):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Counted(Wrapper):
-    """Counts: ``calls`` of `denoise` and ``pictures`` that went through it, tiles and turned copies each as one."""
+    """Counts the calls of a prior, and the pictures that went through it, tiles and turned copies each as one.
+
+    Attributes:
+        prior: The inner prior.
+    """
 
     # shared by copies of this wrapper, such as conditioned and inflated ones
     _seen: Counter[str] = field(default_factory=Counter, repr=False, kw_only=True)
@@ -47,7 +57,7 @@ class Counted(Wrapper):
 
     @property
     def pictures(self) -> int:
-        """Images so far."""
+        """Pictures so far."""
         return self._seen["pictures"]
 
     def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:

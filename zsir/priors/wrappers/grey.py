@@ -28,6 +28,9 @@ class Grey(Wrapper):
 
     exactly, because the mean of n_c is the noise that x has. The level is higher and the mean of the three estimates
     takes that back in part. w is drawn from the same generators in every call, so that the prior remains a function.
+
+    Attributes:
+        prior: The inner prior, for three channels.
     """
 
     @property

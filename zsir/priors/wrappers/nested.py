@@ -10,9 +10,17 @@ from zsir.protocols import Prior
 
 
 def wrap(prior: Prior, wrapping: Wrapping) -> Prior:
-    """The prior with what ``wrapping`` asks for around it, the network's own affairs innermost.
+    """Put wrappers around a prior. The network's own affairs are innermost.
 
-    Raises `Incompatible` for a prior that a wrapper cannot be put around.
+    Args:
+        prior: The prior.
+        wrapping: Which wrappers.
+
+    Returns:
+        The wrapped prior.
+
+    Raises:
+        Incompatible: A wrapper cannot be put around this prior.
     """
     if wrapping.compiled:
         prior = Compiled(prior)

@@ -41,12 +41,19 @@ class Autocast(nn.Module):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Cast(Wrapper):
-    """Runs convolutions and matrix products of the network in ``dtype``, bfloat16 or float16, by autocast.
+    """Runs convolutions and matrix products of the network in half precision, by autocast.
 
-    Only the network's forward: the weights stay as they are, and the arithmetic of ranges, levels and parametrisation
-    around it (and the auto-encoder of a latent model, whose float16 overflows) keep their dtype. Relative errors of
-    the network's output are near 2^-8 (bfloat16) or 2^-11 (float16). Raises `BadSpec` for another dtype and
-    `Incompatible` for a prior without a network.
+    Only the network's forward changes: the weights stay as they are, and the arithmetic of ranges, levels and
+    parametrisation around it (and the auto-encoder of a latent model, whose float16 overflows) keep their dtype.
+    Relative errors of the network's output are near 2^-8 (bfloat16) or 2^-11 (float16).
+
+    Attributes:
+        prior: The inner prior.
+        dtype: `torch.bfloat16` (the default) or `torch.float16`.
+
+    Raises:
+        BadSpec: ``dtype`` is another one.
+        Incompatible: The inner prior has no network.
     """
 
     dtype: torch.dtype = torch.bfloat16
@@ -85,8 +92,15 @@ def once(made: dict[nn.Module, nn.Module], change: Callable[[nn.Module], Any]) -
 class Compiled(Wrapper):
     """The prior with its network given to torch.compile, at the first call.
 
-    ``mode`` and ``backend`` are those of torch.compile; ``mode="reduce-overhead"`` replays CUDA graphs. A new size of
-    picture may compile anew. Raises `Incompatible` for a prior without a network, `SolveError` where compiling fails.
+    A new size of picture may compile anew. `denoise` raises `zsir.errors.SolveError` where compiling fails.
+
+    Attributes:
+        prior: The inner prior.
+        mode: That of torch.compile; ``reduce-overhead`` replays CUDA graphs. By default ``default``.
+        backend: That of torch.compile. By default ``inductor``.
+
+    Raises:
+        Incompatible: The inner prior has no network.
     """
 
     mode: str = "default"

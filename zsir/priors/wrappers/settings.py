@@ -16,8 +16,14 @@ PRECISIONS = ("float32", "bf16", "fp16")
 class Wrapping:
     """Which wrappers a prior is to get, by default none; `zsir.priors.wrap` puts them around it.
 
-    ``tile`` side of the windows in pixels; ``precision`` one of `PRECISIONS`; ``ensemble`` and ``compiled`` switch
-    `zsir.priors.SelfEnsemble` and `zsir.priors.Compiled` on. Raises `BadSpec`.
+    Attributes:
+        tile: Side of the windows in pixels, a multiple of 8 from 16 on, or None for the whole picture at once.
+        precision: Arithmetic inside the network: ``float32`` (the default), ``bf16`` or ``fp16``.
+        ensemble: Whether to average over flips and turns, see `zsir.priors.SelfEnsemble`.
+        compiled: Whether to compile the network, see `zsir.priors.Compiled`.
+
+    Raises:
+        BadSpec: ``tile`` or ``precision`` is not one of these.
     """
 
     tile: int | None = None

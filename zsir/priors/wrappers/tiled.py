@@ -32,13 +32,22 @@ Place = tuple[int, slice, slice, slice]
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Tiled(Wrapper):
-    """Denoises windows of ``tile`` x ``tile`` pixels, at most ``batch`` at a time, and blends them.
+    """Denoises windows of a picture, a few at a time, and blends them.
 
     Memory beyond that of the picture is that of ``batch`` windows, however large the picture is, also under gradients:
     what the network computed is not kept but computed again when the gradient is asked for, one more forward per
-    gradient. ``overlap`` (pixels, by default a quarter of the tile) is what neighbours share; a quarter of it on each
-    side is context only. Pictures are extended by reflection to a multiple of 8 and to at least one tile, and cropped;
-    so is the picture ``mu`` of a prior that is conditioned on one. Raises `BadSpec`.
+    gradient. Pictures are extended by reflection to a multiple of 8 and to at least one tile, and cropped; so is the
+    picture ``mu`` of a prior that is conditioned on one.
+
+    Attributes:
+        prior: The inner prior.
+        tile: Side of the windows in pixels, a multiple of 8 from 16 on. By default 256.
+        overlap: Pixels that neighbours share, a multiple of 8 up to half a tile; a quarter of it on each side is
+            context only. By default a quarter of the tile.
+        batch: Windows that are denoised at a time, at least 1. By default 4.
+
+    Raises:
+        BadSpec: A number lies outside its range.
     """
 
     tile: int = 256

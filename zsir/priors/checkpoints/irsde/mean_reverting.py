@@ -37,11 +37,21 @@ NoiseNet = Callable[[Tensor, Tensor, Tensor], Tensor]
 class IRSDEPrior:
     """E[x0 | x0 + sigma n, mu] by a network trained for IR-SDE, of one kind of degradation.
 
-    ``mu`` (batch or 1, channels, height, width) in [0, 1] is the degraded picture in the size of x; `conditioned_on`
-    gives it where it is None. ``debias`` reads x0 out by the step that the network was trained for, else by
-    ``u - sigma eps``. The network is told ``t * time_scale``, t being the (fractional) index of ``schedule`` for
-    ``inflation`` times the level.
     Source: Luo et al. 2023 [irsde]; read-out derived from the training loss of the code released with it
+
+    Attributes:
+        net: The network, (x_t, mu, t) -> eps.
+        schedule: The schedule that it was trained with. By default that of the released networks.
+        mu: The degraded picture in the size of x, (batch or 1, channels, height, width) in [0, 1], or None until
+            `conditioned_on` gives it.
+        debias: Whether to read x0 out by the step that the network was trained for (the default), or by ``u - sigma
+            eps``.
+        time_scale: The network is told this many times the (fractional) index of the schedule. By default 1.
+        name: Name in messages and records.
+        fingerprint: SHA-256 of the weights, or an empty string.
+        channels: Number of channels. By default 3.
+        kind: ``denoiser``.
+        inflation: The network is told the time of this many times the level. By default 1.
     """
 
     net: NoiseNet = field(repr=False)
@@ -71,7 +81,9 @@ class IRSDEPrior:
     def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
         """Clean estimate of ``x = x0 + sigma n`` (batch, channels, height, width) at levels sigma (batch,).
 
-        Raises `Incompatible` if there is no ``mu`` and `ShapeError` if it has another size.
+        Raises:
+            Incompatible: There is no ``mu``.
+            ShapeError: ``mu`` has another size.
         """
         mu = self._mean_for(x)
         _follow(self.net, x)
