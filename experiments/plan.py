@@ -9,9 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from zsir.errors import BadInput, BadSpec
-from zsir.experiments import cropping as cut
-from zsir.experiments import grid, measures
-from zsir.experiments import named_files as attached
+from zsir.experiments import cropping, grid, measures, named_files
 from zsir.experiments.grid import Cell
 from zsir.experiments.sets import PictureFile, digest, lacking, of_set, pictures
 from zsir.experiments.spec import Spec, read_spec
@@ -58,13 +56,13 @@ def make_plan(source: str, changes: Sequence[str] = ()) -> Plan:
     ):
         for name in dict.fromkeys(names):
             registry.parse(name)
-    spec = replace(spec, digests=attached.digests(attached.named(found, spec.run.metrics), spec.digests))
+    spec = replace(spec, digests=named_files.digests(named_files.named(found, spec.run.metrics), spec.digests))
     try:
         files = pictures(spec)
     except BadInput as error:
         return Plan(spec, found, [], error)
     if spec.data.size is not None and spec.data.observed is not None:
-        cut.check(spec.data.size, list(dict.fromkeys(cell.op for cell in found)), files)
+        cropping.check(spec.data.size, list(dict.fromkeys(cell.op for cell in found)), files)
     total = digest(files)
     if spec.data.digest not in (None, total):
         raise BadSpec(

@@ -218,13 +218,13 @@ def test_doubt_of_the_noise_stated(channels):
     operator = operators.make("identity", in_shape=(channels, 90, 111))
     y = torch.cat([noisy(truth, std) for std in (0.0, 0.02, 0.06)])
 
-    def said(std: float) -> list[str]:
+    def verdicts(std: float) -> list[str]:
         return [text.split()[3] if text else "" for text in doubts(Problem(y, operator, std))]
 
-    assert said(0.0) == ["", "more" if channels == 3 else "", "more"]
-    assert said(0.02) == ["less", "", "more" if channels == 3 else ""]
-    assert said(0.06) == ["less", "", ""]
-    assert said(0.3) == ["less", "less", "less"]
+    assert verdicts(0.0) == ["", "more" if channels == 3 else "", "more"]
+    assert verdicts(0.02) == ["less", "", "more" if channels == 3 else ""]
+    assert verdicts(0.06) == ["less", "", ""]
+    assert verdicts(0.3) == ["less", "less", "less"]
     text = doubts(Problem(y[2:], operator, 0.005))[0]
     assert re.search(r"estimated as 0\.05[89] \(1[45]\.\d/255\), but was given as 0\.005; check --noise", text)
 

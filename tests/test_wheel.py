@@ -59,7 +59,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
     offline = ["--no-deps", "--no-build-isolation", "--no-index"]
-    said([sys.executable, "-m", "pip", "wheel", "--quiet", *offline, "-w", str(out), str(source)], source)
+    output_of([sys.executable, "-m", "pip", "wheel", "--quiet", *offline, "-w", str(out), str(source)], source)
     (file,) = out.glob("*.whl")
     return file
 
@@ -68,9 +68,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def commands(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of programs of a fresh environment that holds the wheel, and sees the dependencies but no checkout."""
     home = tmp_path_factory.mktemp("environment")
-    said([sys.executable, "-m", "venv", "--without-pip", str(home)], home)
+    output_of([sys.executable, "-m", "venv", "--without-pip", str(home)], home)
     pip = [sys.executable, "-m", "pip", "--python", str(home / "bin" / "python")]
-    said([*pip, "install", "--quiet", "--no-deps", "--no-index", str(wheel)], home)
+    output_of([*pip, "install", "--quiet", "--no-deps", "--no-index", str(wheel)], home)
     (packages,) = home.glob("lib/python*/site-packages")
     # Folders named in a .pth file are searched, but .pth files inside them are not followed: an editable install of
     # this checkout stays out of sight.
@@ -79,7 +79,7 @@ def commands(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home / "bin"
 
 
-def said(command: list[str], folder: Path) -> str:
+def output_of(command: list[str], folder: Path) -> str:
     """What a command prints that must succeed in a folder; it is not told where this checkout is."""
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
@@ -115,7 +115,7 @@ def test_installed_wheel_is_what_runs(commands: Path, tmp_path: Path) -> None:
         "assert len(priors.load('photo').fingerprint) == 64\n"
         "for m in (zsir, operators, priors, samplers, zsir.experiments, zsir.cli): print(m.__file__)"
     )
-    files = said([str(commands / "python"), "-c", code], tmp_path).splitlines()
+    files = output_of([str(commands / "python"), "-c", code], tmp_path).splitlines()
     assert len(files) == 6
     for file in files:
         assert Path(file).is_relative_to(commands.parent), f"{file} is not in the fresh environment"
@@ -135,5 +135,5 @@ def test_every_command_works_from_the_wheel_alone(commands: Path, tmp_path: Path
         Image.fromarray(picture).save(tmp_path / name)
     for line in filter(None, COMMANDS.split("\n")):
         program, *arguments = line.split()
-        said([str(commands / program), *arguments], tmp_path)
+        output_of([str(commands / program), *arguments], tmp_path)
     assert [name for name in WRITTEN if not (tmp_path / name).is_file()] == []

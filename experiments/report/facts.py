@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from zsir.errors import BadInput, ZsirError
-from zsir.experiments import grid, toml
-from zsir.experiments import summary as table
+from zsir.experiments import grid, summary, toml
 from zsir.experiments.manifest import SPEC, Record, RunFolder
 from zsir.experiments.sets import pictures
 from zsir.experiments.spec import Spec, identity, parse, spec_hash
@@ -61,11 +60,11 @@ class Facts:
 
 def read(run: Path) -> Facts:
     """The facts of the folder ``run``; raises `BadInput` where it is none, or nothing is done yet."""
-    how = "give the folder that 'zsir run --out' wrote"
+    advice = "give the folder that 'zsir run --out' wrote"
     if not run.is_dir():
-        raise BadInput(f"There is no folder {run}; {how}.")
+        raise BadInput(f"There is no folder {run}; {advice}.")
     if not (run / SPEC).is_file():
-        raise BadInput(f"{run} is not the folder of a run: it holds no {SPEC}; {how}.")
+        raise BadInput(f"{run} is not the folder of a run: it holds no {SPEC}; {advice}.")
     folder = RunFolder(run)
     tables = toml.read(run / SPEC)
     try:
@@ -74,7 +73,7 @@ def read(run: Path) -> Facts:
         identity(tables)
     except (ZsirError, KeyError) as error:
         raise BadInput(f"{run / SPEC} is not as 'zsir run' wrote it ({error}); put it back.") from None
-    records = table.chosen(folder.records())
+    records = summary.chosen(folder.records())
     if not records:
         raise BadInput(f"{run} holds no results yet; 'zsir run {run / SPEC} --out {run}' makes them.")
     sessions = folder.sessions()
@@ -87,7 +86,7 @@ def read(run: Path) -> Facts:
         spec_hash(tables),
         spec.provenance,
         records,
-        table.rows(records),
+        summary.rows(records),
         sessions,
         total,
         {cell.key: counts[cell.key] for cell in cells},

@@ -19,8 +19,7 @@ from torch import Tensor
 
 from zsir import operators, pictures
 from zsir.errors import BadInput, ZsirError
-from zsir.experiments import named_files as attached
-from zsir.experiments import toml
+from zsir.experiments import named_files, toml
 from zsir.experiments.manifest import Record
 from zsir.experiments.report.facts import Facts
 from zsir.operators.catalogue import OPERATORS
@@ -189,7 +188,7 @@ def _other_files(facts: Facts) -> dict[str, str]:
     for op in {record["op"] for record in facts.records}:
         with suppress(ZsirError):  # an operator that is not known here is reported when it is made
             path = str(OPERATORS.parse(op).options.get("path", ""))
-            if path in held and attached.digests({path: op}, {}).get(path, held[path]) != held[path]:
+            if path in held and named_files.digests({path: op}, {}).get(path, held[path]) != held[path]:
                 found[op] = f"{path} is not the file that the run had"
     return found
 
@@ -228,8 +227,8 @@ def _array(x: Tensor) -> np.ndarray[Any, Any]:
     return planes[:, :, 0] if planes.shape[2] == 1 else planes
 
 
-def _resized(x: Tensor, height: int, width: int, how: Image.Resampling) -> Tensor:
-    picture = np.asarray(Image.fromarray(_array(x)).resize((width, height), how))
+def _resized(x: Tensor, height: int, width: int, resampling: Image.Resampling) -> Tensor:
+    picture = np.asarray(Image.fromarray(_array(x)).resize((width, height), resampling))
     planes = picture[:, :, None] if picture.ndim == 2 else picture
     return torch.from_numpy(planes.copy()).permute(2, 0, 1)[None].float() / 255
 

@@ -11,9 +11,7 @@ from pathlib import Path
 from string import Template
 
 import zsir
-from zsir.experiments import hardware as machine
-from zsir.experiments import measures
-from zsir.experiments import summary as table
+from zsir.experiments import hardware, measures, summary
 from zsir.experiments.report import facts as reading
 from zsir.experiments.report import plots
 from zsir.experiments.report.facts import Facts
@@ -83,7 +81,7 @@ def _cell(text: str, value: object = None, strong: bool = False) -> str:
 
 def _table(facts: Facts) -> str:
     rows = facts.rows
-    names = table.metric_names(rows)
+    names = summary.metric_names(rows)
     told = any(row.told != row.noise for row in rows)
     failed = any(row.failed for row in rows)
     texts = ["task", *LEVELS[: 1 + told], "method"]
@@ -97,7 +95,7 @@ def _table(facts: Facts) -> str:
         ]
     )
     body = "\n".join(_row(row, texts, names, failed, best) for row in rows)
-    caption = f"{table.caption(rows)} {BOLD}"
+    caption = f"{summary.caption(rows)} {BOLD}"
     return (
         f'<p class="soft" id="intervals">{escape(caption)}</p><div class="wide" role="region" aria-label="Results" '
         'tabindex="0"><table id="table" aria-describedby="intervals">'
@@ -135,7 +133,7 @@ def _row(row: Row, texts: Sequence[str], names: Sequence[str], failed: bool, bes
     for name in names:
         held = row.metrics.get(name)
         value = held.mean if held is not None else ""
-        cells.append(_cell(table.in_words(row, name), value, (row.place, name) in best))
+        cells.append(_cell(summary.in_words(row, name), value, (row.place, name) in best))
     return f"<tr>{''.join(cells)}{_number(row.seconds, 3)}</tr>"
 
 
@@ -258,6 +256,6 @@ def _provenance(facts: Facts) -> str:
         text = "; ".join(f"{key} {session[key]}" for key in keys if session.get(key) not in (None, ""))
         pairs.append((f"begun {session.get('began', '')}", text))
     pairs += list(facts.provenance.items())
-    pairs.append(("report", f"zsir {zsir.__version__}, {machine.now()}"))
+    pairs.append(("report", f"zsir {zsir.__version__}, {hardware.now()}"))
     entries = "".join(f"<dt>{escape(key)}</dt><dd>{escape(text)}</dd>" for key, text in pairs)
     return f'<dl>{entries}</dl><h3>Spec</h3><pre tabindex="0"><code>{escape(facts.text)}</code></pre>'

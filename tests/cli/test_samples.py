@@ -44,12 +44,12 @@ def test_files_and_record(run, folder):
 
 
 def test_samples_do_not_depend_on_what_is_drawn_with_them(folder):
-    how = load_method("sr2x", 0.05, "gaussian", "gibbs:nfe=4", device="cpu", dtype="float64")
-    posed = pose(read(folder / "colour.png"), how, seed=3, simulate=True)
-    spread = draw(posed, how.sampler, 3, 5)
-    one_by_one = draw(posed, how.sampler, 3, 5, together=1)
+    method = load_method("sr2x", 0.05, "gaussian", "gibbs:nfe=4", device="cpu", dtype="float64")
+    posed = pose(read(folder / "colour.png"), method, seed=3, simulate=True)
+    spread = draw(posed, method.sampler, 3, 5)
+    one_by_one = draw(posed, method.sampler, 3, 5, together=1)
     assert torch.equal(spread.samples, one_by_one.samples)
-    alone = restored_from(read(folder / "colour.png"), posed, how, how.settings(seed=3))
+    alone = restored_from(read(folder / "colour.png"), posed, method, method.settings(seed=3))
     assert torch.equal(spread.samples[:1], alone.x)
 
 
@@ -85,9 +85,9 @@ WHITE = Picture(torch.ones(1, 3, 16, 18), None, 8, "RGB", Path("white.png"))
 
 def spread_of(op, sampler, count, noise=0.02):
     """The spread of a noisy white picture's restorations, and what was solved."""
-    how = load_method(op, noise, "gaussian", sampler, device="cpu", dtype="float32")
-    posed = pose(WHITE, how, seed=0, simulate=True)
-    return posed, how, draw(posed, how.sampler, 0, count)
+    method = load_method(op, noise, "gaussian", sampler, device="cpu", dtype="float32")
+    posed = pose(WHITE, method, seed=0, simulate=True)
+    return posed, method, draw(posed, method.sampler, 0, count)
 
 
 def test_the_unseen_part_is_no_larger_than_the_whole(folder):
@@ -99,25 +99,25 @@ def test_the_unseen_part_is_no_larger_than_the_whole(folder):
 
 
 def test_the_record_is_of_the_mean_and_of_all_samples(folder):
-    posed, how, spread = spread_of("sr2x", "gibbs:nfe=4", 11)
+    posed, method, spread = spread_of("sr2x", "gibbs:nfe=4", 11)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # half of every sample is clipped away, which contradicts the data
-        result = restored(WHITE, how, samples=11, simulate=True)
+        result = restored(WHITE, method, samples=11, simulate=True)
     assert torch.equal(result.x, spread.mean) and torch.equal(spread.mean, spread.samples.mean(0, keepdim=True))
     stats = spread.solution.stats
     assert stats.residual == posed.problem.residual(spread.mean) and stats.residual[0] != spread.residuals[0]
     assert stats.nfe == 11 * 4 and spread.solution.provenance["indices"] == list(range(11))
-    alone = restored_from(WHITE, posed, how, how.settings()).solution.stats
+    alone = restored_from(WHITE, posed, method, method.settings()).solution.stats
     assert spread.residuals[0] == pytest.approx(alone.residual[0], rel=1e-6) and len(spread.residuals) == 11
     # two solves, of 8 and of 3 samples, now that all plans are made
-    warm = draw(posed, how.sampler, 0, 11).solution.stats.operator_calls
+    warm = draw(posed, method.sampler, 0, 11).solution.stats.operator_calls
     assert warm == {name: 2 * calls for name, calls in alone.operator_calls.items()}
 
 
 def test_steps_are_counted_through_all_samples(folder):
-    posed, how, _ = spread_of("sr2x", "gibbs:nfe=8", 2)
+    posed, method, _ = spread_of("sr2x", "gibbs:nfe=8", 2)
     seen: list[tuple[int, int]] = []
-    draw(posed, how.sampler, 0, 5, together=2, callbacks=[lambda event: seen.append((event.step, event.steps))])
+    draw(posed, method.sampler, 0, 5, together=2, callbacks=[lambda event: seen.append((event.step, event.steps))])
     assert seen == [(k, 6) for k in range(1, 7)]  # three groups of two iterations
 
 
@@ -199,16 +199,16 @@ def test_the_default_follows_calls_and_gradients(nfe, gradients, expected):
 
 def test_a_prior_without_gradients_gets_another_default():
     pytest.importorskip("skimage")
-    how = load_method("sr2x", 0.02, "tv", None, device="cpu", dtype="float32", several=True)
-    assert type(how.sampler).__name__ == "Gibbs"
-    assert "only as its calls grow" in about_sampler(how.sampler)
+    method = load_method("sr2x", 0.02, "tv", None, device="cpu", dtype="float32", several=True)
+    assert type(method.sampler).__name__ == "Gibbs"
+    assert "only as its calls grow" in about_sampler(method.sampler)
 
 
 def test_gradients_are_taken_one_sample_at_a_time(folder):
     """Else eight times the activations are held."""
-    posed, how, _ = spread_of("sr2x", "mmps:nfe=2", 2)
+    posed, method, _ = spread_of("sr2x", "mmps:nfe=2", 2)
     seen: list[int] = []
-    draw(posed, how.sampler, 0, 3, callbacks=[lambda event: seen.append(len(event.x0))])
+    draw(posed, method.sampler, 0, 3, callbacks=[lambda event: seen.append(len(event.x0))])
     assert set(seen) == {1}
 
 

@@ -64,8 +64,8 @@ def test_simulated_grey_noise_is_one_noise():
             seen.append((x, sigma))
             return x
 
-    how = load_method("identity", 0.1, Colour(), nfe=1, device="cpu")
-    result = restored(picture, how, seed=0, simulate=True)
+    method = load_method("identity", 0.1, Colour(), nfe=1, device="cpu")
+    result = restored(picture, method, seed=0, simulate=True)
     assert result.x.shape == (1, 1, 16, 16)
     # a network that knows colour only sees noises of their own in three channels, of the level that it is told
     assert seen[0][0].shape == (1, 3, 16, 16)

@@ -26,8 +26,8 @@ def recorded(run, *arguments):
 def test_the_record_names_the_wrappers(run, folder):
     assert recorded(run) == "photo"
     assert recorded(run, "--precision", "bf16") == "Cast(photo, dtype=torch.bfloat16)"
-    said = recorded(run, "--tile", 16, "--precision", "bf16", "--ensemble")
-    assert said == "SelfEnsemble(Tiled(Cast(photo, dtype=torch.bfloat16), tile=16, overlap=None, batch=4))"
+    wrapped = recorded(run, "--tile", 16, "--precision", "bf16", "--ensemble")
+    assert wrapped == "SelfEnsemble(Tiled(Cast(photo, dtype=torch.bfloat16), tile=16, overlap=None, batch=4))"
 
 
 def test_tiles_are_those_of_the_library(run, folder):
@@ -51,8 +51,8 @@ def test_half_precision_is_close(run, folder):
 def test_the_network_is_compiled_when_asked(run, folder, monkeypatch):
     given = []
 
-    def compiler(net, **how):
-        given.append((type(net).__name__, how))
+    def compiler(net, **options):
+        given.append((type(net).__name__, options))
         return net
 
     monkeypatch.setattr(torch, "compile", compiler)

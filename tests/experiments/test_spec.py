@@ -9,9 +9,7 @@ from tests.experiments.conftest import TINY
 from tests.sources import ROOT
 from zsir import operators
 from zsir.errors import BadInput, BadSpec, UnknownName, ZsirError
-from zsir.experiments import cropping as cut
-from zsir.experiments import named_files as attached
-from zsir.experiments import toml
+from zsir.experiments import cropping, named_files, toml
 from zsir.experiments.grid import cells
 from zsir.experiments.plan import make_plan
 from zsir.experiments.sets import load, pictures
@@ -280,15 +278,15 @@ def test_the_part_of_an_observation_that_belongs_to_the_centre(tiny):
     pairs(tiny, 24, 40, 2)
     seen = read("seen/p1.png").pixels
     sr, same = (operators.make(op, in_shape=(3, 12, 12)) for op in ("sr2x", "identity"))
-    part = cut.observation(tiny / "seen" / "p1.png", 12, sr)
+    part = cropping.observation(tiny / "seen" / "p1.png", 12, sr)
     # rows 6 to 18 and columns 14 to 26 of the picture
     assert torch.equal(part, seen[:, :, 3:9, 7:13])
     reduced = torch.nn.functional.avg_pool2d(load(tiny / "photos" / "p1.png", 12), 2)
     assert float((reduced - part).abs().max()) < 1 / 255
-    assert torch.equal(cut.observation(tiny / "photos" / "p1.png", 12, same), load(tiny / "photos" / "p1.png", 12))
-    assert torch.equal(cut.observation(tiny / "seen" / "p1.png", None, sr), seen)
+    assert torch.equal(cropping.observation(tiny / "photos" / "p1.png", 12, same), load(tiny / "photos" / "p1.png", 12))
+    assert torch.equal(cropping.observation(tiny / "seen" / "p1.png", None, sr), seen)
     with pytest.raises(BadInput, match="less than 24x24"):
-        cut.observation(tiny / "seen" / "p1.png", 48, operators.make("sr2x", in_shape=(3, 48, 48)))
+        cropping.observation(tiny / "seen" / "p1.png", 48, operators.make("sr2x", in_shape=(3, 48, 48)))
 
 
 def test_every_observation_has_a_folder_of_its_own(tiny):
@@ -333,4 +331,4 @@ def test_digests_are_of_files_that_are_named():
     with pytest.raises(
         BadSpec, match=r"\[digests\] ./k.png: nothing in the spec names this file; did you mean 'k.png'"
     ):
-        attached.digests(attached.named(cells(spec), spec.run.metrics), spec.digests)
+        named_files.digests(named_files.named(cells(spec), spec.run.metrics), spec.digests)

@@ -39,20 +39,20 @@ def norm(width: int) -> nn.GroupNorm:
 class Resize(nn.Module):
     """Halve by averaging or double by repetition, without weights."""
 
-    def __init__(self, how: str) -> None:
+    def __init__(self, direction: str) -> None:
         super().__init__()
-        self.how = how
+        self.direction = direction
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.how == "down":
+        if self.direction == "down":
             return (x[..., ::2, ::2] + x[..., 1::2, ::2] + x[..., ::2, 1::2] + x[..., 1::2, 1::2]) / 4
-        return x.repeat_interleave(2, -1).repeat_interleave(2, -2) if self.how == "up" else x
+        return x.repeat_interleave(2, -1).repeat_interleave(2, -2) if self.direction == "up" else x
 
 
 class Residual(nn.Module):
-    def __init__(self, plan: Plan, inside: int, outside: int, how: str = "") -> None:
+    def __init__(self, plan: Plan, inside: int, outside: int, direction: str = "") -> None:
         super().__init__()
-        self.scale_shift, self.resize = plan.scale_shift, Resize(how)
+        self.scale_shift, self.resize = plan.scale_shift, Resize(direction)
         self.in_layers = nn.Sequential(norm(inside), nn.SiLU(), nn.Conv2d(inside, outside, 3, padding=1))
         self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(4 * plan.channels, outside * (1 + plan.scale_shift)))
         self.out_layers = nn.Sequential(

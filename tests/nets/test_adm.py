@@ -136,12 +136,12 @@ def test_few_steps_of_a_table_are_fine(saved):
 TEACHER = Plan(head_width=16, outputs=3, split=True, planar=True, scale_shift=False)
 
 
-@pytest.mark.parametrize("how", ["option", "config", "mode"])
-def test_teachers_of_consistency_models(saved, how):
+@pytest.mark.parametrize("told_by", ["option", "config", "mode"])
+def test_teachers_of_consistency_models(saved, told_by):
     """Their files look like those of consistency models; they are EDM denoisers told 250 ln(s)."""
-    change = {"option": {}, "config": {"kind": "edm"}, "mode": {"training_mode": "edm"}}[how]
+    change = {"option": {}, "config": {"kind": "edm"}, "mode": {"training_mode": "edm"}}[told_by]
     net, path, config = saved(TEACHER, change)
-    prior = load(f"adm:path={path},config={config},clip=false" + (",kind=edm" if how == "option" else ""))
+    prior = load(f"adm:path={path},config={config},clip=false" + (",kind=edm" if told_by == "option" else ""))
     x, s = torch.rand(1, 3, 9, 14, generator=torch.Generator().manual_seed(1)), 0.7
     noisy = torch.nn.functional.pad(2 * x - 1, (0, 0, 0, 1), mode="reflect")
     with torch.no_grad():

@@ -74,13 +74,13 @@ class Payload:
         return os.mkdir, (str(self.folder),)
 
 
-def write_payload(path: Path, folder: Path, how: str) -> None:
+def write_payload(path: Path, folder: Path, container: str) -> None:
     bad = {"state_dict": STATE, "extra": Payload(folder)}
-    if how == "zip":
+    if container == "zip":
         torch.save(bad, path)
-    elif how == "legacy":
+    elif container == "legacy":
         torch.save(bad, path, _use_new_zipfile_serialization=False)
-    elif how == "pickle":
+    elif container == "pickle":
         path.write_bytes(pickle.dumps(Payload(folder)))
     else:  # the container of PyTorch 0.1, whose parts are pickles of their own
         with tarfile.open(path, "w") as archive:
@@ -90,15 +90,15 @@ def write_payload(path: Path, folder: Path, how: str) -> None:
             archive.addfile(member, io.BytesIO(data))
 
 
-@pytest.mark.parametrize("how", ["zip", "legacy", "pickle", "tar"])
-def test_code_in_a_checkpoint_does_not_run(tmp_path, how):
+@pytest.mark.parametrize("container", ["zip", "legacy", "pickle", "tar"])
+def test_code_in_a_checkpoint_does_not_run(tmp_path, container):
     path, folder = tmp_path / "evil.pth", tmp_path / "pwned"
-    write_payload(path, folder, how)
-    if how in ("zip", "legacy"):
+    write_payload(path, folder, container)
+    if container in ("zip", "legacy"):
         torch.load(path, weights_only=False)  # the payload is a real one
-    elif how == "pickle":
+    elif container == "pickle":
         pickle.loads(path.read_bytes())
-    if how != "tar":
+    if container != "tar":
         assert folder.is_dir()
         folder.rmdir()
     with pytest.raises(BadInput) as raised:
@@ -106,7 +106,7 @@ def test_code_in_a_checkpoint_does_not_run(tmp_path, how):
     assert not folder.exists()
     text = str(raised.value)
     assert "\n" not in text
-    assert ("neither" in text) if how == "tar" else ("runs no code" in text and "posix.mkdir" in text)
+    assert ("neither" in text) if container == "tar" else ("runs no code" in text and "posix.mkdir" in text)
 
 
 def test_whole_pickled_network_is_refused(tmp_path):

@@ -79,16 +79,16 @@ def test_the_damaged_tensor_is_named(tmp_path: Path, family: str) -> None:
         if name not in ENDS and number % every:
             continue
         # every third damage at the ends, one after the other elsewhere: all of all take minutes
-        for how, damage in damages[number % 3 :: 3] if name in ENDS else [damages[number // every % len(damages)]]:
+        for kind, damage in damages[number % 3 :: 3] if name in ENDS else [damages[number // every % len(damages)]]:
             changed = damage(whole[name])
             torch.save({k: v for k, v in {**whole, name: changed}.items() if v is not None}, file)
             try:
                 load(spec)
-                wrong.append(f"{name} {how}: loads")
+                wrong.append(f"{name} {kind}: loads")
             except BadInput as error:
                 text = str(error)
                 if f"'{name}'" not in text or "\n" in text or "diffusers" in text:
-                    wrong.append(f"{name} {how}: {text}")
+                    wrong.append(f"{name} {kind}: {text}")
     assert not wrong
 
 
@@ -111,11 +111,11 @@ def test_tensors_that_are_no_plain_numbers(tmp_path: Path, kind: str) -> None:
         load(f"drunet:path={tmp_path / 'net.pt'}")
 
 
-@pytest.mark.parametrize("how", DAMAGES)
-def test_the_embedded_format(tmp_path: Path, how: str) -> None:
+@pytest.mark.parametrize("kind", DAMAGES)
+def test_the_embedded_format(tmp_path: Path, kind: str) -> None:
     shipped = Path(str(files("zsir.priors") / "weights" / "photo.safetensors"))
     whole, notes = load_file(shipped), {NOTES: metadata(shipped)[NOTES]}
-    changed = DAMAGES[how](whole["reduce.0.bias"])
+    changed = DAMAGES[kind](whole["reduce.0.bias"])
     tensors = {name: tensor for name, tensor in whole.items() if name != "reduce.0.bias"}
     if isinstance(changed, Tensor):
         tensors["reduce.0.bias"] = changed

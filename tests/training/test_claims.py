@@ -137,12 +137,12 @@ def test_two_processes_do_not_train_in_one_folder(tmp_path):
 
 
 def test_a_batch_that_cannot_be_shared_leaves_nothing(tmp_path, monkeypatch):
-    from zsir.training import session as run
+    from zsir.training import session
 
     class Three:
         num_processes = 3
 
-    monkeypatch.setattr(run, "accelerator_on", lambda device: Three())
+    monkeypatch.setattr(session, "accelerator_on", lambda device: Three())
     with pytest.raises(BadSpec, match="batch=4 cannot be shared evenly by 3 processes"):
         train_denoiser(run_of(tmp_path, "run"), recipe(SPEC))
     assert not (tmp_path / "run").exists()

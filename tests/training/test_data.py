@@ -9,7 +9,7 @@ from PIL import Image
 
 from tests.training.pictures import folder, picture
 from zsir.errors import BadInput, BadSpec, OutputError, UnknownName
-from zsir.training import dataset as pictures
+from zsir.training import dataset
 from zsir.training.batches import Batches, level
 from zsir.training.dataset import pack
 from zsir.training.recipe import Recipe, about, as_json, recipe
@@ -119,7 +119,7 @@ def test_every_file_is_learned_once_and_none_that_is_measured(tmp_path):
 
 
 def test_of_a_large_folder_to_measure_on_nothing_is_learned(tmp_path, monkeypatch):
-    monkeypatch.setattr(pictures, "MOST_MEASURED", 2)
+    monkeypatch.setattr(dataset, "MOST_MEASURED", 2)
     source = folder(tmp_path / "in", 3)
     val = folder(source / "val", 5)
     packed = pack([source], tmp_path, 3, 16, validation=val)
@@ -135,7 +135,7 @@ def test_an_index_is_never_beside_other_pictures(tmp_path, monkeypatch):
     def full(path, data):
         raise OutputError("no space left on device")
 
-    monkeypatch.setattr(pictures, "write_bytes", full)
+    monkeypatch.setattr(dataset, "write_bytes", full)
     with pytest.raises(OutputError):
         pack([source], tmp_path, 3, 16)
     assert not (tmp_path / "pictures.json").exists()

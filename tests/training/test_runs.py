@@ -180,8 +180,8 @@ def test_the_commands(tmp_path, capsys):
     out, val = tmp_path / "run", folder(tmp_path / "val", 2)
     options = ["--recipe", SPEC, "--val", str(val), "--device", "cpu", "--workers", "1"]
     assert main(["train", str(pictures), "-o", str(out), *options], standalone_mode=False) in (None, 0)
-    said = capsys.readouterr().out
-    assert "torn.png" in said and "step 24" in said and "trained:path=" in said
+    printed = capsys.readouterr().out
+    assert "torn.png" in printed and "step 24" in printed and "trained:path=" in printed
     trained = f"trained:path={out / 'prior.safetensors'}"
     short = "distill:steps=4,batch=2,patch=16,every=2"
     main(
@@ -240,5 +240,5 @@ def test_mistakes_are_one_sentence(tmp_path, arguments, words, capsys):
     filled = [a.replace("{in}", str(pictures)).replace("{out}", str(tmp_path / "out")) for a in arguments]
     with pytest.raises(SystemExit) as stopped:
         main(filled)
-    said = capsys.readouterr().err
-    assert stopped.value.code in (1, 2) and words in said and said.count("\n") == 1
+    printed = capsys.readouterr().err
+    assert stopped.value.code in (1, 2) and words in printed and printed.count("\n") == 1

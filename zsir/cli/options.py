@@ -1,4 +1,4 @@
-"""Option values: what they look like on the command line and what they become. Imports no torch."""
+"""The options that several commands share, and the functions that parse their values. Imports no torch."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def noise_std_or_auto(context: click.Context, option: click.Parameter, value: st
 
 
 def check_simulation(simulate: bool, size: tuple[int, int] | None, noise: float | None) -> None:
-    """Raise a usage error for options that speak of a real observation where one is to be simulated."""
+    """Raise a usage error for an option that only makes sense for a real observation, given with ``--simulate``."""
     if simulate and size is not None:
-        raise click.UsageError("--size is for real observations; with --simulate the picture has its size.")
+        raise click.UsageError("--size is for real observations; with --simulate the clean picture has a size.")
     if simulate and noise is None:
         raise click.UsageError("--noise auto is for real observations; with --simulate state the noise to add.")
 
@@ -88,7 +88,7 @@ def into(settings: Callable[..., Settings]) -> Callable[[Callable[[Settings], No
 
 
 def from_preset(context: click.Context, option: click.Parameter, value: Path | None) -> Preset | None:
-    """What ``zsir tune`` found becomes the defaults of operator, noise, prior and sampler."""
+    """Read a preset of ``zsir tune``, and make its values the defaults of the other options."""
     if value is None:
         return None
     from zsir.tuning import Preset
@@ -109,8 +109,8 @@ preset = click.option(
     callback=from_preset,
     is_eager=True,
     metavar="FILE",
-    help="What zsir tune wrote: it stands for --op, --noise, --prior, --sampler, --tile, --precision and --dtype "
-    "where they are not given.",
+    help="A preset that zsir tune wrote. It sets --op, --noise, --prior, --sampler, --tile, --precision and --dtype; "
+    "an option that you give wins.",
 )
 _OP_HELP = "How the picture was degraded, such as sr4x or blur:sigma=3."
 op = click.option("--op", required=True, metavar="SPEC", help=_OP_HELP)
@@ -129,7 +129,8 @@ noise_or_auto = click.option(
     callback=noise_std_or_auto,
     show_default=True,
     metavar="STD",
-    help="Standard deviation of the noise on the [0, 1] scale: 0.02 or 5/255; auto estimates it from each picture.",
+    help="Standard deviation of the noise on the [0, 1] scale: 0.02 or 5/255. With auto, zsir estimates it from each "
+    "picture.",
 )
 seeds = click.option(
     "--seed",
@@ -138,7 +139,7 @@ seeds = click.option(
     callback=seed_numbers,
     show_default=True,
     metavar="SEEDS",
-    help="One seed, or several for several results: 0-3 or 0,2,7.",
+    help="Seed of the random numbers. Several seeds, as in 0-3 or 0,2,7, give one result each.",
 )
 size = click.option(
     "--size",
@@ -150,31 +151,44 @@ tile = click.option(
     "--tile",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Let the network see windows of NxN pixels (a multiple of 8) that overlap: less memory, any size of picture.",
+    help="Run the network on overlapping windows of NxN pixels (a multiple of 8). This takes less memory, for pictures "
+    "of any size.",
 )
 precision = click.option(
     "--precision",
     type=click.Choice(PRECISIONS),
     default=PRECISIONS[0],
     show_default=True,
-    help="Arithmetic inside the network; half precision is faster on most GPUs.",
+    help="Arithmetic inside the network. Half precision (bf16, fp16) is faster on most GPUs.",
 )
 ensemble = click.option(
-    "--ensemble", is_flag=True, help="Average the network over 8 flips and turns: 8 times the work, a little better."
+    "--ensemble", is_flag=True, help="Average the network over 8 flips and turns. Slightly better, at 8 times the work."
 )
 compiled = click.option(
-    "--compile", "compiled", is_flag=True, help="Compile the network first; pays off for many pictures of one size."
+    "--compile",
+    "compiled",
+    is_flag=True,
+    help="Compile the network first. This pays off for many pictures of one size.",
 )
-prior = click.option("--prior", default="photo", show_default=True, metavar="SPEC", help="What pictures look like.")
+prior = click.option(
+    "--prior",
+    default="photo",
+    show_default=True,
+    metavar="SPEC",
+    help="The prior, which knows what pictures look like.",
+)
 sampler = click.option(
     "--sampler",
     metavar="SPEC",
-    help="The algorithm; by default cm4ir up to 8 calls, hqs above, mmps for samples.",
+    help="The algorithm.  [default: cm4ir for up to 8 network calls, hqs for more, mmps for several samples]",
 )
 nfe = click.option(
-    "--nfe", type=click.IntRange(min=1), metavar="N", help="Calls of the prior's network.  [default: 4 for cm4ir]"
+    "--nfe",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Calls of the prior's network.  [default: the sampler's, 4 for cm4ir]",
 )
 device = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 dtype = click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True)
-overwrite = click.option("--overwrite", is_flag=True, help="Replace files that exist.")
-quiet = click.option("-q", "--quiet", is_flag=True, help="Say nothing but what went wrong.")
+overwrite = click.option("--overwrite", is_flag=True, help="Replace existing files.")
+quiet = click.option("-q", "--quiet", is_flag=True, help="Print only errors and notes.")

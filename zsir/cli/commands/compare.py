@@ -66,22 +66,22 @@ class CompareOptions:
     multiple=True,
     required=True,
     metavar="SAMPLER[@PRIOR]",
-    help="What to compare, once for each: hqs:nfe=8 or cm4ir:nfe=4@wavelet.",
+    help="A method to compare, such as hqs:nfe=8 or cm4ir:nfe=4@wavelet. Repeat the option for each method.",
 )
-@click.option("--prior", default="photo", show_default=True, metavar="SPEC", help="The prior of methods without @.")
+@click.option("--prior", default="photo", show_default=True, metavar="SPEC", help="Prior of methods without @.")
 @options.noise_or_auto
 @click.option(
     "--metrics",
     metavar="NAMES",
-    help="Metrics, separated by commas.  [default: psnr,ssim with --simulate, else none]",
+    help="Names of metrics, separated by commas.  [default: psnr,ssim with --simulate, else none]",
 )
-@click.option("--seed", callback=options.one_seed, default="0", show_default=True, help="Seed of all methods.")
+@click.option("--seed", callback=options.one_seed, default="0", show_default=True, help="Seed of noise and methods.")
 @options.device
 @options.dtype
 @options.tile
 @options.precision
-@click.option("-o", "--output", required=True, metavar="OUT", help="A folder.")
-@click.option("--simulate", is_flag=True, help="Take the inputs as clean: degrade them, restore them, measure.")
+@click.option("-o", "--output", required=True, metavar="OUT", help="Folder for the results.")
+@click.option("--simulate", is_flag=True, help="The inputs are clean: degrade, restore and measure them.")
 @options.size
 @options.overwrite
 @options.quiet
@@ -89,10 +89,14 @@ class CompareOptions:
 def compare(settings: CompareOptions) -> None:
     """Restore the same observations with several methods, and put the results side by side.
 
-    Writes into OUT: NAME_sheet.png for every input (the observation, every result, the truth where it is known),
-    table.md with the mean over the inputs, and record.json with the numbers of each. All methods see the same
-    observation and the same seed. A method that cannot solve the problem is named, and the others go on; means are
-    over the inputs that all methods restored.
+    \b
+    The command writes into OUT:
+      NAME_sheet.png  for each input: observation, results, truth if it is known
+      table.md        the means over the inputs
+      record.json     the numbers of each input
+
+    All methods see the same observation and the same seed. A method that cannot solve the problem is named, and the
+    other methods go on. The means are over the inputs that all methods restored.
     """
     from zsir.files import make_folder, write_bytes
     from zsir.workflow.record import write_record
@@ -185,10 +189,10 @@ def _compare_job(
     done, cells, lacking = batch.position, list[tuple[str, "Tensor"]](), set[str]()
     # one problem for all: it is estimated and remarked on once
     posed = pose(picture, next(iter(methods.values())), seed=seed, size=s.size, simulate=s.simulate)
-    for number, (label, how) in enumerate(methods.items()):
+    for number, (label, method) in enumerate(methods.items()):
         batch.display.step(picture.path.name, done + number / len(methods), label)
         try:
-            entry, pixels = _attempt(picture, posed.through(how.prior), how, seed, names)
+            entry, pixels = _attempt(picture, posed.through(method.prior), method, seed, names)
         except ZsirError as error:
             say(f"{picture.path}: {label}: {error}")
             entry, pixels = {"error": str(error)}, None
@@ -211,12 +215,12 @@ def _compare_job(
 
 
 def _attempt(
-    picture: Picture, posed: Posed, how: Method, seed: int, names: Sequence[str]
+    picture: Picture, posed: Posed, method: Method, seed: int, names: Sequence[str]
 ) -> tuple[dict[str, Any], Tensor]:
     """One method: what the record says of it, and its picture."""
     from zsir.workflow.restore import restored_from
 
-    result = restored_from(picture, posed, how, how.settings(seed=seed))
+    result = restored_from(picture, posed, method, method.settings(seed=seed))
     stats = result.stats
     truth = None if posed.truth is None else posed.truth.clamp(0, 1)
     values, failures = _measured(names, result.x, truth)

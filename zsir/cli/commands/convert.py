@@ -28,21 +28,21 @@ class ConvertOptions:
     "--config",
     type=click.Path(path_type=Path, readable=False),
     metavar="FILE",
-    help="JSON with the published options of an ADM network; needed where shapes do not tell.",
+    help="JSON file with the published options of an ADM network. Needed if its tensors' shapes do not tell them.",
 )
 @click.option(
     "--kind",
     type=click.Choice(("ddpm", "consistency", "edm")),
-    help="What an ADM network was trained as, where its file does not tell: edm for edm_*.pt.",
+    help="How an ADM network was trained. Needed if its file does not tell, as edm for edm_*.pt.",
 )
 @options.overwrite
 @options.into(ConvertOptions)
 def convert(settings: ConvertOptions) -> None:
-    """Convert a research checkpoint to safetensors; no code in it is run.
+    """Convert a research checkpoint to safetensors. No code in the checkpoint is run.
 
-    OUT is a file ending in .safetensors or else a folder in diffusers' layout. ADM (guided-diffusion) networks and
+    OUT is a file that ends in .safetensors, or a folder in diffusers' layout. ADM (guided-diffusion) networks and
     consistency models become a UNet2DModel, which the prior adm:path=OUT and diffusers read. Other checkpoints keep
-    their names and can be written to a file only. IN may also be what this command wrote before, a file or folder.
+    the names of their tensors, and OUT must be a file. IN may also be a file or folder that this command wrote.
     """
     from zsir.errors import BadInput, BadSpec, Incompatible
     from zsir.priors.checkpoints.adm.saved import read_notes, save_file, weights_file

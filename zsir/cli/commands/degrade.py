@@ -36,17 +36,17 @@ class DegradeOptions:
     type=click.Choice(["8", "16"]),
     default="8",
     show_default=True,
-    help="Bits per sample; rounding to 8 adds an error of 1/255/sqrt(12) = 0.0011.",
+    help="Bits per sample. Rounding to 8 bits adds an error of 1/255/sqrt(12) = 0.0011.",
 )
-@click.option("-o", "--output", metavar="OUT", help="A PNG file for one result, else a folder.")
+@click.option("-o", "--output", metavar="OUT", help="A PNG file for a single result, or a folder.")
 @options.overwrite
 @options.quiet
 @options.into(DegradeOptions)
 def degrade(settings: DegradeOptions) -> None:
     """Degrade clean pictures as --op says and add noise.
 
-    Results go to -o, or beside the input as NAME_degraded.png. Pixels that a mask hides are black. The PNG notes
-    operator, noise, seed and original size; solve with the same --op then restores to that size.
+    Without -o a result is written beside its input as NAME_degraded.png. Pixels that a mask hides are black. The PNG
+    file notes operator, noise, seed and original size. zsir solve with the same --op restores to the original size.
     """
     from zsir.operators.catalogue import OPERATORS
 

@@ -1,4 +1,4 @@
-"""``zsir demo``: the whole way on a photograph that ships with the package."""
+"""``zsir demo``: degrade and restore a photograph that ships with the package."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import click
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 def demo(folder: Path) -> None:
-    """Reduce a photograph four times, restore it in four calls of the network, and show the two beside the original.
+    """Reduce a photograph by 4, restore it in four network calls, and show both pictures beside the original.
 
-    Writes observation.png, restored.png, contact_sheet.png and record.json into FOLDER.
+    The command writes observation.png, restored.png, contact_sheet.png and record.json into FOLDER.
     """
     from importlib.resources import as_file, files
 

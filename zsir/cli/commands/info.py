@@ -1,4 +1,4 @@
-"""``zsir list``, ``zsir describe`` and ``zsir cite``: what there is, what it computes and whom to thank."""
+"""``zsir list``, ``zsir describe`` and ``zsir cite``: the names, their formulas and options, and their papers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ KINDS: dict[str, Registry] = {"ops": OPERATORS, "priors": PRIORS, "samplers": SA
 @click.command("list")
 @click.argument("kind", required=False, type=click.Choice([*KINDS, SPECS]))
 def list_names(kind: str | None) -> None:
-    """List operators, priors, samplers and the experiments that ship, each in one line."""
+    """List the operators, priors, samplers and shipped experiments, one a line."""
     chosen = [kind] if kind else [*KINDS, SPECS]
     for place, name in enumerate(chosen):
         if name == SPECS:
@@ -55,7 +55,7 @@ def _place(prior: str) -> str:
 @click.command()
 @click.argument("name")
 def describe(name: str) -> None:
-    """Formula, options and source of an operator, prior or sampler."""
+    """Print the formula, options and source of an operator, prior or sampler."""
     registry = _home(name)
     about = registry.describe(name)
     if name in registry.aliases:
@@ -75,14 +75,14 @@ def describe(name: str) -> None:
 
 @click.command()
 @click.argument("names", nargs=-1, metavar="[NAME]...")
-@click.option("--op", metavar="SPEC", help="The operator of a command.")
-@click.option("--prior", metavar="SPEC", help="Its prior.")
-@click.option("--sampler", metavar="SPEC", help="Its sampler.")
+@click.option("--op", metavar="SPEC", help="Operator of a command.")
+@click.option("--prior", metavar="SPEC", help="Prior of a command.")
+@click.option("--sampler", metavar="SPEC", help="Sampler of a command.")
 def cite(names: Sequence[str], op: str | None, prior: str | None, sampler: str | None) -> None:
-    """Print BibTeX of zsir and of what it builds on.
+    """Print BibTeX entries of zsir and of the papers that it builds on.
 
-    Names are those of operators, priors, samplers, or keys of entries. The options take the specs of a command; its
-    defaults count as well.
+    NAME is an operator, a prior, a sampler, or the key of an entry. With --op, --prior or --sampler, zsir cites the
+    parts of a command; for a part that you leave out it cites the default.
     """
     from zsir.names.citations import BIBTEX
 

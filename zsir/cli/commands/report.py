@@ -22,14 +22,14 @@ class ReportOptions:
 @click.command()
 @click.argument("folder", metavar="RUN", type=click.Path(path_type=Path))
 @click.option(
-    "-o", "--out", metavar="FILE.html", type=click.Path(path_type=Path), help="The page; RUN/report.html by default."
+    "-o", "--out", metavar="FILE.html", type=click.Path(path_type=Path), help="The page.  [default: RUN/report.html]"
 )
 @options.quiet
 @options.into(ReportOptions)
 def report(settings: ReportOptions) -> None:
-    """Write the run in the folder RUN as one web page: tables, plots, pictures to compare, where all came from.
+    """Write the run in the folder RUN as one web page with tables, plots, pictures to compare, and provenance.
 
-    The page holds everything that it shows and loads nothing. A run that is not finished gets a page too.
+    The page holds everything that it shows and loads nothing. The run need not be finished.
     """
     from zsir.experiments.report import write_report
 

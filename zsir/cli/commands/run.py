@@ -41,24 +41,27 @@ class RunOptions:
 
 @click.command()
 @click.argument("spec")
-@click.option("-o", "--out", metavar="RUN", type=click.Path(path_type=Path), help="The folder of the run.")
-@click.option("--dry-run", "dry", is_flag=True, help="Say what would be computed and what is missing; compute nothing.")
+@click.option("-o", "--out", metavar="RUN", type=click.Path(path_type=Path), help="Folder of the run.")
+@click.option("--dry-run", "dry", is_flag=True, help="Print the work to do and the missing files; compute nothing.")
 @click.option(
     "--set",
     "changes",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Change a key of the spec: data.pictures=2, method.0.nfe=[1,2]. May be given several times.",
+    help="Change a key of the spec: data.pictures=2 or method.0.nfe=[1,2]. Repeat the option for more keys.",
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @options.quiet
 @options.into(RunOptions)
 def run(settings: RunOptions) -> None:
-    """Run the experiment in the file SPEC, or a shipped one by name ('zsir list specs').
+    """Run an experiment. SPEC is a file, or the name of a shipped experiment ('zsir list specs').
 
-    RUN receives records, pictures and tables. A run that was interrupted goes on when the same command is given again.
-    Several processes share the work: torchrun --nproc_per_node 4 -m zsir run SPEC --out RUN, or, on CPUs too,
-    accelerate launch --multi_gpu --num_processes 4 -m zsir run SPEC --out RUN.
+    zsir writes records, pictures and tables into RUN. To go on after an interruption, give the same command again.
+
+    \b
+    Several processes share the work. Start them in one of two ways, on CPUs too:
+      torchrun --nproc_per_node 4 -m zsir run SPEC --out RUN
+      accelerate launch --multi_gpu --num_processes 4 -m zsir run SPEC --out RUN
     """
     from zsir.experiments.plan import make_plan
 
@@ -78,7 +81,7 @@ def run(settings: RunOptions) -> None:
 
 
 def _eclipsed(s: RunOptions) -> list[str]:
-    """Folders that a set stands before. Specs that ship mean the set, whatever lies in the working folder."""
+    """Notes on folders that a shipped set of the same name hides. Shipped specs always mean the set."""
     from zsir.experiments.sets import eclipsed
     from zsir.experiments.spec import read_spec
 
@@ -87,7 +90,7 @@ def _eclipsed(s: RunOptions) -> list[str]:
 
 
 def _survey(plan: Plan, out: Path | None) -> list[str]:
-    """The dry run, in lines."""
+    """The lines that the dry run prints."""
     from zsir.experiments.plan import calls, kept, missing
 
     spec, nfe = plan.spec, calls(plan)
@@ -117,12 +120,12 @@ def _survey(plan: Plan, out: Path | None) -> list[str]:
 
 
 def _rounded(megabytes: float) -> str:
-    """Whole megabytes; fewer than ten with the digit that counts."""
+    """Whole megabytes; one decimal below ten."""
     return f"{megabytes:.0f}" if megabytes >= 10 else f"{megabytes:.1f}"
 
 
 class _Show:
-    """The engine's watch, on the terminal of the first process."""
+    """Shows the engine's progress on the terminal of the first process."""
 
     def __init__(self, display: Display, todo: Sequence[Item]) -> None:
         self._display, self._total, self.done = display, len(todo), 0
@@ -152,9 +155,7 @@ class _Show:
 
 
 def _run(plan: Plan, out: Path, s: RunOptions) -> None:
-    from zsir.experiments import hardware as machine
-    from zsir.experiments import measures, workers
-    from zsir.experiments import named_files as attached
+    from zsir.experiments import hardware, measures, named_files, workers
     from zsir.experiments.engine import Engine, all_items, remaining
     from zsir.experiments.manifest import Manifest, RunFolder
     from zsir.experiments.plan import calls
@@ -163,7 +164,7 @@ def _run(plan: Plan, out: Path, s: RunOptions) -> None:
     calls(plan)  # options that a sampler refuses come to light now
     for error in measures.lacking(plan.spec.run.metrics, download=True):
         raise error
-    attached.check_present(plan.cells, plan.spec.run.metrics)
+    named_files.check_present(plan.cells, plan.spec.run.metrics)
     me = workers.worker(os.environ)
     alone = workers.started_alone(os.environ)
     if alone:
@@ -176,7 +177,7 @@ def _run(plan: Plan, out: Path, s: RunOptions) -> None:
     with closing(workers.Meeting(me, device.type == "cuda")) as meeting, closing(Manifest(folder, me.rank)) as manifest:
         todo = remaining(items, me.mine, folder.done())
         if todo:
-            folder.begun(machine.session(_command(s), len(items), me.rank, device))
+            folder.begun(hardware.session(_command(s), len(items), me.rank, device))
         display = Display(quiet, len(todo))
         display.line(_headline(plan, me, device, len(todo), len(items)))
         show = _Show(display, todo)
@@ -196,7 +197,7 @@ def _run(plan: Plan, out: Path, s: RunOptions) -> None:
 
 
 def _command(s: RunOptions) -> str:
-    """The command line, out of what was understood of it."""
+    """The command line that gives the parsed options again."""
     changes = [part for change in s.changes for part in ("--set", change)]
     return shlex.join(["zsir", "run", s.spec, "--out", str(s.out), *changes, "--device", s.device])
 
@@ -208,7 +209,7 @@ def _headline(plan: Plan, me: Worker, device: torch.device, todo: int, total: in
 
 
 def _end(records: Sequence[Record], total: int, folder: RunFolder, quiet: bool) -> None:
-    """The table, and what is to be said about what it lacks."""
+    """Print the table, and how many results failed or are still to come."""
     failed = [record for record in records if record["status"] != "ok"]
     if not quiet:
         click.echo()
@@ -224,7 +225,7 @@ def _end(records: Sequence[Record], total: int, folder: RunFolder, quiet: bool) 
 
 
 def _device(name: str, me: Worker) -> torch.device:
-    """The device of this process: of several GPUs that of its number on its machine."""
+    """The device of this process. On a machine with several GPUs, process k takes GPU k."""
     import torch
 
     from zsir.workflow.method import pick_device

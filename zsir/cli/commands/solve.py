@@ -59,7 +59,7 @@ class SolveOptions:
     "--again",
     type=click.Path(path_type=Path),
     metavar="RECORD",
-    help="Repeat every result of a JSON record (--record), with its own settings; says what is not as it was.",
+    help="Repeat every result of a JSON record (--record) with the recorded settings, and name the differences.",
 )
 @options.preset
 @options.op_or_again
@@ -74,10 +74,10 @@ class SolveOptions:
 @options.precision
 @options.ensemble
 @options.compiled
-@click.option("-o", "--output", metavar="OUT", help="A file for one result, else a folder.")
-@click.option("--simulate", is_flag=True, help="Take the input as clean: degrade it, restore it, report PSNR and SSIM.")
+@click.option("-o", "--output", metavar="OUT", help="A file for a single result, or a folder.")
+@click.option("--simulate", is_flag=True, help="The input is clean: degrade it, restore it, and report PSNR and SSIM.")
 @options.size
-@click.option("--sheet", is_flag=True, help="Also write a contact sheet, NAME_sheet.png.")
+@click.option("--sheet", is_flag=True, help="Write a contact sheet too, NAME_sheet.png.")
 @click.option(
     "--samples",
     type=click.IntRange(1, MOST_SAMPLES),
@@ -87,15 +87,16 @@ class SolveOptions:
     help="Draw K samples and write their mean with maps of their spread: NAME_std.png, ... "
     "The default sampler is then mmps.",
 )
-@click.option("--record", type=click.Path(path_type=Path), metavar="FILE", help="Also write a JSON record of the run.")
+@click.option("--record", type=click.Path(path_type=Path), metavar="FILE", help="Write a JSON record of the run too.")
 @options.overwrite
 @options.quiet
 @options.into(SolveOptions)
 def solve(settings: SolveOptions) -> None:
     """Restore pictures that were degraded as --op says.
 
-    INPUT is a file, or a folder of which all pictures are taken. Results go to -o, or beside the input as
-    NAME_restored.png. Grey pictures stay grey, 16 bits stay 16 bits, transparency and colour profile are kept.
+    INPUT is a picture, or a folder: zsir then restores all pictures in it. Without -o a result is written beside its
+    input as NAME_restored.png. Grey pictures stay grey, and 16 bits stay 16 bits. Transparency and colour
+    profile are kept.
     """
     from zsir.pictures import WRITABLE
     from zsir.workflow.method import load_method
@@ -168,7 +169,7 @@ def _check(s: SolveOptions) -> None:
 
 
 def _repeat(s: SolveOptions) -> None:
-    """``--again RECORD``: everything but where results go stands in the record."""
+    """``--again RECORD``: the record holds all settings; only the place of the results is an option."""
     from zsir.cli.again import repeat
 
     if s.inputs or s.op is not None:
@@ -180,12 +181,12 @@ def _repeat(s: SolveOptions) -> None:
 def _say_what_draws_are(method: Method) -> None:
     from zsir.workflow.spread import about_sampler
 
-    if said := about_sampler(method.sampler):
-        say(f"note: {said}")
+    if remark := about_sampler(method.sampler):
+        say(f"note: {remark}")
 
 
 def _check_preset(s: SolveOptions, preset: Preset, method: Method) -> None:
-    """Say where the task is not the one that the preset was made for; a sampler of one's own leaves nothing of it."""
+    """Note every option that differs from the preset. A sampler beside a preset is a usage error."""
     if s.sampler != preset.sampler:
         raise click.UsageError("--sampler and --preset both name the sampler; give one of them.")
     for name, mine, tuned in (

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 #: pictures in a row of the strip
 COLUMNS = 6
-#: what is written besides the pictures
+#: the files beside the pictures
 BESIDE = ("trace.csv", "curves.svg", "record.json")
 
 
@@ -69,29 +69,35 @@ class TraceOptions:
 @options.dtype
 @options.tile
 @options.precision
-@click.option("-o", "--output", required=True, metavar="OUT", help="A folder.")
-@click.option("--simulate", is_flag=True, help="Take the input as clean: degrade it first, and follow PSNR as well.")
+@click.option("-o", "--output", required=True, metavar="OUT", help="Folder for the results.")
+@click.option("--simulate", is_flag=True, help="The input is clean: degrade it first, and follow PSNR as well.")
 @options.size
 @click.option(
     "--frames",
     type=click.IntRange(min=1, max=1000),
     default=24,
     show_default=True,
-    help="Pictures at most in strip and animation, evenly spaced over the steps, the last one included.",
+    help="Most pictures in the strip and the animation. They are spaced evenly over the steps and include the last.",
 )
 @click.option("--animation", type=click.Choice(["gif", "webp"]), default="gif", show_default=True)
 @click.option(
-    "--duration", type=click.IntRange(min=20, max=10000), default=300, show_default=True, help="Milliseconds a frame."
+    "--duration", type=click.IntRange(min=20, max=10000), default=300, show_default=True, help="Milliseconds per frame."
 )
 @options.overwrite
 @options.quiet
 @options.into(TraceOptions)
 def trace(settings: TraceOptions) -> None:
-    """Restore one picture and keep what the sampler believed after every step.
+    """Restore one picture, and keep the sampler's estimate after every step.
 
-    Writes into OUT: strip.png and steps.gif (or .webp), the estimates x0; trace.csv with noise level, residual (as in
-    zsir solve), root mean square of the change since the step before and, with --simulate, PSNR; curves.svg, which
-    draws them; restored.png and record.json.
+    \b
+    The command writes into OUT:
+      strip.png, steps.gif       the estimates x0 (steps.webp with --animation webp)
+      trace.csv                  noise level, residual and change of every step
+      curves.svg                 the same numbers as curves
+      restored.png, record.json  the result and its record
+
+    The residual is the one that zsir solve reports. The change is the root mean square of the difference from the
+    step before. With --simulate, trace.csv holds PSNR as well.
     """
     from zsir.files import make_folder
     from zsir.workflow.method import load_method
@@ -100,7 +106,7 @@ def trace(settings: TraceOptions) -> None:
     options.check_simulation(s.simulate, s.size, s.noise)
     around = Wrapping(s.tile, s.precision)
     parts = (s.op, s.noise, s.prior, s.sampler)
-    how = load_method(*parts, nfe=s.nfe, device=s.device, dtype=s.dtype, wrapping=around)
+    method = load_method(*parts, nfe=s.nfe, device=s.device, dtype=s.dtype, wrapping=around)
     folder = Path(s.output)
     if s.source.is_dir():
         raise BadInput(f"{s.source} is a folder; trace takes one picture.")
@@ -109,12 +115,12 @@ def trace(settings: TraceOptions) -> None:
     check_clashes(jobs)
     make_folder(folder)
     batch = Batch(checked(jobs, s.overwrite), quiet=s.quiet)
-    batch.run(lambda job: _trace_job(job, s, how, batch))
+    batch.run(lambda job: _trace_job(job, s, method, batch))
 
 
 @dataclass
 class Recorder:
-    """Collects a row per step, and the estimates of ``kept`` steps."""
+    """Collects one row for each step, and the estimates of the ``kept`` steps."""
 
     posed: Posed
     kept: frozenset[int]
@@ -151,7 +157,7 @@ def kept_steps(steps: int, frames: int) -> frozenset[int]:
     return frozenset(1 + round(k * (steps - 1) / (count - 1)) for k in range(count))
 
 
-def _trace_job(job: Job, s: TraceOptions, how: Method, batch: Batch) -> None:
+def _trace_job(job: Job, s: TraceOptions, method: Method, batch: Batch) -> None:
     from zsir import files, pictures
     from zsir.errors import PictureWarning
     from zsir.pictures.curves import log_curves
@@ -163,10 +169,10 @@ def _trace_job(job: Job, s: TraceOptions, how: Method, batch: Batch) -> None:
     animation, table, drawing, record = planned.maps
     assert planned.sheet is not None
     picture = pictures.read(job.source)
-    posed = pose(picture, how, seed=planned.seed, size=s.size, simulate=s.simulate)
-    recorder = Recorder(posed, kept_steps(how.sampler.steps, s.frames))
-    settings = how.settings(seed=planned.seed, size=s.size, simulate=s.simulate)
-    result = restored_from(picture, posed, how, settings, [recorder.see, batch.follow(picture.path.name)])
+    posed = pose(picture, method, seed=planned.seed, size=s.size, simulate=s.simulate)
+    recorder = Recorder(posed, kept_steps(method.sampler.steps, s.frames))
+    settings = method.settings(seed=planned.seed, size=s.size, simulate=s.simulate)
+    result = restored_from(picture, posed, method, settings, [recorder.see, batch.follow(picture.path.name)])
     if result.misfit:
         warnings.warn(result.misfit, PictureWarning, stacklevel=1)
     pictures.write(planned.sheet, pictures.contact_sheet(recorder.frames, COLUMNS))
@@ -182,7 +188,7 @@ def _trace_job(job: Job, s: TraceOptions, how: Method, batch: Batch) -> None:
 
 
 def _csv(rows: list[dict[str, float]]) -> str:
-    """One line per step, empty where a number is not known."""
+    """One line for each step; unknown numbers are left empty."""
     names = ["step", "sigma", "residual", "change", *(["psnr"] if "psnr" in rows[0] else [])]
     text = io.StringIO()
     writer = csv.DictWriter(text, names, lineterminator="\n")

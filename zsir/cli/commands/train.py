@@ -1,4 +1,4 @@
-"""``zsir train`` and ``zsir distill``: priors of one's own."""
+"""``zsir train`` and ``zsir distill``: priors from the user's own pictures."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ validation = click.option(
     "validation",
     type=click.Path(path_type=Path),
     metavar="FOLDER",
-    help="Pictures to measure on; without it one in 16 of the others is kept back.",
+    help="Folder of pictures to measure on.  [default: one in 16 of the pictures, kept back from training]",
 )
 device = click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 workers = click.option(
@@ -34,7 +34,7 @@ workers = click.option(
     type=click.IntRange(0, MOST_WORKERS),
     default=0,
     show_default=True,
-    help="Processes that prepare examples; a GPU wants about 8.",
+    help="Number of processes that prepare examples. A GPU needs about 8.",
 )
 
 
@@ -60,12 +60,13 @@ class TrainSettings:
     default="tiny",
     show_default=True,
     metavar="SPEC",
-    help="tiny, small, base, with changes as in small:steps=30000, or a JSON file.",
+    help="tiny, small or base, with changes as in small:steps=30000; or a JSON file.",
 )
 @click.option(
     "--start",
     metavar="PRIOR",
-    help="Begin as photo or trained:path=..., whose network and noise range are kept, not at random.",
+    help="Begin from this prior, photo or trained:path=..., instead of random weights. Its network and noise range are "
+    "kept.",
 )
 @validation
 @device
@@ -73,11 +74,16 @@ class TrainSettings:
 @options.quiet
 @options.into(TrainSettings)
 def train(settings: TrainSettings) -> None:
-    """Train a denoiser on folders of pictures: a prior for what they show.
+    """Train a denoiser on folders of pictures. It becomes a prior for pictures like these.
 
-    Writes into the folder of the run: preview.png and curve.tsv to look at while it goes on, checkpoint.pt, and the
-    prior with its card, prior.safetensors and card.md. Run the same command again to go on after an interruption.
-    Several GPUs: accelerate launch -m zsir train ...
+    \b
+    The command writes into the folder of the run:
+      preview.png, curve.tsv        the progress, to look at during the run
+      checkpoint.pt                 the state from which the run goes on
+      prior.safetensors, card.md    the prior and its model card
+
+    To go on after an interruption, give the same command again. For several GPUs, write accelerate launch -m zsir
+    train ...
     """
     from zsir import priors
     from zsir.training import recipe, train_denoiser
@@ -113,7 +119,7 @@ class DistillSettings:
     default="distill",
     show_default=True,
     metavar="SPEC",
-    help="Steps, batch and noise levels, as in distill:steps=9000; the network is PRIOR's.",
+    help="Steps, batch and noise levels, as in distill:steps=9000. The network is that of PRIOR.",
 )
 @validation
 @device
@@ -121,25 +127,26 @@ class DistillSettings:
 @options.quiet
 @options.into(DistillSettings)
 def distill(settings: DistillSettings) -> None:
-    """Distil a denoiser into a consistency model, which needs few calls to give one plausible picture.
+    """Distil a denoiser into a consistency model, which gives one plausible picture in few network calls.
 
-    PRIOR is photo or trained:path=RUN/prior.safetensors. Files and interruptions are as for zsir train.
+    PRIOR is photo or trained:path=RUN/prior.safetensors. The command writes the same files as zsir train, and goes on
+    after an interruption in the same way.
     """
     from zsir import priors
-    from zsir.training import distill as start
+    from zsir.training import distill as distill_prior
     from zsir.training import recipe
 
     s = settings
     r = recipe(s.recipe)
     teacher = priors.load(s.teacher)
     with _run(s) as run:
-        start(run, r, teacher)
+        distill_prior(run, r, teacher)
     _finished(s)
 
 
 @contextmanager
 def _run(s: TrainSettings | DistillSettings) -> Iterator[Run]:
-    """The run of a command, with a bar on the terminal and the files that were left out named at the end."""
+    """The run of a command, with a progress bar on the terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -175,7 +182,7 @@ def _reporter(update: Callable[..., None], task: object, quiet: bool) -> Callabl
 
 
 def _finished(s: TrainSettings | DistillSettings) -> None:
-    """Say what there is now, and what was left out; of several processes the first speaks."""
+    """Print the files that were left out and the path of the prior. Of several processes only the first prints."""
     import json
     import os
 

@@ -66,23 +66,27 @@ class TuneOptions:
     "parameters",
     multiple=True,
     metavar="NAME[=LOW:HIGH]",
-    help="What to choose, once for each.  [default: all that 'zsir describe SAMPLER' gives a range for]",
+    help="A parameter to choose. Repeat the option for more.  [default: all to which 'zsir describe SAMPLER' gives a "
+    "range]",
 )
 @click.option(
     "--goal",
     metavar="NAME",
-    help="What to judge by: any metric, or sure, discrepancy, whiteness.  [default: psnr with --simulate, else sure]",
+    help="What to optimise: a metric, sure, discrepancy or whiteness.  [default: psnr with --simulate, else sure]",
 )
 @click.option("--trials", type=click.IntRange(2, 100_000), default=40, show_default=True, help="Settings to try.")
-@click.option("--seed", callback=options.one_seed, default="0", show_default=True, help="Seed of pictures and search.")
+@click.option("--seed", callback=options.one_seed, default="0", show_default=True, help="Seed of noise and search.")
 @options.device
 @options.dtype
 @options.tile
 @options.precision
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), metavar="FILE", help="The preset.")
-@click.option("--simulate", is_flag=True, help="Take the inputs as clean: degrade them, restore them, measure.")
+@click.option("--simulate", is_flag=True, help="The inputs are clean: degrade, restore and measure them.")
 @click.option(
-    "--crop", type=click.IntRange(min=16), metavar="N", help="With --simulate: use NxN pixels from their middles."
+    "--crop",
+    type=click.IntRange(min=16),
+    metavar="N",
+    help="With --simulate: use the middle NxN pixels.",
 )
 @options.size
 @options.overwrite
@@ -91,12 +95,16 @@ class TuneOptions:
 def tune(settings: TuneOptions) -> None:
     """Choose the parameters of a sampler for a degradation, and write them as a preset for zsir solve --preset.
 
-    With --simulate the inputs are clean pictures, degraded here, and results are compared with them. Without it they
-    are observations whose truth nobody knows; sure estimates the error of what the operator shows, discrepancy wants
-    the residual to be as large as the noise, whiteness wants it without structure.
+    With --simulate the inputs are clean pictures. zsir degrades them and compares the results with them.
 
-    The sampler as given is tried first, so that the goal is never worse on these pictures. FILE always holds the
-    best so far: Ctrl-C loses nothing of it.
+    \b
+    Without --simulate the inputs are observations of unknown pictures:
+      sure         estimates the error of A x, the part that the operator shows
+      discrepancy  wants the residual to be as large as the noise
+      whiteness    wants the residual to have no structure
+
+    The sampler as given is tried first, so the goal never gets worse on these pictures. FILE always holds the best
+    settings so far. Ctrl-C does not lose them.
     """
     from zsir.samplers import default
     from zsir.tuning import check_goal, find_goal, ranges_of, tune
@@ -109,11 +117,11 @@ def tune(settings: TuneOptions) -> None:
     names, given = _parameters(s.parameters)
     check_goal(goal, ranges_of(spec, names, given))
     around = Wrapping(s.tile, s.precision)
-    how = load_method(s.op, s.noise, s.prior, spec, device=s.device, dtype=s.dtype, wrapping=around)
+    method = load_method(s.op, s.noise, s.prior, spec, device=s.device, dtype=s.dtype, wrapping=around)
     check_free([s.output], s.overwrite)
     with notes():
-        cases = _cases(s, how, goal)
-    report = Report(s, how, goal, Display(s.quiet, s.trials))
+        cases = _cases(s, method, goal)
+    report = Report(s, method, goal, Display(s.quiet, s.trials))
     tried: list[Trial] = []
 
     def watch(trial: Trial) -> None:
@@ -129,7 +137,7 @@ def tune(settings: TuneOptions) -> None:
 def _check(s: TuneOptions) -> None:
     options.check_simulation(s.simulate, s.size, s.noise)
     if s.crop is not None and not s.simulate:
-        raise click.UsageError("--crop is for --simulate: a part of an observation is no observation of a part.")
+        raise click.UsageError("--crop is for --simulate: the part of an observation is not the observation of a part.")
 
 
 def _with_calls(spec: str, nfe: int | None) -> str:
@@ -164,8 +172,8 @@ def _parameters(texts: Sequence[str]) -> tuple[list[str] | None, dict[str, Range
     return names, given
 
 
-def _cases(s: TuneOptions, how: Method, goal: Goal) -> list[Case]:
-    """The pictures as problems, those that `zsir solve` makes of them with the same seed."""
+def _cases(s: TuneOptions, method: Method, goal: Goal) -> list[Case]:
+    """The problems of the pictures, equal to those of `zsir solve` with the same seed."""
     from zsir import pictures
     from zsir.tuning import Case
     from zsir.workflow.pose import pose
@@ -183,7 +191,7 @@ def _cases(s: TuneOptions, how: Method, goal: Goal) -> list[Case]:
         picture = pictures.read(path)
         if s.crop is not None:
             picture = _cropped(picture, s.crop)
-        posed = pose(picture, how, seed=s.seed, size=s.size, simulate=s.simulate)
+        posed = pose(picture, method, seed=s.seed, size=s.size, simulate=s.simulate)
         if goal.noise and posed.problem.noise_std == 0:
             found = "is estimated as 0" if s.noise is None else "is stated as 0"
             raise BadSpec(f"--goal {goal.name} divides by the noise, which for {path} {found}; give --noise STD.")
@@ -202,10 +210,10 @@ def _cropped(picture: Picture, side: int) -> Picture:
 
 @dataclass(frozen=True)
 class Report:
-    """What the user sees of a search, and the file that grows better with it."""
+    """Shows the search to the user, and keeps the best preset in the file."""
 
     s: TuneOptions
-    how: Method
+    method: Method
     goal: Goal
     display: Display
 
@@ -220,7 +228,7 @@ class Report:
             self.display.line(f"{len(tried)}/{self.s.trials}  {self.goal.shown(best.mean)}  {best.spec}")
 
     def preset(self, tried: Sequence[Trial]) -> Preset:
-        """Of the best so far."""
+        """The preset of the best trial so far."""
         import zsir
         from zsir.tuning import Preset, best_of
 
@@ -239,12 +247,12 @@ class Report:
             given_value=first.mean,
             pictures=len(first.values),
             trials=len(tried),
-            weights_sha256=self.how.prior.fingerprint,
+            weights_sha256=self.method.prior.fingerprint,
             zsir=zsir.__version__,
         )
 
     def close(self, tried: Sequence[Trial]) -> None:
-        """The last words, and the number of trials into the file."""
+        """Write the number of trials into the file, and print the verdict."""
         self.display.close()
         if not tried:
             return
@@ -255,7 +263,7 @@ class Report:
 
 
 def verdict(tried: Sequence[Trial], goal: Goal) -> list[str]:
-    """What was gained on these pictures, and on how many of them; and how many settings failed."""
+    """Sentences on the gain, the number of pictures that are better, and the number of settings that failed."""
     from zsir.tuning import best_of
 
     best, first = best_of(tried, goal), tried[0]

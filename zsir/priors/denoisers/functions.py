@@ -114,9 +114,9 @@ def from_callable(
     if native not in ("[0, 1]", "[-1, 1]"):
         raise BadSpec(f"native={native!r}: write '[0, 1]' or '[-1, 1]'.")
     net = function if isinstance(function, nn.Module) else None
-    said = name or getattr(function, "__name__", type(function).__name__)
+    label = name or getattr(function, "__name__", type(function).__name__)
     symmetric = native == "[-1, 1]"
-    return FunctionPrior(function, said, channels, (low, high), kind, symmetric, differentiable, net, fingerprint)
+    return FunctionPrior(function, label, channels, (low, high), kind, symmetric, differentiable, net, fingerprint)
 
 
 def from_deepinv(
