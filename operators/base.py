@@ -8,15 +8,15 @@ hand, and ``pinv`` where it has a closed form. Everything else follows:
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor
 
-from zsir.capabilities import decompose, known_numbers, offers, seen_pixels
+from zsir.capabilities import decompose, known_numbers, offers, seen_pixels, twin_of
 from zsir.errors import ShapeError
 from zsir.linalg import cg, per_picture
 from zsir.operators.plans import SVD
@@ -75,13 +75,12 @@ class Operator(ABC):
             SolveError: The iteration does not converge.
         """
         ridge = per_picture(ridge, y)
-        u = cg(
-            lambda v: self.forward(self.adjoint(v)) + ridge * v,
-            y,
-            precondition=self.preconditioner(ridge),
-            tolerance=1e-12 if y.dtype == torch.float64 else 1e-6,
-        )
-        return self.adjoint(u)
+        tolerance = 1e-12 if y.dtype == torch.float64 else 1e-6
+
+        def normal(v: Tensor) -> Tensor:
+            return self.forward(self.adjoint(v)) + ridge * v
+
+        return self.adjoint(cg(normal, y, precondition=self.preconditioner(ridge), tolerance=tolerance))
 
     def prox(self, z: Tensor, y: Tensor, rho: float | Tensor) -> Tensor:
         """argmin_x 1/2 ||A x - y||^2 + rho/2 ||x - z||^2."""
@@ -126,17 +125,7 @@ class Operator(ABC):
         return None
 
     def __matmul__(self, inner: Operator) -> Operator:
-        """``(B @ A) x = B (A x)``.
-
-        Args:
-            inner: The operator A, which acts first.
-
-        Returns:
-            The product, in closed form where one of the two knows it.
-
-        Raises:
-            ShapeError: The observations of A are not the pictures of B.
-        """
+        """``(B @ A) x = B (A x)``, in closed form where B or A knows it; raises `ShapeError`."""
         if inner.out_shape != self.in_shape:
             raise ShapeError(
                 f"{self!r} @ {inner!r}: the right operator gives {inner.out_shape}, the left one takes {self.in_shape}."
@@ -186,6 +175,22 @@ class Adjoint(Operator):
         return self.inner.in_shape
 
     @property
+    def measurements(self) -> int:
+        """Those of the operator that writes the result: of (B A)^T that is A^T."""
+        last = self._last
+        return super().measurements if last is None else last.measurements
+
+    @property
+    def known(self) -> Tensor | None:
+        """What that operator writes."""
+        return None if self._last is None else known_numbers(self._last)
+
+    @property
+    def _last(self) -> Operator | None:
+        """Of (B A)^T = A^T B^T the operator A^T."""
+        return self.inner.inner.T if isinstance(self.inner, Composed) else None
+
+    @property
     def T(self) -> Operator:
         """A^TT = A."""
         return self.inner
@@ -193,7 +198,8 @@ class Adjoint(Operator):
     @property
     def twin(self) -> Operator | None:
         """The adjoint of A's."""
-        return None if self.inner.twin is None else self.inner.twin.T
+        twin = _twin(self.inner)
+        return None if twin is None else twin.T
 
     def forward(self, x: Tensor) -> Tensor:
         """A^T x."""
@@ -244,7 +250,8 @@ class Scaled(Operator):
     @property
     def twin(self) -> Operator | None:
         """The twin of A, scaled."""
-        return None if self.inner.twin is None else self.factor * self.inner.twin
+        twin = _twin(self.inner)
+        return None if twin is None else self.factor * twin
 
     @property
     def T(self) -> Operator:
@@ -254,17 +261,9 @@ class Scaled(Operator):
     @property
     def svd(self) -> Callable[[Tensor], SVD] | None:
         """c A = (sign(c) U) (|c| S) V^T, where A has a decomposition."""
-        return self._scaled_svd if offers(self.inner, "svd") else None
-
-    def _scaled_svd(self, like: Tensor) -> SVD:
-        found, sign = decompose(self.inner, like), math.copysign(1.0, self.factor)
-        return SVD(
-            s=abs(self.factor) * found.s,
-            u=lambda c: sign * found.u(c),
-            ut=lambda y: sign * found.ut(y),
-            v=found.v,
-            vt=found.vt,
-        )
+        if not offers(self.inner, "svd"):
+            return None
+        return lambda like: decompose(self.inner, like).scaled(self.factor)
 
     def after(self, inner: Operator) -> Operator | None:
         """(c B) A = c (B A), in the closed form of B A where there is one."""
@@ -334,9 +333,8 @@ class Composed(Operator):
     @property
     def twin(self) -> Operator | None:
         """One twin after the other, in closed form where there is one."""
-        if self.outer.twin is None and self.inner.twin is None:
-            return None
-        return (self.outer.twin or self.outer) @ (self.inner.twin or self.inner)
+        outer, inner = _twin(self.outer), _twin(self.inner)
+        return None if outer is None and inner is None else (outer or self.outer) @ (inner or self.inner)
 
     def forward(self, x: Tensor) -> Tensor:
         """B A x."""
@@ -345,3 +343,7 @@ class Composed(Operator):
     def adjoint(self, y: Tensor) -> Tensor:
         """A^T B^T y."""
         return self.inner.adjoint(self.outer.adjoint(y))
+
+
+def _twin(operator: Operator) -> Operator | None:
+    return cast("Operator | None", twin_of(operator))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -26,6 +27,18 @@ class SVD:
     ut: Callable[[Tensor], Tensor]
     v: Callable[[Tensor], Tensor]
     vt: Callable[[Tensor], Tensor]
+
+    def scaled(self, factor: float) -> SVD:
+        """The decomposition of ``factor A``: (sign(factor) U) (|factor| S) V^T.
+
+        Args:
+            factor: Any finite number.
+
+        Returns:
+            A decomposition with singular values >= 0.
+        """
+        sign = math.copysign(1.0, factor)
+        return replace(self, s=abs(factor) * self.s, u=lambda c: sign * self.u(c), ut=lambda y: sign * self.ut(y))
 
 
 class Plans:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
-from zsir.capabilities import joined, known_numbers, seen_pixels
+from zsir.capabilities import joined, known_numbers, seen_pixels, twin_of
 from zsir.errors import ShapeError
+from zsir.linalg import per_picture
 from zsir.operators.base import Operator
 from zsir.protocols import Shape
 
@@ -67,9 +68,21 @@ class Stacked(Operator):
     @property
     def twin(self) -> Operator | None:
         """The twins, stacked."""
-        if all(p.twin is None for p in self.parts):
+        twins = [twin_of(p) for p in self.parts]
+        if all(twin is None for twin in twins):
             return None
-        return stack(*(p.twin or p for p in self.parts))
+        return stack(*(cast(Operator, twin or p) for twin, p in zip(twins, self.parts, strict=True)))
+
+    def pinv(self, y: Tensor, ridge: float | Tensor = 0.0) -> Tensor:
+        """(A^T A + ridge)^-1 A^T y pixel by pixel where all parts show pixels: there A^T A is diagonal; else as ever.
+
+        A pixel that several parts show takes their least-squares mean; one that none shows is 0.
+        """
+        if self.seen is None:
+            return super().pinv(y, ridge)
+        ones = torch.ones(1, *self.in_shape, dtype=y.dtype, device=y.device)
+        gains = self.adjoint(self.forward(ones)) + per_picture(ridge, y)
+        return torch.where(gains > 0, self.adjoint(y) / torch.where(gains > 0, gains, 1.0), 0.0)
 
     def after(self, inner: Operator) -> Operator | None:
         """(A_1, A_2, ...) B = (A_1 B, A_2 B, ...), each in its closed form."""

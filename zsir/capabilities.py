@@ -9,7 +9,7 @@ meaning, with what is assumed where it is missing, and with what the operator al
 | operator | ``known`` | `known_numbers` | every number of y is data | below |
 | operator | ``seen`` | `seen_pixels` | the operator mixes pixels | below |
 | operator | ``parts`` | `separate` | y is one observation | ``Stacked`` has them |
-| operator | ``twin`` | `statistical_twin` | the operator itself | built of the parts' twins |
+| operator | ``twin`` | `twin_of`, `statistical_twin` | the operator itself | built of the parts' twins |
 | operator | ``original`` | `original` | the operator itself | - |
 | operator | ``adjoint``, ``pinv``, ``prox``, ``svd`` | `offers` | samplers that need it refuse | ``svd`` of ``c A`` |
 | prior | ``differentiable`` | `is_differentiable` | gradients flow | - |
@@ -141,7 +141,8 @@ def data_of(operator: LinearOperator, y: Tensor) -> Tensor:
 def seen_pixels(operator: LinearOperator) -> Tensor | None:
     """Which pixels of x are shown as they are, times a factor (True); None for all other operators. See `ShowsPixels`.
 
-    Where it is not None, ``pinv(y)`` holds the shown pixels exactly.
+    Where it is not None, ``pinv(y)`` holds every shown pixel: exactly, or as the least-squares mean of all numbers that
+    show it.
     """
     seen: Tensor | None = getattr(operator, "seen", None)
     return seen
@@ -156,9 +157,15 @@ def separate(operator: LinearOperator, y: Tensor) -> list[tuple[LinearOperator, 
     return [pair for part, piece in zip(parts, pieces, strict=True) for pair in separate(part, piece)]
 
 
-def statistical_twin(operator: LinearOperator) -> LinearOperator:
-    """A cheap operator of the same shapes and statistics, where the operator knows one, else itself. See `HasTwin`."""
+def twin_of(operator: LinearOperator) -> LinearOperator | None:
+    """A cheap operator of the same shapes and statistics, where the operator knows one, else None. See `HasTwin`."""
     twin: LinearOperator | None = getattr(operator, "twin", None)
+    return twin
+
+
+def statistical_twin(operator: LinearOperator) -> LinearOperator:
+    """`twin_of` the operator, or the operator itself."""
+    twin = twin_of(operator)
     return operator if twin is None else twin
 
 

@@ -9,6 +9,7 @@ import platform
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 
 from zsir.errors import BadInput, Incompatible, OutputError
@@ -151,14 +152,24 @@ def digest(path: str | Path) -> str:
     """SHA-256 of a file, or of the names and contents in a folder; raises `BadInput` for what cannot be read."""
     path = Path(path)
     if path.is_file():
-        return _content(path)
+        return _content_of(path)
     total = hashlib.sha256()
     for file in sorted(found for found in path.rglob("*") if found.is_file()):
-        total.update(f"{file.relative_to(path).as_posix()} {_content(file)}\n".encode())
+        total.update(f"{file.relative_to(path).as_posix()} {_content_of(file)}\n".encode())
     return total.hexdigest()
 
 
-def _content(path: Path) -> str:
+def _content_of(path: Path) -> str:
+    """The digest of one file, computed again only when the file has changed."""
+    try:
+        now = path.stat()
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read: {reason(error)}.") from None
+    return _content(path.resolve(), now.st_mtime_ns, now.st_size, now.st_ino)
+
+
+@lru_cache(maxsize=1024)
+def _content(path: Path, *version: int) -> str:
     total = hashlib.sha256()
     try:
         with path.open("rb") as file:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 TASK = ("--op", "sr2x", "--noise", "0.1", "--prior", "gaussian", "--sampler", "mmps:nfe=4", "--quiet")
 
@@ -83,14 +85,63 @@ def test_other_weights_are_an_error(run, folder):
 
 
 def test_a_result_that_is_not_the_same_is_said(run, folder):
+    """It is an error, and never takes the place of the recorded file."""
     recorded(run, "colour.png", "-o", "a.png")
     edited(lambda entry: entry.update(output_sha256="0" * 64))
-    assert "NOT the file that was recorded" in run("solve", "--again", "r.json", "-o", "again").out
+    before = Path("a.png").read_bytes()
+    done = run("solve", "--again", "r.json", "-o", "again")
+    assert done.code == 1 and "NOT the file that was recorded" in done.err and Path("again/a.png").exists()
+    Path("a.png").write_bytes(before + b" ")
+    done = run("solve", "--again", "r.json", "--overwrite")
+    assert done.code == 1 and "was left as it is" in done.err
+    assert Path("a.png").read_bytes() == before + b" "
+
+
+def test_names_with_brackets_are_specs(run, folder):
+    Image.fromarray(np.full((22, 31), 255, np.uint8)).save("m(1).png")
+    done = run("solve", "--op", "mask-file:path=m(1).png", "--noise", "0.1", "--prior", "gaussian", "colour.png", "-o",
+               "a.png", "--record", "r.json")  # fmt: skip
+    assert done.code == 0, done.err
+    assert run("solve", "--again", "r.json", "-o", "again").code == 0
+
+
+def test_parts_made_by_hand_are_said(run, folder):
+    recorded(run, "colour.png", "-o", "a.png")
+    edited(lambda entry: entry["settings"].update(sampler="HQS(nfe=2)"))
+    assert "it was made in Python" in run("solve", "--again", "r.json", "-o", "again").message
+
+
+def test_what_the_command_reads_is_never_overwritten(run, folder):
+    """Neither by a result nor by a record: the digests of a record are those of what was read."""
+    Image.fromarray(np.full((22, 31), 255, np.uint8)).save("m.png")
+    task = ("--op", "mask-file:path=m.png", "--prior", "gaussian", "colour.png", "--overwrite")
+    for more in (("-o", "m.png"), ("-o", "a.png", "--record", "m.png")):
+        done = run("solve", *task, *more)
+        assert done.code == 2 and "m.png is an input" in done.message
+    recorded(run, "colour.png", "-o", "a.png")
+    (entry,) = json.loads(Path("r.json").read_text())["results"]
+    assert entry["files"] == {"colour.png": hashlib.sha256(Path("colour.png").read_bytes()).hexdigest()}
+    assert entry["output_sha256"] == hashlib.sha256(Path("a.png").read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("command", ["demo", "trace"])
+def test_records_of_other_commands(run, folder, command):
+    done = run("demo", "d") if command == "demo" else run("trace", *TASK, "colour.png", "-o", "d")
+    assert done.code == 0, done.err
+    again = run("solve", "--again", "d/record.json", "-o", "again")
+    assert again.code == 0, again.err
+    assert Path("again/restored.png").read_bytes() == Path("d/restored.png").read_bytes()
 
 
 @pytest.mark.parametrize(
     ("text", "word"),
-    [("{", "not a record"), ("[]", "not a record"), ('{"results": []}', "older zsir"), ('{"results": [{}]}', "older")],
+    [
+        ('{"results": [{"settings": {}, "files": {}, "output_sha256": ""}]}', "damaged"),
+        ("{", "not a record"),
+        ("[]", "not a record"),
+        ('{"results": []}', "older zsir"),
+        ('{"results": [{}]}', "older"),
+    ],
 )
 def test_what_is_no_record(run, folder, text, word):
     Path("r.json").write_text(text)
@@ -100,9 +151,10 @@ def test_what_is_no_record(run, folder, text, word):
 
 def test_it_stands_alone(run, folder):
     recorded(run, "colour.png", "-o", "a.png")
-    for more in (("colour.png",), ("--op", "sr2x")):
+    for more in (("colour.png",), ("--op", "sr2x"), ("--seed", "0"), ("--sheet",), ("--noise", "auto")):
         done = run("solve", "--again", "r.json", *more)
         assert done.code == 2 and "give it alone" in done.message
+    assert "writes into a folder" in run("solve", "--again", "r.json", "-o", "b.png").message
     assert run("solve", "--again", "none.json").code == 1
     assert "INPUT" in run("solve", "--op", "sr2x").message
     assert "--op" in run("solve", "colour.png").message

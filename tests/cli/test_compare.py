@@ -10,6 +10,7 @@ import torch
 from zsir import pictures
 from zsir.cli.commands.compare import _table
 from zsir.cli.tables import aligned, markdown
+from zsir.metrics.noise import Estimate
 from zsir.workflow import pose
 
 FAST = ("--prior", "gaussian", "--simulate", "-q")
@@ -173,9 +174,9 @@ def test_a_note_on_the_picture_is_said_once(run, folder, monkeypatch):
 
     def estimated(operator, y):
         calls.append(y)
-        return 0.06
+        return Estimate(0.06)
 
-    monkeypatch.setattr(pose, "estimate_noise_of", estimated)
+    monkeypatch.setattr(pose, "estimate_of", estimated)
     assert run(*task, *methods, "--noise", "auto").err == "" and len(calls) == 1
     # and so is what the file itself says
     run("degrade", "--op", "identity", "--noise", "0.02", "scan.png", "-o", "noted.png")

@@ -130,7 +130,7 @@ def test_a_misfit_is_told(run, folder):
     assert (
         done.code == 0
         and doubt == f"zsir: note: rough.png: {entry['doubt']}"
-        and misfit == f"zsir: note: {entry['misfit']}"
+        and misfit == f"zsir: note: rough.png: {entry['misfit']}"
     )
     assert "looks more noisy than stated" in doubt and "The result misses the observation" in misfit
 

@@ -220,9 +220,9 @@ def test_a_misfit_is_one_sentence_and_recorded(run, folder):
     pictures.write("rough.png", sharp)
     task = ("--op", "blur:sigma=3", *FAST, "--noise", "0.01", "rough.png", "--overwrite")
     done = run("solve", *task, "--record", "r.json")
-    assert done.code == 0 and done.message.startswith("note: The result misses the observation by 0.")
+    assert done.code == 0 and done.message.startswith("note: rough.png: The result misses the observation by 0.")
     (entry,) = json.loads((folder / "r.json").read_text())["results"]
-    assert done.message == f"note: {entry['misfit']}"
+    assert done.message == f"note: rough.png: {entry['misfit']}"
 
 
 def test_noise_stated_wrongly_is_told_and_recorded(run, folder):
@@ -248,6 +248,7 @@ def test_grey_saved_as_colour_is_estimated_with_a_note(run, folder):
     x = 0.5 + 0.1 * torch.randn(1, 1, 110, 130, generator=torch.Generator().manual_seed(1))
     pictures.write("scan.png", x.expand(1, 3, -1, -1))
     done = run("solve", "--op", "identity", *FAST, "--nfe", 1, "--noise", "auto", "scan.png", "--record", "r.json")
-    assert done.code == 0 and done.message.startswith("note: The noise of the colour channels is not independent")
+    assert done.code == 0
+    assert done.message.startswith("note: scan.png: The noise of the colour channels is not independent")
     (entry,) = json.loads((folder / "r.json").read_text())["results"]
     assert entry["noise_estimated"] == pytest.approx(0.1, rel=0.1)

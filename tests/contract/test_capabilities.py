@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
-from zsir import Problem, operators, priors, samplers, solve
+from zsir import Problem, operators, priors, restore, samplers, solve
 from zsir.capabilities import decompose, known_numbers, offers, seen_pixels, separate
 from zsir.metrics import contradiction, residual
 from zsir.metrics.noise import estimate_noise_of
@@ -89,6 +91,53 @@ def test_stacked_masks() -> None:
     start = initial_estimate(Problem(y, op))
     assert torch.allclose(start[0][seen], picture()[0][seen], rtol=0, atol=1e-10)
     assert [piece.shape[1] for _, piece in separate(op, y)] == [3, 3]
+
+
+@pytest.mark.parametrize("rounded", [False, True])
+def test_stacked_masks_with_noise(rounded: bool) -> None:
+    """Pixels that two observations share are averaged, weighed by their factors; every sampler goes through."""
+    first, second = mask(0), mask(1)
+    op = operators.stack(first, -0.5 * second)
+    y = op.forward(picture() + (0 if rounded else noise(SHAPE, 1))) + (0 if rounded else noise(op.out_shape, 2))
+    y = (255 * y).round() / 255 if rounded else y
+    m1, m2 = (m.known.double() for m in (first, second))  # type: ignore[attr-defined]
+    for ridge in (0.0, 0.3):
+        weight = m1 + 0.25 * m2 + ridge
+        expected = (m1 * y[:, :3] - 0.5 * m2 * y[:, 3:]) / torch.where(weight > 0, weight, 1.0)
+        assert torch.allclose(op.pinv(y, ridge), expected, rtol=0, atol=1e-12)
+    problem = Problem(y, op, 0.0 if rounded else NOISE)
+    prior = priors.load("gaussian")
+    for spec in ("cm4ir", "hqs:nfe=2", "ddnm:nfe=2", "diffpir:nfe=2", "mmps:nfe=2", "dps:nfe=2"):
+        error = solve(problem, prior, samplers.make(spec)).x - picture()
+        assert float(error.square().mean().sqrt()) < 0.25, spec
+    assert len(zsir_sheet(op).shape) == 4
+
+
+def zsir_sheet(op: operators.Operator) -> torch.Tensor:
+    """The contact sheet of a restoration from two observations."""
+    return restore(picture()[0].float(), op, prior="gaussian", nfe=1, simulate=True, noise=0.02).sheet()
+
+
+def test_a_transposed_product_hides_what_its_last_factor_hides() -> None:
+    blur, hiding = operators.make("blur:sigma=1", in_shape=SHAPE), mask()
+    op = (blur @ hiding).T
+    known = known_numbers(op)
+    assert known is not None and torch.equal(known, hiding.known)  # type: ignore[attr-defined]
+    assert op.measurements == hiding.measurements
+    assert known_numbers(hiding @ blur) is not None and known_numbers(blur @ hiding) is None
+
+
+def test_parts_that_offer_the_contract_alone() -> None:
+    class Plain:
+        def __init__(self, inner: operators.Operator) -> None:
+            self.inner, self.in_shape, self.out_shape = inner, inner.in_shape, inner.out_shape
+            self.measurements, self.forward, self.adjoint = inner.measurements, inner.forward, inner.adjoint
+            self.pinv, self.prox = inner.pinv, inner.prox
+
+    oblique = operators.make("motion:length=7", in_shape=SHAPE)
+    plain: Any = Plain(operators.make("blur:sigma=1", in_shape=SHAPE))
+    assert operators.Stacked((oblique, plain)).twin is not None
+    assert operators.Scaled(2.0, plain).twin is None
 
 
 def test_noise_of_a_stack_is_that_of_its_parts() -> None:

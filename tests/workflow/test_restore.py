@@ -44,7 +44,7 @@ def test_defaults_are_those_of_the_command():
     from zsir.cli.commands.solve import solve as command
 
     options = {option.name: option for option in command.params}
-    renamed = {"seed": "seeds", "compiled": "compiled"}
+    renamed = {"seed": "seeds"}
     for name, parameter in inspect.signature(zsir.restore).parameters.items():
         if name in ("picture", "op", "callbacks"):
             continue
@@ -95,6 +95,8 @@ def test_bits_of_the_source_are_kept(tmp_path):
     assert zsir.read(tmp_path / "deep.png").bits == 16
     zsir.restore(pattern(16, 20), "identity", noise=0.02, **FAST).save(tmp_path / "flat.png")
     assert zsir.read(tmp_path / "flat.png").bits == 8
+    zsir.restore(deep[:, :, 0], "identity", noise=0.02, **FAST).save(tmp_path / "deep.tif")
+    assert zsir.read(tmp_path / "deep.tif").bits == 16
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         zsir.restore(pattern(16, 20) / 255.0, "identity", noise=0.02, **FAST).save(tmp_path / "float.jpg")
@@ -120,6 +122,34 @@ def test_verdict_and_warnings():
     assert found == pytest.approx(0.2, rel=0.25)
 
 
+def test_what_is_warned_of_is_the_verdict(tmp_path):
+    """One set of sentences: the verdict, and the warnings, which point at the caller's line."""
+    clean = tmp_path / "clean.png"
+    Image.fromarray(pattern(64, 96)).save(clean)
+    noted, written = tmp_path / "noted.png", {"zsir:op": "identity", "zsir:noise": "0.1"}
+    noisy = zsir.restore(clean, "identity", noise=0.1, simulate=True, **FAST).observation
+    pictures.write(noted, noisy, text=written)
+    for picture, noise in ((noted, 0.0), (noisy, 0.001), (noisy.mean(1, keepdim=True).expand(-1, 3, -1, -1), "auto")):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            result = zsir.restore(picture, "identity", noise=noise, **FAST)
+        assert result.verdict
+        assert {w.filename for w in caught} == {__file__}
+        assert [any(sentence in str(w.message) for sentence in result.verdict) for w in caught] == [True] * len(caught)
+        assert len(caught) == len(result.verdict)
+
+
+def test_draws_that_are_no_posterior_are_said():
+    with pytest.warns(PictureWarning, match="does not draw from the posterior"):
+        zsir.restore(pattern(16, 20), "sr2x", noise=0.05, prior="gaussian", samples=2, sampler="diffpir:nfe=2")
+
+
+def test_a_result_shares_no_memory():
+    result = zsir.restore(pattern(16, 20), "identity", noise=0.1, **FAST)
+    result.numpy()[:] = 0
+    assert float(result.x.mean()) > 0.1
+
+
 def test_samples():
     result = zsir.restore(pattern(16, 20), "sr2x", noise=0.05, prior="gaussian", samples=3, nfe=4)
     assert result.spread is not None and result.spread.samples.shape == (3, 3, 32, 40)
@@ -142,6 +172,9 @@ WRONG: list[Any] = [
     ({"op": "identity", "noise": float("nan")}, BadSpec, "not negative"),
     ({"op": "identity", "noise": "much"}, BadSpec, "number"),
     ({"op": "identity", "samples": 0}, BadSpec, "samples=0"),
+    ({"op": "identity", "samples": 2.5}, BadSpec, "samples=2.5"),
+    ({"op": "identity", "seed": -1}, BadSpec, "seed=-1"),
+    ({"op": "identity", "size": (9, 9), "simulate": True}, BadSpec, "--size"),
     ({"op": "identity", "tile": 3}, BadSpec, "tile=3"),
     ({"op": "identity", "precision": "fp8"}, BadSpec, "fp8"),
     ({"op": "identity", "dtype": "float16"}, BadSpec, "float16"),

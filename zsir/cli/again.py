@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,16 +11,20 @@ from typing import Any
 from zsir import files
 from zsir.cli.batch import Batch
 from zsir.cli.exits import say
-from zsir.cli.outputs import Job, Result, check_clashes, checked, map_paths
+from zsir.cli.outputs import Job, ResultFiles, check_clashes, checked, map_paths
 from zsir.cli.results import write_result
-from zsir.errors import BadInput, BadSpec
+from zsir.errors import BadInput, BadSpec, SolveError, UnknownName
 from zsir.files import digest, make_folder
 from zsir.loop.provenance import versions
-from zsir.pictures import read
+from zsir.operators.catalogue import OPERATORS
+from zsir.pictures import WRITABLE, read
+from zsir.priors.catalogue import PRIORS
 from zsir.priors.wrappers.settings import Wrapping
+from zsir.samplers.catalogue import SAMPLERS
 from zsir.workflow.method import Method, load_method
 from zsir.workflow.record import summary
 from zsir.workflow.restore import restored
+from zsir.workflow.spread import about_sampler
 
 #: settings that `load_method` takes, and those of the wrapping
 PARTS, AROUND = ("op", "noise", "prior", "sampler"), ("tile", "precision", "ensemble", "compiled")
@@ -33,30 +38,36 @@ def repeat(record: Path, output: str | None, *, overwrite: bool, quiet: bool) ->
     `BadSpec`.
     """
     entries = {Path(entry["output"]): entry for entry in read_entries(record)}
+    if output is not None and Path(output).suffix.lower() in WRITABLE and not Path(output).is_dir():
+        raise BadSpec(f"-o {output}: --again writes into a folder; name one, as in -o again/.")
     jobs = []
     for target, entry in entries.items():
         place = target if output is None else Path(output) / target.name
         maps = map_paths(place) if entry["settings"]["samples"] > 1 else ()
-        jobs.append(Job(Path(entry["input"]), (Result(entry["settings"]["seed"], place, maps=maps),)))
-    check_clashes(jobs)
+        jobs.append(Job(Path(entry["input"]), (ResultFiles(entry["settings"]["seed"], place, maps=maps),)))
+    reads = [record, *(Path(path) for entry in entries.values() for path in entry["files"])]
+    check_clashes(jobs, reads=reads)
     if output is not None:
         make_folder(output)
+    for sentence in dict.fromkeys(_other_versions(entry, record) for entry in entries.values()):
+        if sentence:
+            say(f"note: {sentence}")
     waiting = iter(entries.values())
     batch = Batch(checked(jobs, overwrite), quiet=quiet)
     pairs = {id(job): next(waiting) for job in batch.jobs}
-    batch.run(lambda job: _repeat_job(job, pairs[id(job)], record, batch))
+    batch.run(lambda job: _repeat_job(job, pairs[id(job)], record, batch, overwrite))
 
 
 def read_entries(record: Path) -> list[dict[str, Any]]:
     """The results of a record that `zsir solve`, `demo` or `trace` wrote; raises `BadInput`."""
     try:
         entries = json.loads(record.read_text(encoding="utf-8"))["results"]
-        complete = bool(entries) and all({"input", "output", "settings", "files"} <= set(entry) for entry in entries)
+        kinds = [_kind(entry) for entry in entries]
     except OSError as error:
         raise BadInput(f"{record} cannot be read: {files.reason(error)}.") from None
-    except (ValueError, KeyError, TypeError):
-        raise BadInput(f"{record} is not a record that zsir solve --record writes.") from None
-    if not complete:
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise BadInput(f"{record} is not a record that zsir solve --record writes, or it is damaged.") from None
+    if not kinds or "other" in kinds:
         raise BadInput(
             f"{record} does not hold the settings of its results; records of zsir solve, trace and demo do, none "
             "of an older zsir or of zsir compare."
@@ -65,14 +76,32 @@ def read_entries(record: Path) -> list[dict[str, Any]]:
     return found
 
 
-def _repeat_job(job: Job, entry: Mapping[str, Any], record: Path, batch: Batch) -> None:
+def _kind(entry: Mapping[str, Any]) -> str:
+    """``other`` for an entry without settings; raises `KeyError`, `TypeError` or `ValueError` for a damaged one."""
+    if not {"settings", "files", "output_sha256"} <= set(entry):
+        return "other"
+    settings = entry["settings"]
+    for name in (*PARTS, *AROUND, "device", "dtype", "seed", "samples", "size", "simulate"):
+        settings[name]
+    numbers = (settings["seed"], settings["samples"], *(settings["size"] or ()))
+    texts = (*(settings[name] for name in ("op", "prior", "sampler")), entry["input"], entry["output"])
+    wrong = [value for value in numbers if type(value) is not int or value < 0]
+    wrong += [value for value in texts if not isinstance(value, str)]
+    provenance = entry["provenance"]
+    if wrong or not isinstance(provenance["versions"], dict) or not isinstance(provenance["weights_sha256"], str):
+        raise ValueError(f"{wrong} in a record")
+    dict(entry["files"])
+    return "ours"
+
+
+def _repeat_job(job: Job, entry: Mapping[str, Any], record: Path, batch: Batch, overwrite: bool) -> None:
     (planned,) = job.results
     _check_files(entry["files"], record)
     settings = entry["settings"]
     method = _method(settings)
     _check_weights(method, entry, record)
-    for name, then, now in _other_versions(entry["provenance"]["versions"]):
-        say(f"note: {record} was written with {name} {then}, this is {now}: the result may differ in its last digits")
+    if settings["samples"] > 1 and (said := about_sampler(method.sampler)):
+        say(f"note: {said}")
     result = restored(
         *(read(job.source), method),
         seed=settings["seed"],
@@ -81,18 +110,31 @@ def _repeat_job(job: Job, entry: Mapping[str, Any], record: Path, batch: Batch) 
         simulate=settings["simulate"],
         callbacks=[batch.follow(job.source.name)],
     )
-    written = write_result(result, planned)
-    same = digest(planned.target) == entry["output_sha256"]
-    verdict = "the same file as recorded" if same else "NOT the file that was recorded"
-    batch.done(f"{summary(written)}  {verdict}")
+    with tempfile.TemporaryDirectory() as folder:
+        trial = Path(folder) / planned.target.name
+        result.save(trial)
+        same = digest(trial) == entry["output_sha256"]
+    if not same and planned.target.exists():
+        raise SolveError(
+            f"The repetition of {planned.target} is not the file that was recorded; the file was left as it is. Give "
+            "-o FOLDER to look at the repetition."
+        )
+    written = write_result(result, planned, overwrite=overwrite)
+    if not same:
+        raise SolveError(f"{planned.target} was written, but it is NOT the file that was recorded.")
+    batch.done(f"{summary(written)}  the same file as recorded")
 
 
 def _method(settings: Mapping[str, Any]) -> Method:
     """The method that the settings name; raises `BadSpec` where a part was made by hand."""
-    for name in PARTS:
-        if isinstance(settings[name], str) and "(" in settings[name]:
-            made = settings[name]
-            raise BadSpec(f"The {name} of this record was made in Python ({made}); only specs can be repeated.")
+    for name, registry in (("op", OPERATORS), ("prior", PRIORS), ("sampler", SAMPLERS)):
+        try:
+            registry.parse(settings[name])
+        except (BadSpec, UnknownName):
+            raise BadSpec(
+                f"The {name} of this record is no spec of this zsir ({settings[name]}): it was made in Python, or its "
+                "plug-in is not installed. Only specs can be repeated."
+            ) from None
     return load_method(
         *(settings[name] for name in PARTS),
         device=settings["device"],
@@ -118,6 +160,10 @@ def _check_weights(method: Method, entry: Mapping[str, Any], record: Path) -> No
         )
 
 
-def _other_versions(then: Mapping[str, str]) -> list[tuple[str, str, str]]:
-    now = versions()
-    return [(name, then[name], now[name]) for name in now if then.get(name) != now[name] and name in then]
+def _other_versions(entry: Mapping[str, Any], record: Path) -> str:
+    """A sentence where other versions made the result than those here, else ""."""
+    then, now = entry["provenance"]["versions"], versions()
+    other = [f"{name} {then[name]} (here {now[name]})" for name in now if then.get(name, now[name]) != now[name]]
+    if not other:
+        return ""
+    return f"{record} was written with {', '.join(other)}: results may differ in their last digits."

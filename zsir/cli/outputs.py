@@ -17,7 +17,7 @@ OWN_ENDING = re.compile(rf"_(restored|degraded|sheet|seed\d+|{'|'.join(MAP_ENDIN
 
 
 @dataclass(frozen=True)
-class Result:
+class ResultFiles:
     """The files of one result: the picture, and beside it a contact sheet and the maps of several samples."""
 
     seed: int
@@ -36,7 +36,7 @@ class Job:
     """One input and its results, one for each seed; ``refused`` is why they cannot be written, found beforehand."""
 
     source: Path
-    results: tuple[Result, ...]
+    results: tuple[ResultFiles, ...]
     refused: OutputError | None = None
 
 
@@ -61,6 +61,7 @@ def plan(
     sheet: bool = False,
     maps: bool = False,
     record: Path | None = None,
+    reads: Sequence[Path] = (),
     overwrite: bool = False,
 ) -> list[Job]:
     """Decide every file of ``inputs`` (files and folders) with ``-o output``, before anything is computed.
@@ -84,9 +85,11 @@ def plan(
             else:
                 target = Path(output) if file else Path(output) / f"{source.stem}{number}.png"
             beside = sheet_path(target) if sheet else None
-            results.append(Result(seed, target, beside, map_paths(target) if maps else ()))
+            results.append(ResultFiles(seed, target, beside, map_paths(target) if maps else ()))
         jobs.append(Job(source, tuple(results)))
-    check_clashes(jobs, record)
+    check_clashes(jobs, record, reads=reads)
+    if record is not None and record.parent.is_dir():
+        check_free([record], overwrite)
     if output is not None and not file:
         make_folder(output)
     if record is not None:
@@ -118,9 +121,9 @@ def _is_file_name(output: str, suffixes: Sequence[str], single: bool) -> bool:
     return False
 
 
-def check_clashes(jobs: Sequence[Job], *more: Path | None) -> None:
+def check_clashes(jobs: Sequence[Job], *more: Path | None, reads: Sequence[Path] = ()) -> None:
     """Raise `BadSpec` where one file would be written twice, or an input overwritten; ``more`` are files of the run."""
-    sources = {job.source.resolve() for job in jobs}
+    sources = {path.resolve() for path in [*(job.source for job in jobs), *reads]}
     owners: dict[Path, Path] = {}
     for job in jobs:
         for result in job.results:

@@ -3,28 +3,37 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from zsir import files, pictures
-from zsir.cli.outputs import Result
+from zsir.cli.outputs import ResultFiles, check_free
 from zsir.workflow.record import record_of
 from zsir.workflow.result import Restored
 from zsir.workflow.spread import WHITE, Spread
 
 
-def write_result(result: Restored, planned: Result) -> dict[str, Any]:
-    """Write picture, contact sheet and maps; returns the entry of the record. Raises `OutputError`."""
+def write_result(
+    result: Restored, planned: ResultFiles, read: Mapping[str, str] | None = None, *, overwrite: bool = True
+) -> dict[str, Any]:
+    """Write picture, contact sheet and maps; returns the entry of the record.
+
+    ``read`` are the digests of the files that the result was made from; with them the entry can be repeated. Raises
+    `OutputError`, also for a file that has appeared since the plan, unless ``overwrite``.
+    """
+    check_free(planned.files, overwrite)
     result.save(planned.target)
     if result.spread is not None and planned.maps:
         _write_maps(result.spread, planned)
     if planned.sheet is not None:
         pictures.write(planned.sheet, result.sheet())
-    return record_of(result.source.path, planned.target, result)
+    entry = record_of(result.source.path, planned.target, result)
+    return entry if read is None else entry | {"files": dict(read), "output_sha256": files.digest(planned.target)}
 
 
-def _write_maps(spread: Spread, planned: Result) -> None:
+def _write_maps(spread: Spread, planned: ResultFiles) -> None:
     """Standard deviations as 16-bit pictures in which 0.25 is white, and that of all as float32 (C, height, width)
     without a scale; the quantiles as pictures. A map of the unseen part that is left from another run is deleted where
     this one has none."""

@@ -84,7 +84,15 @@ def estimate_noise(y: Tensor, known: Tensor | None = None) -> float:
 
 
 def estimate_noise_of(operator: LinearOperator, y: Tensor) -> float:
-    """`estimate_noise` of an observation of ``operator``, whose mask, if it has one, says which pixels are data.
+    """`estimate_of` with its note as a warning."""
+    found = estimate_of(operator, y)
+    if found.note:
+        warnings.warn(found.note, PictureWarning, stacklevel=2)
+    return found.std
+
+
+def estimate_of(operator: LinearOperator, y: Tensor) -> Estimate:
+    """`estimate` of an observation of ``operator``, whose mask, if it has one, says which pixels are data.
 
     Of a stack of observations it is the root mean square over those in which noise can be estimated.
     """
@@ -96,9 +104,10 @@ def estimate_noise_of(operator: LinearOperator, y: Tensor) -> float:
             failed.append(error)
     if not found:
         raise failed[0]
-    for note in dict.fromkeys(one.note for one in found if one.note):
-        warnings.warn(note, PictureWarning, stacklevel=2)
-    return found[0].std if len(found) == 1 else math.sqrt(sum(one.std**2 for one in found) / len(found))
+    if len(found) == 1:
+        return found[0]
+    notes = " ".join(dict.fromkeys(one.note for one in found if one.note))
+    return Estimate(math.sqrt(sum(one.std**2 for one in found) / len(found)), notes)
 
 
 def estimate(y: Tensor, known: Tensor | None = None, most: int = MOST_PATCHES) -> Estimate:

@@ -75,7 +75,10 @@ SPEC = "_zsir_spec"
 
 
 def spec_of(made: object) -> str:
-    """The spec that an operator, prior or sampler was built from, or an empty string if it was made by hand."""
+    """The spec that an operator, prior or sampler was built from, or an empty string if it was made by hand.
+
+    A copy keeps the spec: whoever changes a copy by hand makes its spec untrue.
+    """
     found: str = vars(made).get(SPEC, "") if hasattr(made, "__dict__") else ""
     return found
 

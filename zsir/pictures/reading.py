@@ -69,7 +69,7 @@ class Picture:
     @property
     def from_file(self) -> bool:
         """Whether it was read from a file, and not made of a tensor or array."""
-        return self.path != UNNAMED
+        return self.path is not UNNAMED
 
     def alpha_at(self, size: tuple[int, int]) -> Tensor | None:
         """The transparency in another size.

@@ -60,7 +60,7 @@ class Method:
             "precision": around.precision,
             "ensemble": around.ensemble,
             "compiled": around.compiled,
-            "device": self.device.type,
+            "device": str(self.device),
             "dtype": str(self.dtype).removeprefix("torch."),
             "seed": seed,
             "samples": samples,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from torch import Tensor
@@ -11,7 +12,7 @@ from torch import Tensor
 from zsir import operators
 from zsir.capabilities import known_numbers
 from zsir.errors import BadSpec, PictureWarning, ShapeError, UnknownName
-from zsir.metrics.noise import doubts, estimate_noise_of
+from zsir.metrics.noise import doubts, estimate_of
 from zsir.operators.catalogue import OPERATORS
 from zsir.pictures import Picture
 from zsir.priors.wrappers.grey import Grey
@@ -27,6 +28,7 @@ class Posed:
 
     ``observation`` (batch, C, height, width) on the CPU is what the problem holds, ``truth`` the clean picture where
     that was degraded here, ``doubt`` a sentence where the noise stated does not look like that of the observation.
+    ``remarks`` is all that is to be said of the observation.
     """
 
     problem: Problem
@@ -34,6 +36,7 @@ class Posed:
     observation: Tensor = field(repr=False)
     truth: Tensor | None = field(default=None, repr=False)
     doubt: str = ""
+    remarks: tuple[str, ...] = ()
 
     def through(self, prior: Prior) -> Posed:
         """The same problem for another prior."""
@@ -64,9 +67,11 @@ def pose(
 ) -> Posed:
     """The problem that a picture is, or with ``simulate`` the one that it becomes when it is degraded first.
 
-    Warns of a `Posed.doubt`. Raises `BadSpec`, `BadInput` or `ShapeError`.
+    What is to be said of it stands in `Posed.remarks`. Raises `BadSpec`, `BadInput` or `ShapeError`.
     """
     x = picture.pixels
+    if size is not None and (simulate or not isinstance(method.op, str)):
+        raise BadSpec("--size is for real observations and operators by name; here it is known already.")
     if simulate:
         if method.noise_std is None:
             raise BadSpec("The noise of a simulated observation must be stated, as in --noise 5/255.")
@@ -74,14 +79,26 @@ def pose(
         y = observe(operator, x, method.noise_std, observation_noise(seed))
     else:
         y, operator = x, operator_of(picture, method.op, size)
-    reminded = not simulate and _remind_of_noise(picture, method)
-    noise = min(1.0, estimate_noise_of(operator, y)) if method.noise_std is None else method.noise_std
+    if method.noise_std is None:
+        estimated = estimate_of(operator, y)
+        noise, remarks = min(1.0, estimated.std), [estimated.note]
+    else:
+        noise, remarks = method.noise_std, ["" if simulate else _reminder(picture, method)]
     problem = Problem(y.to(method.device, method.dtype), operator, noise)
     # a level that was simulated or estimated is as stated
     doubt = "" if simulate or method.noise_std is None else doubts(problem)[0]
-    if doubt and not reminded:  # the file itself has said so
-        warnings.warn(f"{picture.path}: {doubt}", PictureWarning, stacklevel=2)
-    return Posed(problem, fitting(method.prior, operator), y, x if simulate else None, doubt)
+    if not any(remarks):  # where the file itself says so, one sentence is enough
+        remarks.append(doubt)
+    said = tuple(filter(None, remarks))
+    return Posed(problem, fitting(method.prior, operator), y, x if simulate else None, doubt, said)
+
+
+def warn_of(picture: Picture, sentences: Sequence[str], stacklevel: int = 2) -> None:
+    """Pass sentences about a picture on as `PictureWarning`, each with the file's name unless it has it."""
+    for sentence in sentences:
+        named = not picture.from_file or str(picture.path) in sentence
+        text = sentence if named else f"{picture.path}: {sentence}"
+        warnings.warn(text, PictureWarning, stacklevel=stacklevel + 1)
 
 
 def operator_for(shape: tuple[int, ...], op: str | LinearOperator) -> LinearOperator:
@@ -133,11 +150,9 @@ def _made_by(picture: Picture, op: str) -> bool:
     return (a.name, a.options) == (b.name, b.options)
 
 
-def _remind_of_noise(picture: Picture, method: Method) -> bool:
-    """Warn when the file says that it is noisy and the method does not; whether it does."""
+def _reminder(picture: Picture, method: Method) -> str:
+    """A sentence where the file says that it is noisy and the method does not."""
     noted = picture.text.get("zsir:noise", "0")
-    stated_none = method.noise_std == 0 and noted != "0" and isinstance(method.op, str)
-    found = stated_none and _made_by(picture, method.op_text)
-    if found:
-        warnings.warn(f"{picture.path} says that it holds noise; add --noise {noted}.", PictureWarning, stacklevel=3)
-    return found
+    if method.noise_std != 0 or noted == "0" or not isinstance(method.op, str) or not _made_by(picture, method.op):
+        return ""
+    return f"{picture.path} says that it holds noise; add --noise {noted}."

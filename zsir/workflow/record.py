@@ -20,7 +20,7 @@ from zsir.workflow.spread import about
 
 
 def record_of(source: Path, target: Path, result: Restored) -> dict[str, Any]:
-    """What the JSON record says of one result that was written to ``target``: enough to repeat it, see `again`."""
+    """What the JSON record says of one result that was written to ``target``: with `digests`, enough to repeat it."""
     h, w = result.x.shape[-2:]
     entry: dict[str, Any] = {"input": str(source), "output": str(target), "size": [w, h], "op": result.settings["op"]}
     quality = result.quality()
@@ -37,16 +37,21 @@ def record_of(source: Path, target: Path, result: Restored) -> dict[str, Any]:
     entry |= {"stats": asdict(result.stats), "provenance": result.provenance, "settings": result.settings}
     if result.spread is not None:
         entry["spread"] = about(result.spread)
-    return entry | {"files": _files(source, result.settings), "output_sha256": files.digest(target)}
+    return entry
 
 
-def _files(source: Path, settings: Mapping[str, Any]) -> dict[str, str]:
-    """SHA-256 of the input and of what the specs name: kernels, masks, weights."""
-    named = [str(source)]
+def digests(source: Path, settings: Mapping[str, Any]) -> dict[str, str]:
+    """SHA-256 of the input and of what the specs name; to be taken before anything is written."""
+    return {str(path): files.digest(path) for path in [source, *paths_of(settings)] if path.exists()}
+
+
+def paths_of(settings: Mapping[str, Any]) -> list[Path]:
+    """The files and folders that the specs of some settings name: kernels, masks, weights."""
+    named: list[str] = []
     for key, registry in (("op", OPERATORS), ("prior", PRIORS), ("sampler", SAMPLERS)):
         with suppress(BadSpec, UnknownName):  # a part that was made by hand has no spec
             named += registry.parse(settings[key]).paths
-    return {path: files.digest(path) for path in named if Path(path).exists()}
+    return [Path(path) for path in named]
 
 
 def finite(value: float) -> float | None:

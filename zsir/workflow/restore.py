@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,9 +13,9 @@ from zsir.pictures import Picture, PictureLike, as_picture
 from zsir.priors.wrappers.settings import Wrapping
 from zsir.protocols import LinearOperator, Prior, Sampler
 from zsir.workflow.method import Method, load_method
-from zsir.workflow.pose import Posed, pose
+from zsir.workflow.pose import Posed, pose, warn_of
 from zsir.workflow.result import Restored, judged
-from zsir.workflow.spread import draw, remarks
+from zsir.workflow.spread import about_sampler, draw, remarks
 
 Callbacks = Sequence[Callable[[Event], None]]
 
@@ -89,8 +90,7 @@ def restore(
     >>> big.x.shape, big.numpy().shape, big.pil().size, round(big.residual, 1)
     (torch.Size([1, 3, 24, 32]), (24, 32, 3), (32, 24), 1.1)
     """
-    if samples < 1:
-        raise BadSpec(f"samples={samples}: at least one is drawn.")
+    seed, samples = whole("seed", seed, least=0), whole("samples", samples, least=1)
     method = load_method(
         *(op, noise, prior, sampler),
         nfe=nfe,
@@ -99,6 +99,8 @@ def restore(
         wrapping=Wrapping(tile, precision, ensemble, compiled),
         several=samples > 1,
     )
+    if samples > 1 and (said := about_sampler(method.sampler)):
+        warnings.warn(said, PictureWarning, stacklevel=2)
     return restored(
         as_picture(picture), method, seed=seed, samples=samples, size=size, simulate=simulate, callbacks=callbacks
     )
@@ -122,9 +124,7 @@ def restored(
         result = judged(picture, posed, spread.solution, settings, spread, remarks(spread, method.sampler))
     else:
         result = restored_from(picture, posed, method, settings, callbacks)
-    for sentence in result.verdict:
-        if sentence != result.doubt:  # `pose` has warned of the doubt already
-            warnings.warn(sentence, PictureWarning, stacklevel=3)
+    warn_of(picture, result.verdict, stacklevel=3)
     return result
 
 
@@ -135,3 +135,14 @@ def restored_from(
     parts = (posed.problem, posed.prior, method.sampler)
     solution = solve(*parts, seed=settings["seed"], indices=[0], callbacks=callbacks)
     return judged(picture, posed, solution, settings)
+
+
+def whole(name: str, value: int, least: int) -> int:
+    """A whole number of at least ``least``; raises `BadSpec`."""
+    try:
+        found = operator.index(value)
+    except TypeError:
+        found = least - 1
+    if found < least:
+        raise BadSpec(f"{name}={value}: a whole number of at least {least} is needed.")
+    return found

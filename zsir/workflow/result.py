@@ -67,7 +67,7 @@ class Restored:
 
     def numpy(self) -> NDArray[np.float32]:
         """The picture as float32 in [0, 1]: (height, width, 3), or (height, width) for a grey one."""
-        values: NDArray[np.float32] = self.x[0].permute(1, 2, 0).numpy()
+        values: NDArray[np.float32] = self.x[0].permute(1, 2, 0).numpy().copy()
         return values[:, :, 0] if values.shape[2] == 1 else values
 
     def pil(self) -> Image.Image:
@@ -93,8 +93,10 @@ class Restored:
         Raises:
             OutputError: The file cannot be written. Nothing is left half-written.
         """
-        # samples of a float array or tensor deserve 16 bits where the format has them
-        bits = self.source.bits if Path(path).suffix.lower() == ".png" or self.source.from_file else 8
+        suffix = Path(path).suffix.lower()
+        deep = suffix == ".png" or (suffix in (".tif", ".tiff") and self.x.shape[1] == 1 and self.alpha is None)
+        # a file's bits are worth a warning where the format has fewer, those of an array are not
+        bits = self.source.bits if deep or self.source.from_file else 8
         pictures.write(path, self.x, bits=bits, alpha=self.alpha, icc=self.source.icc)
 
     def quality(self, pixels: Tensor | None = None) -> tuple[float, float] | None:
@@ -115,12 +117,16 @@ class Restored:
     def sheet(self) -> Tensor:
         """A contact sheet (1, 3, height, width): observation enlarged by bicubic interpolation, restoration, and the
         truth where it is known, with their PSNR."""
-        enlarged = pictures.enlarge(self.observation, (self.x.shape[-2], self.x.shape[-1]))
-        name = "observation" if enlarged is self.observation else "bicubic"
-        cells = [(self._title(name, enlarged), enlarged), (self._title("restored", self.x), self.x)]
+        cells = [self._observed(piece) for piece in self.observation.split(self.x.shape[1], dim=1)]
+        cells.append((self._title("restored", self.x), self.x))
         if self.truth is not None:
             cells.append(("ground truth", self.truth))
         return pictures.contact_sheet(cells)
+
+    def _observed(self, piece: Tensor) -> tuple[str, Tensor]:
+        """A cell of the sheet; several observations of one picture have one each."""
+        enlarged = pictures.enlarge(piece, (self.x.shape[-2], self.x.shape[-1]))
+        return self._title("observation" if enlarged is piece else "bicubic", enlarged), enlarged
 
     def _title(self, name: str, pixels: Tensor) -> str:
         quality = self.quality(pixels)
@@ -142,7 +148,7 @@ def judged(
         x=x.clamp(0, 1).cpu().float(),
         observation=posed.observation,
         truth=posed.truth,
-        verdict=tuple(filter(None, [posed.doubt, misfit, *remarks])),
+        verdict=tuple(filter(None, [*posed.remarks, misfit, *remarks])),
         spread=spread,
         solution=solution,
         source=picture,

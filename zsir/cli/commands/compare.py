@@ -15,7 +15,7 @@ import click
 from zsir.cli import options
 from zsir.cli.batch import Batch
 from zsir.cli.exits import FAILURE, say
-from zsir.cli.outputs import Job, Result, check_clashes, check_free, checked, expand
+from zsir.cli.outputs import Job, ResultFiles, check_clashes, check_free, checked, expand
 from zsir.cli.tables import aligned, markdown
 from zsir.errors import BadSpec, ZsirError
 from zsir.priors.wrappers.settings import Wrapping
@@ -107,7 +107,7 @@ def compare(settings: CompareOptions) -> None:
     methods = _methods(s)
     folder = Path(s.output)
     table, record = folder / "table.md", folder / "record.json"
-    jobs = [Job(path, (Result(s.seed, folder / f"{path.stem}_sheet.png"),)) for path in expand(s.inputs)]
+    jobs = [Job(path, (ResultFiles(s.seed, folder / f"{path.stem}_sheet.png"),)) for path in expand(s.inputs)]
     check_clashes(jobs, table, record)
     make_folder(folder)
     check_free([table, record], s.overwrite)
@@ -181,7 +181,7 @@ def _compare_job(
 ) -> None:
     """All methods on one picture; its numbers are added to ``results``."""
     from zsir import pictures
-    from zsir.workflow.pose import pose
+    from zsir.workflow.pose import pose, warn_of
 
     (planned,) = job.results
     seed, target = planned.seed, planned.target
@@ -189,6 +189,7 @@ def _compare_job(
     done, cells, lacking = batch.position, list[tuple[str, "Tensor"]](), set[str]()
     # one problem for all: it is estimated and remarked on once
     posed = pose(picture, next(iter(methods.values())), seed=seed, size=s.size, simulate=s.simulate)
+    warn_of(picture, posed.remarks)
     for number, (label, method) in enumerate(methods.items()):
         batch.display.step(picture.path.name, done + number / len(methods), label)
         try:

@@ -19,17 +19,17 @@ def demo(folder: Path) -> None:
 
     import zsir
     from zsir import pictures
-    from zsir.cli.outputs import Result
+    from zsir.cli.outputs import ResultFiles
     from zsir.cli.results import write_result
     from zsir.files import make_folder
-    from zsir.workflow.record import summary, write_record
+    from zsir.workflow.record import digests, summary, write_record
 
     make_folder(folder)
     with as_file(files("zsir") / "assets" / "demo.png") as path:
         result = zsir.restore(path, "sr4x", prior="photo", sampler="cm4ir", nfe=4, simulate=True)
-    planned = Result(0, folder / "restored.png", folder / "contact_sheet.png")
+    planned = ResultFiles(0, folder / "restored.png", folder / "contact_sheet.png")
     pictures.write(folder / "observation.png", result.observation)
-    record = write_result(result, planned)
+    record = write_result(result, planned, digests(result.source.path, result.settings))
     write_record(folder / "record.json", " ".join(["zsir", *sys.argv[1:]]), [record])
     click.echo(summary(record))
     click.echo(f"The bicubic enlargement has {record['observation_psnr']:.2f} dB; see {planned.sheet}.")

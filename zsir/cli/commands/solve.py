@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from zsir.cli import options
 from zsir.cli.batch import Batch
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 
 MOST_SAMPLES = 1000
+#: where an option comes from that the user gave
+GIVEN = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,7 @@ def solve(settings: SolveOptions) -> None:
     """
     from zsir.pictures import WRITABLE
     from zsir.workflow.method import load_method
-    from zsir.workflow.record import write_record
+    from zsir.workflow.record import paths_of, write_record
 
     s = settings
     if s.again is not None:
@@ -122,6 +125,7 @@ def solve(settings: SolveOptions) -> None:
         sheet=s.sheet,
         maps=several,
         record=s.record,
+        reads=paths_of(method.settings()),
         overwrite=s.overwrite,
     )
     if several:
@@ -139,9 +143,10 @@ def _restore_job(job: Job, s: SolveOptions, method: Method, batch: Batch, record
     """One picture, with every seed."""
     from zsir.cli.results import write_result
     from zsir.pictures import read
-    from zsir.workflow.record import summary
+    from zsir.workflow.record import digests, summary
     from zsir.workflow.restore import restored
 
+    found = None if s.record is None else digests(job.source, method.settings())
     picture = read(job.source)
     for planned in job.results:
         follow = batch.follow(job.source.name)
@@ -153,7 +158,7 @@ def _restore_job(job: Job, s: SolveOptions, method: Method, batch: Batch, record
             simulate=s.simulate,
             callbacks=[follow],
         )
-        records.append(write_result(result, planned))
+        records.append(write_result(result, planned, found, overwrite=s.overwrite))
         batch.done(summary(records[-1]))
 
 
@@ -172,8 +177,14 @@ def _repeat(s: SolveOptions) -> None:
     """``--again RECORD``: the record holds all settings; only the place of the results is an option."""
     from zsir.cli.again import repeat
 
-    if s.inputs or s.op is not None:
-        raise click.UsageError("--again takes inputs and settings from the record; give it alone, or with -o FOLDER.")
+    context = click.get_current_context()
+    given = [p.name for p in context.command.params if p.name and context.get_parameter_source(p.name) in GIVEN]
+    wrong = [name for name in given if name not in ("again", "output", "overwrite", "quiet")]
+    if wrong:
+        raise click.UsageError(
+            f"--again takes everything from the record, {wrong[0]} too; give it alone, or with -o FOLDER, --overwrite "
+            "or --quiet."
+        )
     assert s.again is not None
     repeat(s.again, s.output, overwrite=s.overwrite, quiet=s.quiet)
 

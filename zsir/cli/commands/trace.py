@@ -6,7 +6,6 @@ import csv
 import io
 import shlex
 import sys
-import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,7 @@ import click
 
 from zsir.cli import options
 from zsir.cli.batch import Batch
-from zsir.cli.outputs import Job, Result, check_clashes, checked
+from zsir.cli.outputs import Job, ResultFiles, check_clashes, checked
 from zsir.errors import BadInput
 from zsir.priors.wrappers.settings import Wrapping
 
@@ -111,7 +110,7 @@ def trace(settings: TraceOptions) -> None:
     if s.source.is_dir():
         raise BadInput(f"{s.source} is a folder; trace takes one picture.")
     beside = tuple(folder / name for name in (f"steps.{s.animation}", *BESIDE))
-    jobs = [Job(s.source, (Result(s.seed, folder / "restored.png", folder / "strip.png", beside),))]
+    jobs = [Job(s.source, (ResultFiles(s.seed, folder / "restored.png", folder / "strip.png", beside),))]
     check_clashes(jobs)
     make_folder(folder)
     batch = Batch(checked(jobs, s.overwrite), quiet=s.quiet)
@@ -159,22 +158,23 @@ def kept_steps(steps: int, frames: int) -> frozenset[int]:
 
 def _trace_job(job: Job, s: TraceOptions, method: Method, batch: Batch) -> None:
     from zsir import files, pictures
-    from zsir.errors import PictureWarning
     from zsir.pictures.curves import log_curves
-    from zsir.workflow.pose import pose
-    from zsir.workflow.record import record_of, summary, write_record
+    from zsir.workflow.pose import pose, warn_of
+    from zsir.workflow.record import digests, record_of, summary, write_record
     from zsir.workflow.restore import restored_from
 
     (planned,) = job.results
     animation, table, drawing, record = planned.maps
     assert planned.sheet is not None
+    found = digests(job.source, method.settings())
     picture = pictures.read(job.source)
     posed = pose(picture, method, seed=planned.seed, size=s.size, simulate=s.simulate)
+    warn_of(picture, posed.remarks)
     recorder = Recorder(posed, kept_steps(method.sampler.steps, s.frames))
     settings = method.settings(seed=planned.seed, size=s.size, simulate=s.simulate)
     result = restored_from(picture, posed, method, settings, [recorder.see, batch.follow(picture.path.name)])
     if result.misfit:
-        warnings.warn(result.misfit, PictureWarning, stacklevel=1)
+        warn_of(picture, [result.misfit])
     pictures.write(planned.sheet, pictures.contact_sheet(recorder.frames, COLUMNS))
     pictures.write_animation(animation, [frame for _, frame in recorder.frames], s.duration)
     files.write_bytes(table, _csv(recorder.rows).encode())
@@ -183,6 +183,7 @@ def _trace_job(job: Job, s: TraceOptions, method: Method, batch: Batch) -> None:
     files.write_bytes(drawing, log_curves(drawn, "step").encode())
     result.save(planned.target)
     entry: dict[str, Any] = record_of(picture.path, planned.target, result)
+    entry |= {"files": found, "output_sha256": files.digest(planned.target)}
     write_record(record, shlex.join(["zsir", *sys.argv[1:]]), [entry])
     batch.done(summary(entry))
 

@@ -176,7 +176,7 @@ def _cases(s: TuneOptions, method: Method, goal: Goal) -> list[Case]:
     """The problems of the pictures, equal to those of `zsir solve` with the same seed."""
     from zsir import pictures
     from zsir.tuning import Case
-    from zsir.workflow.pose import pose
+    from zsir.workflow.pose import pose, warn_of
 
     if goal.reference and not s.simulate:
         raise BadSpec(
@@ -192,6 +192,7 @@ def _cases(s: TuneOptions, method: Method, goal: Goal) -> list[Case]:
         if s.crop is not None:
             picture = _cropped(picture, s.crop)
         posed = pose(picture, method, seed=s.seed, size=s.size, simulate=s.simulate)
+        warn_of(picture, posed.remarks)
         if goal.noise and posed.problem.noise_std == 0:
             found = "is estimated as 0" if s.noise is None else "is stated as 0"
             raise BadSpec(f"--goal {goal.name} divides by the noise, which for {path} {found}; give --noise STD.")
