@@ -227,7 +227,7 @@ def test_options_of_both_commands(tmp_path, one_thread, capsys):
         (["train", "{in}/nowhere", "-o", "{out}"], "is not a folder"),
         (["distill", "gaussian", "{in}", "-o", "{out}"], "Only a denoiser of zsir train can be"),
         (["train", "{in}", "-o", "{out}", "--start", "tv"], "trained on (--start) or distilled (PRIOR)"),
-        (["train", "{in}", "-o", "{out}", "--start", "cm-photo"], "this NetworkPrior (consistency) is none"),
+        (["train", "{in}", "-o", "{out}", "--start", "cm-photo"], "This NetworkPrior (consistency) is none"),
         (["distill", "trained:path={in}/none", "{in}", "-o", "{out}"], "no weights file"),
         (["train", "{in}", "-o", "{out}", "--device", "cuda"], "no usable CUDA device"),
         (["distill", "photo", "{in}", "-o", "{out}", "--device", "cuda"], "no usable CUDA device"),

@@ -1,4 +1,4 @@
-"""From a picture to the problem that it poses."""
+"""From a picture and a method to the problem to solve."""
 
 from __future__ import annotations
 
@@ -25,8 +25,9 @@ from zsir.workflow.method import Method
 class Posed:
     """A problem on the device of its method, with the prior that fits its channels.
 
-    ``observation`` (batch, C, height, width) on the CPU is what the problem holds, ``truth`` the clean picture where
-    that was degraded here, ``doubt`` a sentence where the noise stated does not look like that of the observation.
+    - ``observation``: the observation (batch, C, height, width) on the CPU
+    - ``truth``: the clean picture, if the observation was simulated
+    - ``doubt``: a sentence, if the stated noise does not look like the noise of the observation; else empty
     """
 
     problem: Problem
@@ -41,7 +42,7 @@ class Posed:
 
 
 def observe(operator: LinearOperator, x: Tensor, noise_std: float, rng: NoiseSource) -> Tensor:
-    """``A x + noise_std n`` for pictures x (batch, *in_shape); numbers that the operator hides stay 0."""
+    """``A x + noise_std n`` for pictures x (batch, *in_shape). Numbers that the operator hides stay 0."""
     y = operator.forward(x)
     if noise_std <= 0:
         return y
@@ -50,21 +51,21 @@ def observe(operator: LinearOperator, x: Tensor, noise_std: float, rng: NoiseSou
 
 
 def observation_noise(seed: int, *numbers: int) -> PictureNoise:
-    """Where the noise of simulated observations comes from: the pictures with the given numbers under ``seed``."""
+    """The source of the noise of simulated observations, for the pictures with the given numbers under ``seed``."""
     return PictureNoise(seed, numbers or (0,), stream="observation")
 
 
 def fitting(prior: Prior, operator: LinearOperator) -> Prior:
-    """The prior for the operator's pictures: grey ones go through a prior for three channels by way of `Grey`."""
+    """The prior for the operator's pictures. For grey pictures, `Grey` goes around a prior for three channels."""
     return Grey(prior) if operator.in_shape[0] == 1 and prior.channels == 3 else prior
 
 
 def pose(
     picture: Picture, method: Method, *, seed: int = 0, size: tuple[int, int] | None = None, simulate: bool = False
 ) -> Posed:
-    """The problem that a picture is, or with ``simulate`` the one that it becomes when it is degraded first.
+    """The problem whose observation is the picture, or with ``simulate`` the degraded picture.
 
-    Warns of a `Posed.doubt`. Raises `BadSpec`, `BadInput` or `ShapeError`.
+    A `Posed.doubt` is a warning too. Raises `BadSpec`, `BadInput` or `ShapeError`.
     """
     x = picture.pixels
     if simulate:
@@ -77,7 +78,7 @@ def pose(
     reminded = not simulate and _remind_of_noise(picture, method)
     noise = min(1.0, estimate_noise_of(operator, y)) if method.noise_std is None else method.noise_std
     problem = Problem(y.to(method.device, method.dtype), operator, noise)
-    # a level that was simulated or estimated is as stated
+    # a simulated or estimated level needs no check
     doubt = "" if simulate or method.noise_std is None else doubts(problem)[0]
     if doubt and not reminded:  # the file itself has said so
         warnings.warn(f"{picture.path}: {doubt}", PictureWarning, stacklevel=2)
@@ -95,8 +96,8 @@ def operator_for(shape: tuple[int, ...], op: str | LinearOperator) -> LinearOper
 
 
 def operator_of(picture: Picture, op: str | LinearOperator, size: tuple[int, int] | None) -> LinearOperator:
-    """The operator whose observation is ``picture``: of pictures of ``size`` (height, width), or of the size that
-    `zsir degrade` noted in the file."""
+    """The operator whose observation is ``picture``. Its own pictures have the given ``size`` (height, width), or else
+    the size that `zsir degrade` noted in the file."""
     seen = picture.shape
     if not isinstance(op, str):
         if tuple(op.out_shape) != seen:
@@ -134,7 +135,7 @@ def _made_by(picture: Picture, op: str) -> bool:
 
 
 def _remind_of_noise(picture: Picture, method: Method) -> bool:
-    """Warn when the file says that it is noisy and the method does not; whether it does."""
+    """Warn if the file notes noise and the method states none. Returns whether it warned."""
     noted = picture.text.get("zsir:noise", "0")
     stated_none = method.noise_std == 0 and noted != "0" and isinstance(method.op, str)
     found = stated_none and _made_by(picture, method.op_text)
