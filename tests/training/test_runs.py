@@ -89,7 +89,7 @@ def stamp(path: Path) -> int:
 @pytest.mark.slow
 @pytest.mark.parametrize("more", ["", ",optimiser=muon,shapes=0.3,log=true"])
 def test_a_full_disk_leaves_the_last_checkpoint(tmp_path, one_thread, monkeypatch, more):
-    from zsir.training import trainer
+    from zsir.training import state
 
     spec = SPEC + more
     train_denoiser(run_of(tmp_path, "whole"), recipe(spec))
@@ -102,7 +102,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(tmp_path, one_thread, monkeypatc
         return original(path, data)
 
     original = files.write_bytes
-    monkeypatch.setattr(trainer, "write_bytes", full)
+    monkeypatch.setattr(state, "write_bytes", full)
     with pytest.raises(OutputError, match=r"no space left on device\. Training stopped at step 16; .* intact"):
         train_denoiser(run_of(tmp_path, "full"), recipe(spec))
     monkeypatch.undo()
