@@ -67,7 +67,7 @@ class Batches(Dataset[Batch]):
 
     def _crop(self, picture: Array, rng: np.random.Generator) -> NDArray[np.generic]:
         r = self.recipe
-        # without shapes no random number is drawn for them, so that runs older than shapes still see the same crops
+        # without shapes no random number is drawn for them, so that older runs still see the same crops
         return drawn(picture, r.patch, rng) if r.shapes and rng.random() < r.shapes else crop(picture, r, rng)
 
 
