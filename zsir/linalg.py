@@ -1,4 +1,4 @@
-"""Small linear algebra: spectral filters of ridge inverses, and conjugate gradients that say how they ended."""
+"""Linear algebra: spectral filters of ridge inverses, conjugate gradients with a report, and Lanczos square roots."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from zsir.rng import generator
 
 @dataclass(frozen=True)
 class CGReport:
-    """How one conjugate-gradient solve ended: iterations, and the worst relative residual of the batch."""
+    """The end of one conjugate-gradient solve: its iterations and the largest relative residual of the batch."""
 
     iterations: int
     residual: float
@@ -45,11 +45,10 @@ def per_picture(value: float | Tensor, like: Tensor) -> float | Tensor:
 
 
 def alone(transform: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """``transform(x)``, on a CPU picture by picture.
+    """``transform(x)``; on a CPU, one picture at a time.
 
-    Libraries round differently according to how many transforms or rows they are given at once, and how these lie in
-    memory; so that a picture does not depend on who else is in its batch, not even in the last bit, every picture is
-    given by itself and in the same layout.
+    The rounding of a library depends on the number of rows in a call and on their layout in memory. One call for each
+    picture, always in the same layout, makes a result independent of the rest of its batch, to the last bit.
     """
     if x.is_cuda or x.ndim < 4:
         return transform(x)
@@ -59,9 +58,9 @@ def alone(transform: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
 
 
 def ridge_inverse(s: Tensor, ridge: float | Tensor) -> Tensor:
-    """``s / (s^2 + ridge)`` for singular values ``s >= 0``; without a ridge ``1/s``, and 0 below the cut-off.
+    """``s / (s^2 + ridge)`` for singular values ``s >= 0``. Without a ridge: ``1/s``, and 0 below the cut-off.
 
-    The cut-off is ``sqrt(eps)`` of the dtype times the largest singular value: there the error of dropping a
+    The cut-off is ``sqrt(eps)`` of the dtype times the largest singular value. At the cut-off, the error of dropping a
     component equals the error of amplifying its rounding.
     """
     if not isinstance(ridge, Tensor) and ridge > 0:
@@ -85,9 +84,9 @@ def cg(
 ) -> Tensor:
     """Solve ``H u = b`` for a symmetric positive (semi-)definite ``H``, picture by picture, in float64.
 
-    Preconditioned conjugate gradients (Hestenes and Stiefel 1952) on b (batch, ...), stopped when every picture
-    has ``||H u - b|| <= tolerance ||b||``. Raises `SolveError` with iterations and residual if that is not
-    reached.
+    The method is preconditioned conjugate gradients (Hestenes and Stiefel 1952) on b (batch, ...). It stops when every
+    picture has ``||H u - b|| <= tolerance ||b||``. Raises `SolveError` with iterations and residual if a picture does
+    not get there.
     """
     target = b.double()
     limit = tolerance * _norm(target)
@@ -96,7 +95,7 @@ def cg(
     p, rz = z, _dot(r, z)
     active = _norm(r) > limit
     iteration = 0
-    # asking whether all have converged makes a GPU wait, so it is asked now and then
+    # the check for convergence makes a GPU wait, so it runs only every few iterations
     while iteration < max_iterations and (iteration % CHECK_EVERY or bool(active.any())):
         iteration += 1
         hp = matvec(p)
@@ -121,7 +120,10 @@ def cg(
 
 
 def norm2(operator: LinearOperator, like: Tensor, iterations: int = 40) -> float:
-    """||A||^2, the largest eigenvalue of A^T A, by power iteration; 2 % are added, as it is approached from below."""
+    """||A||^2, the largest eigenvalue of A^T A, by power iteration.
+
+    The iteration approaches the eigenvalue from below, so 2 % are added.
+    """
     x = torch.randn(1, *operator.in_shape, generator=generator(0, 0, "norm")).to(like)
     value = torch.zeros((), dtype=like.dtype, device=like.device)
     for _ in range(iterations):
@@ -134,12 +136,12 @@ def norm2(operator: LinearOperator, like: Tensor, iterations: int = 40) -> float
 def cg_steps(
     matvec: Callable[[Tensor], Tensor], b: Tensor, iterations: int, *, least_eigenvalue: float = 0.0
 ) -> Tensor:
-    """``iterations`` steps of conjugate gradients towards ``H u = b``, picture by picture; for inner solves where a
-    rough answer will do and nothing may wait.
+    """``iterations`` steps of conjugate gradients towards ``H u = b``, picture by picture. Meant for inner solves that
+    need a rough answer only; it never makes the device wait.
 
-    A picture stands still once it is solved, and where a direction shows less curvature than ``least_eigenvalue``:
-    there H is not what it should be, as a network's Jacobian is not quite symmetric. The iterate of least residual is
-    returned.
+    A picture stops changing once it is solved, or once a direction has less curvature than ``least_eigenvalue``. The
+    second happens because H is only approximately symmetric: it contains a network's Jacobian. Returns the iterate of
+    least residual.
     """
     u, r = torch.zeros_like(b), b
     p, rr = r, _dot(r, r)
@@ -161,10 +163,10 @@ def cg_steps(
 
 
 def lanczos_sqrt(matvec: Callable[[Tensor], Tensor], v: Tensor, iterations: int) -> Tensor:
-    """``C^1/2 v`` for a symmetric positive semi-definite C by Lanczos, fully reorthogonalised, picture by picture.
+    """``C^1/2 v`` for a symmetric positive semi-definite C and v (batch, ...), picture by picture.
 
-    Exact when ``iterations`` reaches the number of distinct eigenvalues; the Krylov approximation ``|v| Q T^1/2 e_1``
-    otherwise (Chow and Saad 2014). v (batch, ...).
+    The method is Lanczos with full reorthogonalisation. The result is exact once ``iterations`` reaches the number of
+    distinct eigenvalues. Before, it is the Krylov approximation ``|v| Q T^1/2 e_1`` (Chow and Saad 2014).
     """
     iterations = min(iterations, v[0].numel())
     size = _norm(v)
@@ -179,7 +181,7 @@ def lanczos_sqrt(matvec: Callable[[Tensor], Tensor], v: Tensor, iterations: int)
             for other in basis:
                 w = w - _dot(other, w) * other
         length = _norm(w)
-        # an invariant subspace: what follows would be rounding
+        # an invariant subspace: all further vectors would be rounding errors
         length = torch.where(length > 64 * torch.finfo(v.dtype).eps * scale, length, 0.0)
         off.append(length.flatten())
         basis.append(_safe_ratio(w, length.expand_as(w)))
@@ -206,5 +208,5 @@ def _norm(a: Tensor) -> Tensor:
 
 
 def _safe_ratio(a: Tensor, b: Tensor) -> Tensor:
-    """a/b, and 0 where b is 0: a picture that has converged stays where it is."""
+    """a/b, and 0 where b is 0, so that a converged picture stays unchanged."""
     return torch.where(b > 0, a / torch.where(b > 0, b, 1.0), 0.0)

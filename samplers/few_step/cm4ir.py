@@ -33,9 +33,12 @@ from zsir.samplers.levels import cm4ir_levels, geometric
 
 @dataclass(frozen=True)
 class Rule:
-    """For tasks without published settings: the first level is ``over`` times the expected error of the initial
-    estimate, the last ``share`` of the noise of y and at least ``least``, the ridge of a back-projection ``ridge``
-    (noise / sigma_k)^2, and ``eta`` the share of fresh noise."""
+    """Levels and ridges for a task without published settings, from the error e of the initial estimate.
+
+        sigma_1 = over e,  sigma_N = max(share noise_std, least),  ridge_k = ridge (noise_std / sigma_k)^2
+
+    ``eta`` is the share of fresh noise.
+    """
 
     over: float
     share: float
@@ -44,14 +47,14 @@ class Rule:
     eta: float
 
 
-#: Tuned on photographs with the prior ``photo``; the ridge is DPIR's balance of data and prior, and eta what the
-#: released code takes, for all priors.
+#: Tuned on photographs with the prior ``photo``. The ridge is DPIR's balance of data and prior. The value of eta is
+#: that of the released code for all priors.
 DENOISER = Rule(over=1.5, share=0.5, least=0.02, ridge=0.23, eta=0.1)
-#: A consistency model draws texture out of fresh noise only, and takes the data's own noise for texture unless the
-#: back-projection lets less of it through and the first level drowns what the initial estimate has of it.
+#: A consistency model draws texture out of fresh noise only. It takes the noise of the data for texture too, unless the
+#: back-projection lets less of that noise through and the first level drowns its share in the initial estimate.
 CONSISTENCY = Rule(over=2.5, share=1.0, least=0.05, ridge=1.0, eta=0.95)
 
-#: the published levels, which PnP-CM has too
+#: the options of the published levels; PnP-CM has them too
 Start = Annotated[
     int | None,
     Option("first level, as an index into the DDPM table of 1000", "0..998", tune=Range(20, 700, log=True)),
@@ -61,8 +64,8 @@ Gamma = Annotated[float, Option("growth of 1 - (2 sigma)^2 per step; with start"
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run will do: noise level and inflation of every step; the ridge of the initial estimate and of each
-    back-projection."""
+    """Noise level and inflation of every step. ``ridges`` begins with the ridge of the initial estimate; the ridges of
+    the back-projections follow."""
 
     sigmas: tuple[float, ...]
     deltas: tuple[float, ...]
@@ -86,13 +89,18 @@ class CM4IR(Method):
 
     x_{k+1} = d - A_r^+ (A d - y) + sigma_{k+1} (eta n + sqrt(1 - eta^2) (d - x_k)/sigma_k),  d = D(x_k, sigma_k)
 
-    Without ``start`` the levels follow a rule: the first is 1.5 times the error to be expected of the initial estimate
-    (noise let through by the inverse plus detail lost, asked of the operator itself), the last half the noise of y and
-    at least 0.02, in equal ratios; the ridge of step k is 0.23 (noise_std/sigma_k)^2. For a consistency model the first
-    is 2.5 times that error, the last the noise of y and at least 0.05, the ridge (noise_std/sigma_k)^2, and eta 0.95
-    instead of 0.1.
-    With ``start`` and ``gamma`` they are the published ones, sigma_k = sqrt(1 - a_k)/2, a_1 = abar[start + 1] of the
-    DDPM table, a_{k+1} = (1 + gamma) a_k.
+    Without ``start`` a rule sets levels and ridges. Let e be the expected error of the initial estimate: the noise that
+    the inverse lets through plus the lost detail, both computed from the operator. The levels between sigma_1 and
+    sigma_N have equal ratios.
+
+        denoiser            sigma_1 = 1.5 e,  sigma_N = max(noise_std/2, 0.02),  ridge_k = 0.23 (noise_std/sigma_k)^2
+        consistency model   sigma_1 = 2.5 e,  sigma_N = max(noise_std, 0.05),    ridge_k = (noise_std/sigma_k)^2
+
+    ``eta`` is 0.1 for a denoiser and 0.95 for a consistency model.
+    With ``start`` and ``gamma`` the levels are the published ones:
+
+        sigma_k = sqrt(1 - a_k)/2,  a_1 = abar[start + 1] of the DDPM table,  a_{k+1} = (1 + gamma) a_k
+
     Source: Garber and Tirer 2025 [cm4ir], and the code released with it
 
     Raises:

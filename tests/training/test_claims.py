@@ -186,7 +186,7 @@ def test_a_run_that_began_with_a_prior_goes_on(tmp_path, one_thread):
     torn = torch.load(tmp_path / "run/checkpoint.pt", weights_only=True)
     assert torn["step"] == 4
     for begin in (None, other):
-        with pytest.raises(Incompatible, match=r"trains a denoiser that began as trained .*; .* Give the same --start"):
+        with pytest.raises(Incompatible, match=r"trains a denoiser that began as trained .*; .* give the same --start"):
             train_denoiser(run_of(tmp_path, "run"), r, begin)
     train_denoiser(run_of(tmp_path, "run"), r, first)
     assert (tmp_path / "run/prior.safetensors").read_bytes() == (tmp_path / "whole/prior.safetensors").read_bytes()

@@ -89,7 +89,7 @@ def stamp(path: Path) -> int:
 @pytest.mark.slow
 @pytest.mark.parametrize("more", ["", ",optimiser=muon,shapes=0.3,log=true"])
 def test_a_full_disk_leaves_the_last_checkpoint(tmp_path, one_thread, monkeypatch, more):
-    from zsir.training import trainer
+    from zsir.training import state
 
     spec = SPEC + more
     train_denoiser(run_of(tmp_path, "whole"), recipe(spec))
@@ -102,7 +102,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(tmp_path, one_thread, monkeypatc
         return original(path, data)
 
     original = files.write_bytes
-    monkeypatch.setattr(trainer, "write_bytes", full)
+    monkeypatch.setattr(state, "write_bytes", full)
     with pytest.raises(OutputError, match=r"no space left on device\. Training stopped at step 16; .* intact"):
         train_denoiser(run_of(tmp_path, "full"), recipe(spec))
     monkeypatch.undo()
@@ -227,7 +227,7 @@ def test_options_of_both_commands(tmp_path, one_thread, capsys):
         (["train", "{in}/nowhere", "-o", "{out}"], "is not a folder"),
         (["distill", "gaussian", "{in}", "-o", "{out}"], "Only a denoiser of zsir train can be"),
         (["train", "{in}", "-o", "{out}", "--start", "tv"], "trained on (--start) or distilled (PRIOR)"),
-        (["train", "{in}", "-o", "{out}", "--start", "cm-photo"], "this NetworkPrior (consistency) is none"),
+        (["train", "{in}", "-o", "{out}", "--start", "cm-photo"], "This NetworkPrior (consistency) is none"),
         (["distill", "trained:path={in}/none", "{in}", "-o", "{out}"], "no weights file"),
         (["train", "{in}", "-o", "{out}", "--device", "cuda"], "no usable CUDA device"),
         (["distill", "photo", "{in}", "-o", "{out}", "--device", "cuda"], "no usable CUDA device"),

@@ -31,11 +31,10 @@ PARTS, AROUND = ("op", "noise", "prior", "sampler"), ("tile", "precision", "ense
 
 
 def repeat(record: Path, output: str | None, *, overwrite: bool, quiet: bool) -> None:
-    """Repeat every result of a record, to where it was written or into the folder ``output``.
+    """Repeat every result of a record, at its old place or in the folder ``output``.
 
-    An input, a file that a spec names, or weights that are not those of the record are an error that names them. Other
-    versions of zsir, torch or Python are a note: the result may then differ in its last digits. Raises `BadInput`,
-    `BadSpec`.
+    An error names an input, a file of a spec, or weights that differ from the record. Other versions of zsir, torch or
+    Python give a note, because the result may then differ in its last digits. Raises `BadInput` or `BadSpec`.
     """
     entries = {Path(entry["output"]): entry for entry in read_entries(record)}
     if output is not None and Path(output).suffix.lower() in WRITABLE and not Path(output).is_dir():

@@ -1,4 +1,4 @@
-"""Work on many files: one that fails is named and the others go on; progress on a terminal, plain lines elsewhere."""
+"""Work on many files. A file that fails is named, and the others go on."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Display:
-    """What the user sees while a batch runs: a bar on a terminal, plain lines otherwise, nothing when quiet."""
+    """The progress of a batch: a bar on a terminal, plain lines elsewhere, nothing with ``--quiet``."""
 
     def __init__(self, quiet: bool, total: int) -> None:
         self.quiet = quiet
@@ -55,12 +55,12 @@ class Display:
             click.echo(text)
 
     def close(self) -> None:
-        """Take the bar away; the lines stay."""
+        """Remove the bar and keep the lines."""
         self._stack.close()
 
 
 class Batch:
-    """Runs jobs one after the other and keeps count of what was written and what failed."""
+    """Runs jobs one after the other, and counts the files written and the jobs that failed."""
 
     def __init__(self, jobs: Sequence[Job], *, quiet: bool) -> None:
         self.jobs = jobs
@@ -71,7 +71,7 @@ class Batch:
         self._failed: list[tuple[Path, int]] = []
 
     def run(self, work: Callable[[Job], None]) -> None:
-        """Call ``work`` for every job; ends the program when one fails or Ctrl-C comes."""
+        """Call ``work`` for every job. Ends the program with an exit code if a job fails or the user presses Ctrl-C."""
         try:
             for job in self.jobs:
                 end = self.position + len(job.results)
@@ -130,7 +130,7 @@ class Batch:
 
 @contextmanager
 def notes() -> Iterator[None]:
-    """Pass on what our own code warns about, each thing once as one line; other warnings stay unseen."""
+    """Print the warnings of zsir, each once, as one line. Warnings of other packages are hidden."""
     from zsir.pictures import PictureWarning
 
     with warnings.catch_warnings(record=True) as caught:

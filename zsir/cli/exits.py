@@ -1,4 +1,4 @@
-"""How commands end: every mistake is one sentence on stderr and an exit code, never a traceback."""
+"""The end of a command: every mistake becomes one sentence on stderr and an exit code, never a traceback."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Commands(click.Group):
             return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> object:
-        """Parse and run the command; warnings of libraries are not the user's business."""
+        """Parse and run the command. Warnings of libraries are hidden."""
         with reported(), warnings.catch_warnings():
             if not debugging():
                 warnings.simplefilter("ignore")
@@ -34,7 +34,7 @@ class Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command, or say which one may be meant."""
+        """Find the command, or propose a similar name."""
         name = args[0]
         if self.get_command(ctx, name) is None and not name.startswith("-"):
             known = self.list_commands(ctx)
@@ -46,7 +46,7 @@ class Commands(click.Group):
 
 @contextmanager
 def reported() -> Iterator[None]:
-    """Turn whatever is raised inside into one line on stderr and an exit code."""
+    """Turn every error raised inside into one line on stderr and an exit code."""
     try:
         yield
     except (click.exceptions.Exit, click.Abort):
@@ -64,7 +64,7 @@ def reported() -> Iterator[None]:
 
 
 def exit_code(error: Exception) -> int:
-    """2 for a command that asks for the wrong thing, 1 for a file or computation that fails, 70 for a bug."""
+    """The exit code of an error: 2 for a wrong command, 1 for a file or computation that fails, 70 for a bug."""
     if isinstance(error, BadSpec | UnknownName | Incompatible):
         return USAGE
     return FAILURE if isinstance(error, ZsirError) else BUG

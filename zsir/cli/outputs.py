@@ -1,4 +1,4 @@
-"""Which file becomes which: inputs and folders in, names of results out, nothing written twice or over an input."""
+"""Plan the names of results, so that no file is written twice and no input is overwritten."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class ResultFiles:
 
 @dataclass(frozen=True)
 class Job:
-    """One input and its results, one for each seed; ``refused`` is why they cannot be written, found beforehand."""
+    """One input and its results, one for each seed. ``refused`` is the reason if they cannot be written."""
 
     source: Path
     results: tuple[ResultFiles, ...]
@@ -41,7 +41,7 @@ class Job:
 
 
 def sheet_path(target: Path) -> Path:
-    """Where the contact sheet of a result goes."""
+    """The path of the contact sheet of a result."""
     return target.with_name(f"{target.stem}_sheet.png")
 
 
@@ -64,11 +64,13 @@ def plan(
     reads: Sequence[Path] = (),
     overwrite: bool = False,
 ) -> list[Job]:
-    """Decide every file of ``inputs`` (files and folders) with ``-o output``, before anything is computed.
+    """Choose every file that is written for ``inputs`` (files and folders), before anything is computed.
 
-    Without an output, results lie beside their input as ``NAME_ending.png``; several seeds add ``_seedN``. No file is
-    an input, none is written twice: else `BadSpec`. A file that exists (without ``overwrite``) or cannot be written
-    refuses its job, and the record the whole plan with `OutputError`. The output folder is made.
+    - Without ``output``, a result lies beside its input as ``NAME_ending.png``. Several seeds add ``_seedN``.
+    - Raises `BadSpec` if a file would overwrite an input or be written twice.
+    - A job is refused if one of its files exists (without ``overwrite``) or cannot be written. For the record this
+      raises `OutputError`.
+    - The output folder is made.
     """
     sources = expand(inputs)
     single = len(sources) * len(seeds) == 1
@@ -98,7 +100,7 @@ def plan(
 
 
 def checked(jobs: Sequence[Job], overwrite: bool) -> list[Job]:
-    """The jobs, with those refused of which a file exists already or cannot be written."""
+    """The jobs. A job is marked as refused if one of its files exists already or cannot be written."""
     found = []
     for job in jobs:
         try:
@@ -110,7 +112,7 @@ def checked(jobs: Sequence[Job], overwrite: bool) -> list[Job]:
 
 
 def _is_file_name(output: str, suffixes: Sequence[str], single: bool) -> bool:
-    """Whether ``-o`` names a file: it ends like a picture and is no folder."""
+    """Whether ``-o`` names a file: it has the suffix of a picture and is no folder."""
     path = Path(output)
     if path.is_dir() or output.endswith("/"):
         return False
@@ -185,7 +187,7 @@ def check_source(path: Path) -> None:
 
 
 def check_free(paths: Sequence[Path], overwrite: bool) -> None:
-    """Raise `OutputError` for a result that exists or that can be seen not to be writable."""
+    """Raise `OutputError` for a result that exists already or that cannot be written."""
     for path in paths:
         check_target(path)
         if path.exists() and not overwrite:

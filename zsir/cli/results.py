@@ -1,4 +1,4 @@
-"""A restored picture into the files that were planned for it."""
+"""Write a restored picture into its planned files."""
 
 from __future__ import annotations
 

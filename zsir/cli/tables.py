@@ -1,4 +1,4 @@
-"""Tables as people read them: aligned on a terminal, with bars in Markdown."""
+"""Tables as text: aligned columns for a terminal, or Markdown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether operator, prior and sampler can work together, asked before the first step."""
+"""Check before the first step that operator, prior and sampler fit together."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from zsir.protocols import LinearOperator, Prior, Sampler
 
 
 def check_compatible(problem: Problem, prior: Prior, sampler: Sampler) -> None:
-    """Raise `Incompatible` when the prior knows another number of channels than the picture has, or when the sampler
-    needs what operator, prior or observation do not offer."""
+    """Raise `Incompatible` if the prior is for another number of channels, or if operator, prior or observation lack
+    something that the sampler needs."""
     channels = problem.operator.in_shape[0]
     if prior.channels not in (0, channels):
         raise Incompatible(
@@ -39,13 +39,13 @@ def check_compatible(problem: Problem, prior: Prior, sampler: Sampler) -> None:
             )
         if need == "noise" and problem.noise_std == 0:
             raise Incompatible(
-                f"{name} divides by the noise of the observation, which is given as 0; state it (--noise, noise_std): "
+                f"{name} divides by the noise of the observation, which is given as 0. State it (--noise, noise_std): "
                 "0.001 covers the rounding of an 8-bit file."
             )
 
 
 def _alternatives(operator: LinearOperator) -> str:
-    """Samplers that work with what ``operator`` has."""
+    """Samplers that work with the methods of ``operator``."""
     if offers(operator, "prox"):
         return "one that needs less, such as hqs, diffpir or cm4ir (or an operator with closed form: boundary=circular)"
     if offers(operator, "adjoint"):
@@ -54,9 +54,14 @@ def _alternatives(operator: LinearOperator) -> str:
 
 
 def conditioned_by(problem: Problem, prior: Prior) -> Prior:
-    """A prior that was trained on pairs (an IR-SDE network) learns here what its pictures are to be conditioned on: the
-    initial picture where the user gave one, the observation where it has the size of the picture, else the ridge
-    solution. Every other prior is returned as it is."""
+    """Condition a prior that was trained on pairs of pictures (an IR-SDE network); return every other prior unchanged.
+
+    The condition is the first of these that exists:
+
+    - the initial picture that the user gave
+    - the observation, if it has the size of the picture
+    - the ridge solution
+    """
     if not is_conditional(prior) or condition_of(prior) is not None:
         return prior
     if problem.x_init is not None:

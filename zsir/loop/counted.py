@@ -1,4 +1,4 @@
-"""Counted and timed stand-ins for a prior and an operator. The clock never makes the device wait."""
+"""Stand-ins for a prior and an operator that count and time their calls. The clock never makes the device wait."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class Stopwatch:
-    """Adds up the time of calls: wall clock on the CPU, events on CUDA, read out once at the end."""
+    """Adds up the time of calls: by wall clock on the CPU, by events on CUDA, which are read once at the end."""
 
     def __init__(self) -> None:
         self._seconds = 0.0
@@ -41,22 +41,22 @@ class Stopwatch:
         return result
 
     def seconds(self) -> float:
-        """Total so far; waits for the device where there is one."""
+        """The total so far. Waits for CUDA calls that are still running."""
         for _, end in self._events:
             end.synchronize()
         return self._seconds + float(sum(a.elapsed_time(b) for a, b in self._events)) / 1e3
 
 
 class TimedOperator:
-    """An operator whose calls are counted; everything else is the operator's own."""
+    """An operator that counts and times its calls. All other attributes are those of the inner operator."""
 
     def __init__(self, inner: LinearOperator, watch: Stopwatch) -> None:
         self._inner, self._watch = inner, watch
-        self.original = inner  # what may be remembered of an operator is remembered under this
+        self.original = inner  # caches of results about an operator use this as their key
         self.in_shape: Shape = inner.in_shape
         self.out_shape: Shape = inner.out_shape
         self.measurements = inner.measurements
-        for name in ("adjoint", "pinv", "prox"):  # what the operator lacks, its stand-in must not seem to have
+        for name in ("adjoint", "pinv", "prox"):  # the stand-in offers exactly the methods that the operator has
             if not offers(inner, name):
                 setattr(self, name, None)
 
@@ -84,13 +84,13 @@ class TimedOperator:
 
 
 class TimedPrior:
-    """A prior whose calls are counted, those of its inflated versions included."""
+    """A prior that counts and times its calls, and the calls of its inflated versions."""
 
     def __init__(self, inner: Prior, watch: Stopwatch, whole: TimedPrior | None = None) -> None:
         self._inner, self._watch = inner, watch
-        self._whole = self if whole is None else whole  # where the counts stand
-        self.pictures = 0  # given to the network so far
-        self.recent: list[tuple[Tensor, Tensor]] = []  # what it was given in this step, and its answers
+        self._whole = self if whole is None else whole  # the stand-in that holds the counts
+        self.pictures = 0  # number of pictures given to the network so far
+        self.recent: list[tuple[Tensor, Tensor]] = []  # inputs and answers of this step
         self.channels = inner.channels
         self.sigma_range = inner.sigma_range
         self.kind: Literal["denoiser", "consistency"] = inner.kind
@@ -114,7 +114,7 @@ class TimedPrior:
         return TimedPrior(inflated(self._inner, ratio), self._watch, self._whole)
 
     def failed(self) -> bool:
-        """Whether an answer of this step to finite pictures was not finite: then the network is to blame."""
+        """Whether the network answered finite pictures with values that are not finite in this step."""
 
         def fine(x: Tensor) -> bool:
             return bool(torch.isfinite(x).all())

@@ -1,4 +1,4 @@
-"""What a solve was made of."""
+"""The parts and settings of a solve, for its record."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from zsir.version import __version__
 
 
 def provenance(problem: Problem, prior: Prior, sampler: Sampler, seed: int, indices: Sequence[int]) -> dict[str, Any]:
-    """What a solve was made of, as JSON-able values: enough to repeat it where the parts came from specs.
+    """The parts and settings of a solve as JSON-able values.
 
-    An operator or prior made by hand is named by its repr, which does not hold the numbers of a mask or kernel.
+    They suffice to repeat the solve if the parts were made from specs. An operator or prior made by hand appears as its
+    repr, which lacks the numbers of a mask or kernel.
     """
     return {
         "operator": spec_of(problem.operator) or repr(problem.operator),

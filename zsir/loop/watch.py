@@ -1,4 +1,4 @@
-"""Values that stop being finite are noticed at the step at which they do."""
+"""Find the first step whose values are not finite."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from zsir.errors import SolveError
 
 
 class FiniteWatch:
-    """Notices the first step whose estimate is not finite; on a CPU at once, on a GPU at the end, without waiting.
+    """Finds the first step whose estimate is not finite. On a CPU it raises at once, on a GPU at the end of the run, so
+    that the device never waits.
 
-    ``network_failed`` says whether an answer of the network was the first thing to go wrong.
+    ``network_failed`` says whether the network was the first to give values that are not finite.
     """
 
     def __init__(self, network_failed: Callable[[], bool] = lambda: False) -> None:
@@ -24,7 +25,7 @@ class FiniteWatch:
 
     @contextmanager
     def during(self, number: int) -> Iterator[None]:
-        """Errors of the linear algebra inside step ``number`` (0: before the first) get its number and the estimate."""
+        """Add the step ``number`` (0: before the first step) and the last estimate to errors of the linear algebra."""
         try:
             yield
         except (SolveError, torch.linalg.LinAlgError) as error:  # type: ignore[attr-defined]
@@ -66,7 +67,7 @@ class FiniteWatch:
     def _cause(self) -> str:
         if self._network_failed():
             return "the network answered a finite picture with NaN or infinite values; check its weights and dtype."
-        late = self._first is not None and self._first.is_cuda  # noticed at the end only: who began cannot be told
+        late = self._first is not None and self._first.is_cuda  # found at the end only: the cause is then unknown
         return (
             f"the {'network or the ' if late else ''}sampler diverged. Try a larger noise_std, fewer or gentler steps, "
             "or another sampler for this operator."

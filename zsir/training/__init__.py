@@ -1,4 +1,4 @@
-"""Making priors of one's own: denoisers from folders of pictures, and consistency models from denoisers."""
+"""Train priors: denoisers from folders of pictures, and consistency models from denoisers."""
 
 from zsir.training.recipe import RECIPES, Recipe, recipe
 from zsir.training.session import Run, distill, train_denoiser

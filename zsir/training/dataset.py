@@ -1,7 +1,7 @@
-"""Folders of pictures as one packed file, from which random crops are drawn without decoding anything again.
+"""Pack folders of pictures into one file, so that random crops need no decoding.
 
-Packing reads every picture once, so that a damaged one is found, named and left out before training starts, and so that
-a run that is resumed sees the same pictures, whatever has happened to the folders since.
+Packing reads every picture once, before training starts. So a damaged picture is found, named and left out early. A
+resumed run sees the same pictures, even if the folders have changed.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from zsir.errors import BadInput, OutputError
 from zsir.files import reason, write_bytes
 from zsir.pictures import READABLE, read
 
-#: the file of packed pictures, and what is where in it
+#: the file of packed pictures, and its index
 SAMPLES, INDEX = "pictures.bin", "pictures.json"
-#: largest side of what is shown and measured during training
+#: largest side of the pictures that are shown and measured during training
 VALIDATION_SIDE = 256
-#: one picture in so many is kept for validation, and at most so many; of a folder named for it at most so many
+#: one picture in HELD_OUT is kept for validation, at most MOST_HELD_OUT; of a validation folder at most MOST_MEASURED
 HELD_OUT, MOST_HELD_OUT, MOST_MEASURED = 16, 16, 64
 
 Array = NDArray[Any]
@@ -63,7 +63,8 @@ class Pictures:
 
     @property
     def weights(self) -> NDArray[np.float64]:
-        """How often each of `training` is drawn: root of its area, so that large pictures count more, but not all."""
+        """Probability of each picture of `training`: proportional to the root of its area, so that large pictures
+        count more, but do not crowd out the others."""
         roots = np.sqrt([float(item.pixels) for item in self.training])
         return np.asarray(roots / roots.sum())
 
@@ -72,7 +73,7 @@ class Pictures:
         return np.memmap(self.path, dtype=item.dtype, mode="r", offset=item.offset, shape=item.shape)
 
     def validation(self) -> list[Tensor]:
-        """Held-out pictures (1, channels, height, width) in [0, 1], their centres where they are large."""
+        """Held-out pictures (1, channels, height, width) in [0, 1]; of large pictures the centre."""
         pictures = []
         for item in (item for item in self.stored if item.held_out):
             array = self.array(item)
@@ -107,8 +108,9 @@ def check(folders: Sequence[Path], validation: Path | None, out: Path) -> None:
 
 
 def find(folders: Sequence[Path]) -> list[tuple[str, Path]]:
-    """(name, path) of every picture in ``folders`` and the folders inside them, each file once, in the order of their
-    names; what earlier runs of training left there is no picture. Raises `BadInput` where none holds a picture.
+    """(name, path) of every picture in ``folders`` and their subfolders, each file once, sorted by name.
+
+    Folders of earlier training runs are skipped. Raises `BadInput` if there is no picture.
     """
     found: dict[Path, str] = {}
     for folder in folders:
@@ -118,7 +120,7 @@ def find(folders: Sequence[Path]) -> list[tuple[str, Path]]:
                 found.setdefault(path.resolve(), path.as_posix())
     if not found:
         raise BadInput(
-            f"{', '.join(map(str, folders))}: no pictures found ({', '.join(READABLE)}); what lies in runs is none."
+            f"{', '.join(map(str, folders))}: no pictures found ({', '.join(READABLE)}); folders of runs do not count."
         )
     return [(name, path) for path, name in found.items()]
 
@@ -131,12 +133,15 @@ def pack(
     validation: Path | None = None,
     progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> Pictures:
-    """Read all pictures into ``out``/pictures.bin with an index beside it, or open what was packed there before.
+    """Read all pictures into ``out``/pictures.bin with an index beside it, or open the pictures packed there before.
 
-    Those with a side below ``smallest`` pixels, with transparent ones, or that cannot be read, are left out and named.
-    Large ones (four times ``smallest`` or more) are stored at half size too: fewer traces of compression, and another
-    scale of the same things. ``validation`` is a folder of pictures to measure on; without it one in 16 is kept back
-    for that. Raises `BadInput` when nothing usable is left, `OutputError` when the disk is full.
+    - A picture is left out and named if it cannot be read, has a side below ``smallest`` pixels, or has transparent
+      pixels.
+    - A large picture (four times ``smallest`` or more) is stored at half size too. The copy has fewer traces of
+      compression, and shows the same things at another scale.
+    - ``validation`` is a folder of pictures to measure on. Without it one picture in 16 is kept back for validation.
+
+    Raises `BadInput` if no usable picture is left, `OutputError` if the disk is full.
     """
     index, target = out / INDEX, out / SAMPLES
     if packed(out):
@@ -193,7 +198,7 @@ def _opened(index: Path, target: Path) -> Pictures:
 
 
 def _copies(path: Path, channels: int, smallest: int, held_out: bool) -> list[Array]:
-    """What is stored of a picture: itself, and its half where it is large."""
+    """The stored copies of a picture: itself and, if it is large, itself at half size."""
     picture = read(path)
     height, width = picture.pixels.shape[-2:]
     if min(height, width) < smallest:
@@ -209,10 +214,10 @@ def _copies(path: Path, channels: int, smallest: int, held_out: bool) -> list[Ar
 
 
 def _held_out(stored: list[Stored]) -> list[Stored]:
-    """Every 16th picture, all its sizes, is kept for validation; of fewer than four, none."""
+    """Mark every 16th picture, in all its sizes, as held out. Of fewer than four pictures none is held out."""
     names = list(dict.fromkeys(item.name for item in stored))
     chosen = set(names[HELD_OUT // 2 :: HELD_OUT][:MOST_HELD_OUT] or (names[-1:] if len(names) > 3 else []))
-    # of two sizes of one picture the first is measured, the other is left out of both
+    # the first size of a held-out picture is measured; the other is used for nothing
     first = {item.name: item for item in reversed(stored)}
     kept = [item for item in stored if item.name not in chosen or first[item.name] is item]
     return [replace(item, held_out=item.name in chosen) for item in kept]

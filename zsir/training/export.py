@@ -1,4 +1,4 @@
-"""What a run ends with: a prior in one file, and a card that says what it is."""
+"""The results of a run: a prior in one file, and its model card."""
 
 from __future__ import annotations
 

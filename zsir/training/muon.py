@@ -1,9 +1,8 @@
 """The optimisers of a recipe: AdamW, or Muon, which takes steps of equal length in all directions of a layer.
 
-Muon (Jordan et al. 2024): the momentum M of a layer's weights, as a matrix of one row per index of its first axis, is
-replaced by the nearest semi-orthogonal matrix, U V^T of its singular value decomposition, by five steps of a
-Newton-Schulz iteration. The step is scaled to the size that AdamW's would have (Liu et al. 2025, equation 4), so that
-an ``lr`` that is good for one is near the other's.
+Muon (Jordan et al. 2024) takes the momentum M = U S V^T of a layer's weights, as a matrix with one row per index of its
+first axis, and steps along the nearest semi-orthogonal matrix, U V^T. Five Newton-Schulz iterations compute it. The
+step is scaled to the size of AdamW's (Liu et al. 2025, equation 4), so that both work with a similar ``lr``.
 """
 
 from __future__ import annotations
@@ -20,13 +19,17 @@ ITERATIONS = 5
 MOMENTUM = 0.95
 #: root mean square of AdamW's usual step, in units of lr
 RMS = 0.2
-#: orthogonal steps never shrink, and without a pull back the weights would grow with the number of steps
+#: orthogonal steps never shrink: without weight decay the weights would grow with the number of steps
 WEIGHT_DECAY = {"adamw": 1e-4, "muon": 1e-2}
 
 
 def optimiser_of(net: nn.Module, name: str, lr: float) -> torch.optim.Optimizer:
-    """``adamw`` for all weights of a network, or ``muon`` for those of its inner convolutions and AdamW for the rest:
-    first and last convolution, biases, and what the noise level passes through."""
+    """The optimiser of a network.
+
+    - ``adamw``: AdamW for all weights
+    - ``muon``: Muon for the weights of the inner convolutions. AdamW for the rest: the first and last convolution, the
+      biases, and the layers of the noise level
+    """
     if name == "adamw":
         return torch.optim.AdamW(net.parameters(), lr=lr, weight_decay=WEIGHT_DECAY["adamw"], betas=(0.9, 0.99))
     convolutions = [p for p in net.parameters() if p.ndim == 4]

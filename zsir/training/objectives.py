@@ -1,6 +1,6 @@
-"""What a network is trained for: to denoise, or to jump to the end of a denoiser's ODE.
+"""The objectives of training: to denoise, or to jump to the end of a denoiser's ODE.
 
-Both work in native units, pictures in [-1, 1], and differ in nothing but the loss and how the output is read.
+Both work in native units, pictures in [-1, 1]. They differ only in the loss and in the parametrisation of the output.
 """
 
 from __future__ import annotations
@@ -16,32 +16,33 @@ from zsir.priors.network import NetworkPrior, Parametrisation
 from zsir.priors.parametrisations import ConsistencyEstimate, edm_errors, edm_estimate
 from zsir.training.batches import Batch
 
-#: errors far below this one count no more: half of an even crop's, a tenth of a photograph's (around noise 50 of 255)
+#: errors far below this value no longer count: it is half the error of an even crop and a tenth of that of a photograph
+#: (around noise 50 of 255)
 LEAST_ERROR = 0.005
 
 
 class Objective(Protocol):
-    """A loss, and how the trained network's output becomes an estimate."""
+    """A loss, and the parametrisation that turns the network's output into an estimate."""
 
     @property
     def kind(self) -> Literal["denoiser", "consistency"]:
-        """Of the prior that results."""
+        """Kind of the resulting prior."""
 
     @property
     def parametrise(self) -> Parametrisation:
-        """For `NetworkPrior`."""
+        """Parametrisation for `NetworkPrior`."""
 
     def loss(self, net: nn.Module, batch: Batch) -> Tensor:
-        """A number to be made small; the mean over the batch."""
+        """The mean loss of the batch."""
 
 
 @dataclass(frozen=True)
 class Denoising:
     """The EDM-weighted squared error e of the clean estimate: Karras et al. 2022, equation 8, for any levels.
 
-    With ``log`` the logarithm of each crop's error is learned, as PSNR counts: a crop of small error then weighs about
-    as much as a textured one. The estimate is the posterior mean as far as a crop's error is the same for all pictures
-    that the observation leaves possible, which it nearly is where it is the sum of many independent ones.
+    With ``log`` the loss is the logarithm of each crop's error, as in PSNR. A crop of small error then weighs about as
+    much as a textured crop. The estimate is still the posterior mean if a crop's error is the same for all pictures
+    that the observation leaves possible. This holds nearly where the error is a sum of many independent errors.
     """
 
     log: bool = False
@@ -62,9 +63,9 @@ class Distillation:
 
         loss = w rho(f(x_s, s) - stop[f(x_r, r)]) / sqrt(n)        rho(e) = sqrt(|e|^2 + c^2) - c        w = 1/(s - r)
 
-    q is the ratio of ``jumps`` equal ones from ``sigma_max`` to ``sigma_min`` (in [0, 1] units); rho (pseudo-Huber,
-    |e| over the n numbers of a crop, c = 0.00054 sqrt(n)), w and a target without averaged weights are those of
-    Song and Dhariwal 2024. ``teacher`` is a denoiser with EDM preconditioning; the network should start as its copy.
+    ``jumps`` equal ratios q lead from ``sigma_max`` to ``sigma_min`` (in [0, 1] units). Song and Dhariwal 2024 proposed
+    rho (pseudo-Huber, |e| over the n numbers of a crop, c = 0.00054 sqrt(n)), w, and a target without averaged weights.
+    ``teacher`` is a denoiser with EDM preconditioning. The network should begin as its copy.
     """
 
     teacher: NetworkPrior
@@ -75,7 +76,7 @@ class Distillation:
 
     @property
     def parametrise(self) -> ConsistencyEstimate:
-        """f(x, s), told the level as the teacher is."""
+        """f(x, s), with the noise level encoded as for the teacher."""
         return consistency_of(self.sigma_min)
 
     def loss(self, net: nn.Module, batch: Batch) -> Tensor:

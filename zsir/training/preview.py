@@ -1,4 +1,4 @@
-"""What a run shows while it goes on: PSNR on pictures that it does not learn from, and a sheet to look at."""
+"""The progress of a run: PSNR on held-out pictures, and a sheet to look at."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from zsir.rng import PictureNoise
 
 #: noise of the measured denoising, on the [0, 1] scale
 LEVELS = (15 / 255, 25 / 255, 50 / 255)
-#: what the preview shows: side of a picture, pictures, levels, and steps of a sample
+#: the preview: side of a picture, number of pictures, noise levels, and steps of a sample
 SIDE, SHOWN, SHOWN_LEVELS, SAMPLE_STEPS = 128, 3, (25 / 255, 0.3), 24
 
 
@@ -30,7 +30,7 @@ class Measured:
 
 @torch.no_grad()
 def measure(prior: NetworkPrior, pictures: Sequence[Tensor]) -> Measured:
-    """Denoise held-out pictures (1, channels, height, width); the noise is always the same, and grey on grey ones."""
+    """Denoise held-out pictures (1, channels, height, width). The noise is always the same, and grey on grey ones."""
     totals = [0.0] * len(LEVELS)
     for number, x in enumerate(pictures):
         source = PictureNoise(0, [number], "validation")
@@ -63,8 +63,8 @@ def sample(prior: NetworkPrior, side: int, seed: int) -> Tensor:
 
 
 def write_preview(path: Path, prior: NetworkPrior, pictures: Sequence[Tensor]) -> None:
-    """Write a sheet: pictures with noise 25/255 and 0.3, what the prior makes of them, the pictures, and samples from
-    nothing."""
+    """Write a sheet: pictures with noise 25/255 and 0.3, their restorations, the clean pictures, and samples from pure
+    noise."""
     columns: dict[str, list[Tensor]] = {}
     for number, x in enumerate(pictures[:SHOWN]):
         x = x[..., :SIDE, :SIDE].expand(-1, 3, -1, -1) if x.shape[1] == 1 else x[..., :SIDE, :SIDE]

@@ -1,4 +1,4 @@
-"""Training settings: data, written as specs (``small:steps=30000``) like all else in zsir. Imports no torch."""
+"""Recipes: the settings of training, written as specs (``small:steps=30000``). Imports no torch."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Recipe:
     """How a prior is trained: the network, the pictures' crops, noise levels and the optimiser.
 
     The step size rises over ``warmup`` steps, stays at ``lr`` and falls to zero over the last ``decay`` of all steps.
-    Noise levels are drawn log-uniformly: a share ``focus`` of them between ``focus_low`` and ``focus_high``, where
-    restoration happens, the rest over the whole range. Weights are averaged over about 1/(1 - ema) steps.
+    Noise levels are drawn log-uniformly. A share ``focus`` of them lies between ``focus_low`` and ``focus_high``, where
+    restoration happens; the rest covers the whole range. Weights are averaged over about 1/(1 - ema) steps.
     """
 
     widths: Annotated[tuple[float, ...], Option("channels of each level of the U-Net")] = (48, 96, 192)
@@ -117,5 +117,5 @@ def recipe(spec: str) -> Recipe:
 
 
 def as_json(r: Recipe) -> str:
-    """All fields, for `recipe` to read again."""
+    """All fields as JSON, which `recipe` can read."""
     return json.dumps(dataclasses.asdict(r), indent=1) + "\n"

@@ -1,4 +1,4 @@
-"""From folders of pictures to a prior in a file: what ``zsir train`` and ``zsir distill`` do."""
+"""``zsir train`` and ``zsir distill``: from folders of pictures to a prior in a file."""
 
 from __future__ import annotations
 
@@ -30,8 +30,15 @@ SHORT = 12
 
 @dataclass(frozen=True)
 class Run:
-    """Where a run happens and with what: the folder ``out``, folders of pictures, a folder of pictures to measure on
-    (none: one picture in 16 is kept back), the device, processes that prepare examples, and who is told of progress."""
+    """The surroundings of a run.
+
+    - ``out``: the folder of the run
+    - ``folders``: folders of pictures to learn from
+    - ``validation``: a folder of pictures to measure on; without it one picture in 16 is kept back
+    - ``device``: ``auto``, ``cpu`` or ``cuda``
+    - ``workers``: number of processes that prepare examples
+    - ``packing``, ``report``: callbacks for the progress of packing and of training
+    """
 
     out: Path
     folders: Sequence[Path]
@@ -43,11 +50,14 @@ class Run:
 
 
 def train_denoiser(run: Run, r: Recipe, start: Prior | None = None) -> State:
-    """Train a denoiser, or go on with it; the result is ``out``/prior.safetensors, with a card.
+    """Train a denoiser, or go on with an interrupted run. The result is ``out``/prior.safetensors with its card.
 
-    With ``start``, a denoiser of this function or the embedded `photo`, training begins with its weights in place of
-    random ones; the recipe's network and noise range give way to its own. Raises `BadInput`, `BadSpec`, `Incompatible`
-    (the folder holds another run, ``start`` is of another kind) or `OutputError`.
+    ``start`` is a denoiser of this function or the embedded `photo`. Training then begins with its weights instead of
+    random weights, and its network and noise range replace those of the recipe. Keep the file of ``start`` unchanged
+    until the run is finished.
+
+    Raises `BadInput`, `BadSpec`, `OutputError`, or `Incompatible` (the folder holds another run, or ``start`` is of
+    another kind).
     """
     about, title = "a denoiser", "A noise-conditional denoiser, trained by `zsir train`."
     if start is None:
@@ -62,16 +72,16 @@ def train_denoiser(run: Run, r: Recipe, start: Prior | None = None) -> State:
 def distill(run: Run, r: Recipe, teacher: Prior) -> State:
     """Distil a denoiser of `train_denoiser`, or the embedded `photo`, into a consistency model of the same network.
 
-    The recipe's network and noise range give way to the teacher's. Raises as `train_denoiser`, and `Incompatible` for
-    a teacher of another kind.
+    The teacher's network and noise range replace those of the recipe. Keep the teacher's file unchanged until the run
+    is finished. Raises the errors of `train_denoiser`, and `Incompatible` for a teacher of another kind.
     """
     if r.log:
         raise BadSpec(
-            "recipe: log=true is for zsir train; distillation has a distance of its own. Write log=false, or "
+            "recipe: log=true is for zsir train only, because distillation has its own distance. Write log=false, or "
             "--recipe distill."
         )
     prior, net, r = _own(teacher, r)
-    # what the teacher has not learned it cannot teach
+    # a teacher that has not learned grey noise cannot teach it
     r = replace(r, grey=r.grey if prior.knows_grey else 0.0)
     objective = Distillation(prior, r.sigma_min, r.sigma_max)
     about = f"a consistency model of {prior.name} {prior.fingerprint[:SHORT]}"
@@ -86,8 +96,8 @@ def _own(prior: Prior, r: Recipe) -> tuple[NetworkPrior, UNet, Recipe]:
     """One of our denoisers, a copy of its network to be trained, and the recipe with its shape and noise range."""
     if not (isinstance(prior, NetworkPrior) and isinstance(prior.net, UNet) and prior.parametrise is edm_estimate):
         raise Incompatible(
-            "Only a denoiser of zsir train can be trained on (--start) or distilled (PRIOR): photo or trained:path=...;"
-            f" this {type(prior).__name__} ({prior.kind}) is none."
+            "Only a denoiser of zsir train can be trained on (--start) or distilled (PRIOR): photo or trained:path=... "
+            f"This {type(prior).__name__} ({prior.kind}) is none."
         )
     config, (low, high) = prior.net.config, prior.sigma_range
     focus = (max(low, r.focus_low), min(high, r.focus_high))

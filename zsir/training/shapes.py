@@ -1,8 +1,9 @@
 """Drawn crops: plain shapes over one another, in the colours of a photograph ("dead leaves").
 
-Photographs hold few clean edges and even surfaces, and a squared error hardly counts them, so that a network learns
-them last. The occlusion model of Lee, Mumford and Huang (2001) is made of nothing else; denoisers that learned from it
-alone come close to others (Achddou, Gousseau and Ladjal 2021). Sizes follow a power law, as those of things do.
+Photographs hold few clean edges and even surfaces, and a squared error hardly counts them. So a network learns them
+last. The occlusion model of Lee, Mumford and Huang (2001) consists of edges and even surfaces only. Denoisers that
+learned from this model alone come close to others (Achddou, Gousseau and Ladjal 2021). The sizes of the shapes follow a
+power law, as the sizes of things do.
 """
 
 from __future__ import annotations
@@ -17,18 +18,18 @@ from zsir.training.dataset import Array
 
 #: radii are drawn from a density r^-2.5 (in pixels of the canvas, which is twice the crop) above one of these
 SMALLEST = (6.0, 12.0, 24.0)
-#: of the fills: some textured, at one of these rates a crop, some shaded, the others even
+#: fills: a crop takes one of these rates of textured fills; from there up to SHADED they are shaded, the rest even
 TEXTURED, SHADED = (0.0, 0.1, 0.35), 0.55
 #: blur of a crop, in pixels of the canvas: mostly sharp
 BLUR = (0.0, 0.0, 0.0, 1.0, 2.5)
 
 
 def drawn(picture: Array, patch: int, rng: np.random.Generator) -> Array:
-    """A crop (patch, patch, channels) that shows shapes in colours and textures of ``picture`` (height, width,
-    channels), of the same type, uint8 or uint16 (8 bits deep all the same).
+    """A crop (patch, patch, channels) of shapes in the colours and textures of ``picture`` (height, width, channels).
 
-    It is drawn twice as large and reduced by means of four, which softens edges without a halo. It depends on Pillow's
-    drawing too: another version may draw another outline.
+    The crop has the type of the picture, uint8 or uint16, and 8 bits of depth in both cases. It is drawn twice as large
+    and reduced by means of four pixels, which softens edges without a halo. Another version of Pillow may draw other
+    outlines.
     """
     side = 2 * patch
     canvas = _image(_shaded(picture, side, side, rng))
@@ -82,13 +83,13 @@ def _colour(picture: Array, rng: np.random.Generator) -> NDArray[np.float64]:
 
 
 def _levels(samples: Array) -> NDArray[np.float64]:
-    """From 0 to 255, whatever the samples' type."""
+    """Samples of any type, scaled to 0..255."""
     levels: NDArray[np.float64] = samples * (255 / np.iinfo(samples.dtype).max)
     return levels
 
 
 def _shaded(picture: Array, height: int, width: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """From a colour of the picture to one near it, in a straight line."""
+    """A linear gradient from a colour of the picture to a colour near it."""
     one, turn = _colour(picture, rng), rng.uniform(0, 2 * math.pi)
     change = rng.normal(0, rng.choice([8.0, 25.0, 60.0]), one.shape)
     y, x = np.ogrid[0:height, 0:width]
@@ -111,6 +112,6 @@ def _fill(picture: Array, height: int, width: int, textured: float, rng: np.rand
 
 
 def _image(fill: NDArray[np.float64]) -> Image.Image:
-    """In Pillow's terms: 8 bits, grey without a third axis."""
+    """The fill as a Pillow picture: 8 bits, grey without a third axis."""
     samples = np.rint(np.clip(fill, 0, 255)).astype(np.uint8)
     return Image.fromarray(samples[..., 0] if samples.shape[2] == 1 else samples)

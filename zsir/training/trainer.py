@@ -1,7 +1,7 @@
 """The training loop: one for denoisers and distilled networks, on a CPU, a GPU or several (accelerate).
 
-A run is a folder. Its checkpoint holds all that the next step needs and is replaced in one stroke, and examples depend
-on the step only, so that a run which was killed ends, on a CPU, with the same bits as one that was not.
+A run is a folder. Its checkpoint holds the whole state of training and is replaced atomically, and examples depend only
+on the step. So a killed and resumed run ends, on a CPU, with the same bits as an uninterrupted run.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ LOSS_MEMORY = 0.99
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is: steps done, running mean of the loss, seconds per step now, what was measured last."""
+    """Progress of a run: steps done, running mean of the loss, seconds per step, and the last measurement."""
 
     step: int
     steps: int
@@ -46,7 +46,7 @@ class Progress:
 
 
 def claim(folder: Path, r: Recipe, settings: dict[str, str]) -> None:
-    """Note in ``folder``, which exists, what a run is made with, or raise `Incompatible` where it holds another run."""
+    """Write recipe and settings of a run into the existing ``folder``. Raises `Incompatible` for another run."""
     sweep(folder)
     noted, described = folder / "recipe.json", folder / "settings.json"
     if not any((folder / name).is_file() for name in ("checkpoint.pt", "pictures.json")):
@@ -59,8 +59,8 @@ def claim(folder: Path, r: Recipe, settings: dict[str, str]) -> None:
         raise BadInput(f"{noted} or {described} is missing or damaged; begin in another --out.") from None
     if settings["trains"] != before.get("trains"):
         raise Incompatible(
-            f"{folder} holds a run that trains {before.get('trains')}; this one would train {settings['trains']}. Give "
-            "the same --start (zsir distill: PRIOR), its file as it was, to go on with it, or another --out."
+            f"{folder} holds a run that trains {before.get('trains')}; this one would train {settings['trains']}. To "
+            "go on with it, give the same --start (zsir distill: PRIOR), its file unchanged. Else give another --out."
         )
     for key, value in {**asdict(r), **settings}.items():
         if value != before.get(key):
@@ -123,9 +123,9 @@ def _advance(
 
 
 def accelerator_on(device: str) -> Any:
-    """accelerate's view of this process among others, which come by ``accelerate launch``.
+    """accelerate's object for this process, one of those that ``accelerate launch`` starts.
 
-    ``device`` is ``auto``, ``cpu`` or ``cuda``, where networks run in bf16 if the GPU has it. Raises `BadInput` where
+    ``device`` is ``auto``, ``cpu`` or ``cuda``. On CUDA, networks run in bf16 if the GPU has it. Raises `BadInput` if
     the package or the GPU is missing.
     """
     try:
@@ -165,10 +165,10 @@ def _measure(task: TrainingTask, state: State) -> Measured | None:
 
 
 def _keep(task: TrainingTask, state: State) -> Measured | None:
-    """Measure where it is due, then write checkpoint, learning curve and now and then the prior.
+    """Write checkpoint and learning curve; at a measurement, write the prior too.
 
-    Raises `SolveError` for weights that are not finite, before anything is replaced; of a full disk the error says what
-    is safe.
+    Raises `SolveError` for weights that are not finite, before any file is replaced. On a full disk the error names the
+    files that are intact.
     """
     if not all(bool(torch.isfinite(p).all()) for p in [state.loss, *state.averaged.parameters()]):
         raise SolveError(

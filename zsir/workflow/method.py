@@ -1,4 +1,4 @@
-"""How to restore: the degradation, its noise, and what undoes them, loaded and checked before any picture is read."""
+"""A method of restoration: degradation, noise, prior and sampler, loaded and checked before any picture is read."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 @dataclass(frozen=True)
 class Method:
-    """How to restore.
+    """Degradation, noise, prior and sampler of a restoration.
 
-    ``op`` is the spec of the degradation, or the operator itself; ``noise_std`` its noise on the [0, 1] scale, None
-    where each observation is to be asked; ``prior_spec`` the prior's spec without ``wrapping``, empty for a prior made
-    by hand.
+    - ``op``: the spec of the degradation, or the operator itself
+    - ``noise_std``: its noise on the [0, 1] scale; None if the noise is to be estimated from each observation
+    - ``prior_spec``: the prior's spec without ``wrapping``; empty for a prior made by hand
     """
 
     op: str | LinearOperator
@@ -38,7 +38,7 @@ class Method:
 
     @property
     def op_text(self) -> str:
-        """The degradation as records and messages name it."""
+        """The name of the degradation in records and messages."""
         return self.op if isinstance(self.op, str) else spec_of(self.op) or repr(self.op)
 
     def settings(
@@ -49,7 +49,7 @@ class Method:
         size: tuple[int, int] | None = None,
         simulate: bool = False,
     ) -> dict[str, Any]:
-        """The keyword arguments of `zsir.restore`, JSON-able; parts made by hand are named by their repr."""
+        """The keyword arguments of `zsir.restore` as JSON-able values. Parts made by hand appear as their repr."""
         around = self.wrapping
         return {
             "op": self.op_text,
@@ -69,7 +69,7 @@ class Method:
         }
 
     def through(self, sampler: Sampler) -> Method:
-        """The same with another sampler."""
+        """This method with another sampler."""
         return replace(self, sampler=sampler)
 
 
@@ -85,11 +85,11 @@ def load_method(
     wrapping: Wrapping | None = None,
     several: bool = False,
 ) -> Method:
-    """Load and check all that the arguments name, so that mistakes surface before a picture is read.
+    """Parse and load everything that the arguments name, so that mistakes surface before a picture is read.
 
     ``noise`` is a number on the [0, 1] scale, a text such as ``5/255``, or ``auto`` (None) to estimate it from each
-    observation. ``wrapping`` is put around the prior. Where ``several`` samples are to be drawn and no sampler is
-    named, one that draws from the posterior is taken. Raises `UnknownName`, `BadSpec` or `BadInput`.
+    observation. ``wrapping`` says which wrappers go around the prior. With ``several`` samples the default sampler is
+    one that draws from the posterior. Raises `UnknownName`, `BadSpec` or `BadInput`.
     """
     if isinstance(op, str):
         OPERATORS.parse(op)
@@ -108,7 +108,7 @@ def load_method(
 
 
 def pick_device(name: str) -> torch.device:
-    """``auto`` is CUDA where there is one; raises `BadSpec` for a device that this machine or torch does not have."""
+    """The device of a name; ``auto`` is CUDA if there is a GPU. Raises `BadSpec` for a device that is not available."""
     cuda = torch.cuda.is_available()
     if name == "auto":
         return torch.device("cuda" if cuda else "cpu")

@@ -1,4 +1,4 @@
-"""From a picture to the problem that it poses."""
+"""From a picture and a method to the problem to solve."""
 
 from __future__ import annotations
 
@@ -26,9 +26,10 @@ from zsir.workflow.method import Method
 class Posed:
     """A problem on the device of its method, with the prior that fits its channels.
 
-    ``observation`` (batch, C, height, width) on the CPU is what the problem holds, ``truth`` the clean picture where
-    that was degraded here, ``doubt`` a sentence where the noise stated does not look like that of the observation.
-    ``remarks`` is all that is to be said of the observation.
+    - ``observation``: the observation (batch, C, height, width) on the CPU
+    - ``truth``: the clean picture, if the observation was simulated
+    - ``doubt``: a sentence, if the stated noise does not look like the noise of the observation; else empty
+    - ``remarks``: all that is to be said of the observation
     """
 
     problem: Problem
@@ -44,7 +45,7 @@ class Posed:
 
 
 def observe(operator: LinearOperator, x: Tensor, noise_std: float, rng: NoiseSource) -> Tensor:
-    """``A x + noise_std n`` for pictures x (batch, *in_shape); numbers that the operator hides stay 0."""
+    """``A x + noise_std n`` for pictures x (batch, *in_shape). Numbers that the operator hides stay 0."""
     y = operator.forward(x)
     if noise_std <= 0:
         return y
@@ -53,19 +54,19 @@ def observe(operator: LinearOperator, x: Tensor, noise_std: float, rng: NoiseSou
 
 
 def observation_noise(seed: int, *numbers: int) -> PictureNoise:
-    """Where the noise of simulated observations comes from: the pictures with the given numbers under ``seed``."""
+    """The source of the noise of simulated observations, for the pictures with the given numbers under ``seed``."""
     return PictureNoise(seed, numbers or (0,), stream="observation")
 
 
 def fitting(prior: Prior, operator: LinearOperator) -> Prior:
-    """The prior for the operator's pictures: grey ones go through a prior for three channels by way of `Grey`."""
+    """The prior for the operator's pictures. For grey pictures, `Grey` goes around a prior for three channels."""
     return Grey(prior) if operator.in_shape[0] == 1 and prior.channels == 3 else prior
 
 
 def pose(
     picture: Picture, method: Method, *, seed: int = 0, size: tuple[int, int] | None = None, simulate: bool = False
 ) -> Posed:
-    """The problem that a picture is, or with ``simulate`` the one that it becomes when it is degraded first.
+    """The problem whose observation is the picture, or with ``simulate`` the degraded picture.
 
     What is to be said of it stands in `Posed.remarks`. Raises `BadSpec`, `BadInput` or `ShapeError`.
     """
@@ -85,7 +86,7 @@ def pose(
     else:
         noise, remarks = method.noise_std, ["" if simulate else _reminder(picture, method)]
     problem = Problem(y.to(method.device, method.dtype), operator, noise)
-    # a level that was simulated or estimated is as stated
+    # a simulated or estimated level needs no check
     doubt = "" if simulate or method.noise_std is None else doubts(problem)[0]
     if not any(remarks):  # where the file itself says so, one sentence is enough
         remarks.append(doubt)
@@ -112,8 +113,8 @@ def operator_for(shape: tuple[int, ...], op: str | LinearOperator) -> LinearOper
 
 
 def operator_of(picture: Picture, op: str | LinearOperator, size: tuple[int, int] | None) -> LinearOperator:
-    """The operator whose observation is ``picture``: of pictures of ``size`` (height, width), or of the size that
-    `zsir degrade` noted in the file."""
+    """The operator whose observation is ``picture``. Its own pictures have the given ``size`` (height, width), or else
+    the size that `zsir degrade` noted in the file."""
     seen = picture.shape
     if not isinstance(op, str):
         if tuple(op.out_shape) != seen:

@@ -1,4 +1,4 @@
-"""What is written down about a result: one line for people, a JSON record for machines."""
+"""The record of a result: one line for people, JSON for machines."""
 
 from __future__ import annotations
 

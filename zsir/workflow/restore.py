@@ -1,4 +1,4 @@
-"""`zsir.restore`: a picture, a spec of what happened to it, and the restored picture, in one call."""
+"""`zsir.restore`: from a picture and the spec of its degradation to the restored picture, in one call."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several posterior samples of one picture: their mean, and maps of how far and where they differ."""
+"""Several samples of one picture: their mean, and maps of their differences."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TOGETHER = 8
 #: a standard deviation of this much is white in the maps
 WHITE = 0.25
 QUANTILES = (0.05, 0.95)
-#: what is to be said of the spread, by what a sampler says of its draws
+#: a remark on the spread for each kind of draws (`draws_of`)
 DRAWS = {
     "limit": "draws from the posterior only as its calls grow: with few the spread is too small",
     "approximate": "does not draw from the posterior, however many calls it gets: the spread may be several times too "
@@ -35,12 +35,15 @@ DRAWS = {
 
 @dataclass(frozen=True)
 class Spread:
-    """What K samples say of a picture, each clipped to [0, 1] and of shape (1, C, height, width): their mean, standard
-    deviation, that of what the operator cannot see (None where its pseudo-inverse does not converge), and the 5 % and
-    95 % quantiles.
+    """K samples of a picture and their statistics, clipped to [0, 1], each of shape (1, C, height, width).
 
-    ``solution`` is that of the mean: its own residual, the calls and seconds of all samples. ``residuals`` has those
-    of the samples, see `Problem.residual`.
+    - ``samples``: all samples, (K, C, height, width)
+    - ``mean``, ``std``: their mean and standard deviation
+    - ``std_null``: the standard deviation of the part that the operator cannot see; None if the pseudo-inverse does
+      not converge
+    - ``quantiles``: the 5 % and 95 % quantiles
+    - ``solution``: the mean as a solution, with its own residual and the calls and seconds of all samples
+    - ``residuals``: the residual of each sample, see `Problem.residual`
     """
 
     samples: Tensor
@@ -60,9 +63,11 @@ def draw(
     together: int = TOGETHER,
     callbacks: Sequence[Callable[[Event], None]] = (),
 ) -> Spread:
-    """Draw ``count`` >= 2 results for one observation. Sample k uses the random numbers of picture k under ``seed``,
-    whatever is drawn with it: the first is the result without ``--samples``. ``callbacks`` see the steps of all samples
-    numbered on end."""
+    """Draw ``count`` >= 2 results for one observation.
+
+    Sample k always uses the random numbers of picture k under ``seed``. So the first sample equals the result without
+    ``--samples``. ``callbacks`` see the steps of all samples, numbered consecutively.
+    """
     if "gradient" in needs_of(sampler):
         together = 1  # activations are kept for the way back: memory is that of one picture
     groups = [range(start, min(start + together, count)) for start in range(0, count, together)]
@@ -114,7 +119,7 @@ def _of_mean(posed: Posed, mean: Tensor, parts: Sequence[Solution]) -> Solution:
 
 
 def about(spread: Spread) -> dict[str, Any]:
-    """What the record says of the spread; mean squares over the picture, on the [0, 1] scale."""
+    """The entry of the spread in the record. Root mean squares are over the picture, on the [0, 1] scale."""
     total = float(spread.std.square().mean())
     unseen = None if spread.std_null is None else float(spread.std_null.square().mean())
     return {
@@ -128,8 +133,8 @@ def about(spread: Spread) -> dict[str, Any]:
 
 
 def about_sampler(sampler: Sampler) -> str:
-    """A sentence where the spread of a sampler's results is not that of the posterior, else ""; see
-    `zsir.protocols.Sampler` for what samplers say of their draws."""
+    """A sentence if the spread of a sampler's results is not that of the posterior, else "". `zsir.protocols.Sampler`
+    lists the kinds of draws."""
     name, kind = type(sampler).__name__, draws_of(sampler)
     if kind == "posterior":
         return ""
@@ -140,7 +145,7 @@ def about_sampler(sampler: Sampler) -> str:
 
 
 def remarks(spread: Spread, sampler: Sampler) -> list[str]:
-    """Sentences about this spread that the user should know; of an estimator equal samples are no surprise."""
+    """Sentences for the user about this spread. Equal samples of an estimator are expected and need no sentence."""
     found = []
     if draws_of(sampler) != "estimate" and bool((spread.samples == spread.samples[:1]).all()):
         found.append(

@@ -1,7 +1,7 @@
-"""The sizes of a network, told by its tensors.
+"""The sizes of a network, read from the shapes of its tensors.
 
-One damaged tensor must not decide the shape of the network that all others are then compared with. So every size is
-put to the vote among the tensors that depend on it, and `load_into` (tensors.py) names the one that differs.
+One damaged tensor must not decide the shape of the whole network. So all tensors that depend on a size vote for it.
+`load_into` (tensors.py) then compares each tensor with the winning size, and names the damaged one.
 """
 
 from __future__ import annotations
@@ -18,10 +18,9 @@ from zsir.errors import BadInput
 
 @dataclass(frozen=True)
 class Vote:
-    """The tensors whose names match ``names`` (``*`` stands for anything) say ``(shape[axis] - more) / times``.
+    """Each tensor whose name matches ``names`` (``*`` stands for anything) votes for ``(shape[axis] - more) / times``.
 
-    Tensors with another number of dimensions than ``ndim`` have no vote, nor have those with which that is no positive
-    whole number.
+    A tensor votes only if it has ``ndim`` dimensions and the formula gives a positive integer.
     """
 
     names: str
@@ -31,7 +30,7 @@ class Vote:
     more: int = 0
 
     def of(self, name: str, tensor: Tensor) -> int:
-        """The size that a tensor votes for; 0 for none."""
+        """The size that a tensor votes for; 0 if it has no vote."""
         if tensor.ndim != self.ndim or not fnmatchcase(name, self.names):
             return 0
         whole, rest = divmod(tensor.shape[self.axis] - self.more, self.times)
@@ -39,9 +38,9 @@ class Vote:
 
 
 def voted(tensors: Mapping[str, Tensor], path: str | Path, *votes: Vote, usual: tuple[int, ...] = ()) -> int:
-    """The size that most votes are for; where ``usual`` ones are among them, one of these.
+    """The size with the most votes. If any tensor votes for a size in ``usual``, only those sizes can win.
 
-    Raises `BadInput` that names the tensors where there are no votes or as many for another size.
+    Raises `BadInput` if there are no votes, or if two sizes share the most votes; the message names the tensors.
     """
     ballots: dict[int, list[str]] = {}
     for vote in votes:
@@ -60,7 +59,7 @@ def voted(tensors: Mapping[str, Tensor], path: str | Path, *votes: Vote, usual: 
 
 
 def counted(tensors: Mapping[str, Tensor], prefix: str, step: int = 1) -> int:
-    """How many of ``prefix0``, ``prefix1``, ... (or every ``step``-th) there are names for, up to the first gap."""
+    """The number of ``prefix0``, ``prefix1``, ... (or of every ``step``-th) among the names, up to the first gap."""
     found = {name[len(prefix) :].split(".")[0] for name in tensors if name.startswith(prefix)}
     number = 0
     while str(number * step) in found:
@@ -69,7 +68,7 @@ def counted(tensors: Mapping[str, Tensor], prefix: str, step: int = 1) -> int:
 
 
 def _undecided(tensors: Mapping[str, Tensor], path: str | Path, votes: tuple[Vote, ...]) -> BadInput:
-    """No tensor says how large the network is: the first that should."""
+    """The error for a size without votes. It names the first tensor that should have one."""
     vote = votes[0]
     name = next((name for name in tensors if fnmatchcase(name, vote.names)), "")
     if not name:
