@@ -51,8 +51,11 @@ class Restored:
 
     @property
     def residual(self) -> float:
-        """``||y - A x|| / (noise_std sqrt(m))``, near 1 for a picture that fits as the noise allows; without noise the
-        relative residual ``||y - A x|| / ||y||``."""
+        """How far the picture is from its observation, without a unit.
+
+        It is ``||y - A x|| / (noise_std sqrt(m))``, near 1 for a picture that fits as the noise allows. Without noise
+        it is the relative residual ``||y - A x|| / ||y||``.
+        """
         return self.solution.stats.residual[0]
 
     @property
@@ -113,8 +116,11 @@ class Restored:
         return metrics.psnr(a, b), math.nan if small else metrics.ssim(a, b)
 
     def sheet(self) -> Tensor:
-        """A contact sheet (1, 3, height, width): observation enlarged by bicubic interpolation, restoration, and the
-        truth where it is known, with their PSNR."""
+        """A contact sheet (1, 3, height, width) with a heading and the PSNR for each picture.
+
+        It shows the observation enlarged by bicubic interpolation, the restored picture, and the truth where it is
+        known.
+        """
         enlarged = pictures.enlarge(self.observation, (self.x.shape[-2], self.x.shape[-1]))
         name = "observation" if enlarged is self.observation else "bicubic"
         cells = [(self._title(name, enlarged), enlarged), (self._title("restored", self.x), self.x)]

@@ -35,12 +35,16 @@ DRAWS = {
 
 @dataclass(frozen=True)
 class Spread:
-    """What K samples say of a picture, each clipped to [0, 1] and of shape (1, C, height, width): their mean, standard
-    deviation, that of what the operator cannot see (None where its pseudo-inverse does not converge), and the 5 % and
-    95 % quantiles.
+    """What K samples say of a picture. All pictures are clipped to [0, 1] and of shape (1, C, height, width).
 
-    ``solution`` is that of the mean: its own residual, the calls and seconds of all samples. ``residuals`` has those
-    of the samples, see `Problem.residual`.
+    Attributes:
+        samples: The samples, (K, C, height, width).
+        mean: Mean of the samples.
+        std: Standard deviation of the samples.
+        std_null: Standard deviation of what the operator cannot see; None where its pseudo-inverse does not converge.
+        quantiles: The 5 % and 95 % quantiles.
+        solution: The mean as a solution, with its own residual and the calls and seconds of all samples.
+        residuals: For each sample its residual, see `Problem.residual`.
     """
 
     samples: Tensor
