@@ -116,10 +116,10 @@ class Restored:
         return metrics.psnr(a, b), math.nan if small else metrics.ssim(a, b)
 
     def sheet(self) -> Tensor:
-        """A contact sheet (1, 3, height, width) with a heading and the PSNR for each picture.
+        """A contact sheet (1, 3, height, width).
 
         It shows the observation enlarged by bicubic interpolation, the restored picture, and the truth where it is
-        known.
+        known. The headings of the first two then say their PSNR.
         """
         enlarged = pictures.enlarge(self.observation, (self.x.shape[-2], self.x.shape[-1]))
         name = "observation" if enlarged is self.observation else "bicubic"
