@@ -56,7 +56,11 @@ API: dict[str, tuple[str, str, list[str]]] = {
         ["zsir.operators"],
     ),
     "priors": ("zsir.priors", "Loading, wrapping and writing [priors](../priors/index.md).", ["zsir.priors"]),
-    "samplers": ("zsir.samplers", "Making [samplers](../samplers/index.md).", ["zsir.samplers.make"]),
+    "samplers": (
+        "zsir.samplers",
+        "Making [samplers](../samplers/index.md).",
+        ["zsir.samplers.make", "zsir.samplers.default", "zsir.samplers.default_for_samples"],
+    ),
     "metrics": ("zsir.metrics", "Quality, residuals and what the data determined.", ["zsir.metrics"]),
     "testing": ("zsir.testing", "Checks for operators, priors and samplers of your own.", ["zsir.testing"]),
     "protocols": ("Protocols", "What an operator, a prior, a sampler has to have.", ["zsir.protocols"]),

@@ -34,7 +34,7 @@ class Operator(ABC):
 
     @property
     def out_shape(self) -> Shape:
-        """Shape of one observation; that of the picture unless an operator says otherwise."""
+        """Shape of one observation; the picture's shape unless an operator says otherwise."""
         return self.in_shape
 
     @property
@@ -50,7 +50,7 @@ class Operator(ABC):
 
     @property
     def twin(self) -> Operator | None:
-        """A cheap operator of the same statistics, where there is one. See `zsir.capabilities.HasTwin`."""
+        """A cheap operator of the same statistics, or None. See `zsir.capabilities.HasTwin`."""
         return None
 
     @abstractmethod
@@ -83,7 +83,7 @@ class Operator(ABC):
         return self.adjoint(cg(normal, y, precondition=self.preconditioner(ridge), tolerance=tolerance))
 
     def prox(self, z: Tensor, y: Tensor, rho: float | Tensor) -> Tensor:
-        """argmin_x 1/2 ||A x - y||^2 + rho/2 ||x - z||^2."""
+        """argmin_x 1/2 ||A x - y||^2 + rho/2 ||x - z||^2, as z + pinv(y - A z, rho)."""
         return z + self.pinv(y - self.forward(z), rho)
 
     def preconditioner(self, ridge: float | Tensor) -> Callable[[Tensor], Tensor]:
@@ -166,12 +166,12 @@ class Adjoint(Operator):
 
     @property
     def in_shape(self) -> Shape:  # type: ignore[override]
-        """The observations of A are the pictures of A^T."""
+        """Shape of the observations of A."""
         return self.inner.out_shape
 
     @property
     def out_shape(self) -> Shape:
-        """The pictures of A are the observations of A^T."""
+        """Shape of the pictures of A."""
         return self.inner.in_shape
 
     @property
@@ -192,7 +192,7 @@ class Adjoint(Operator):
 
     @property
     def T(self) -> Operator:
-        """A^TT = A."""
+        """(A^T)^T = A."""
         return self.inner
 
     @property
@@ -224,27 +224,27 @@ class Scaled(Operator):
 
     @property
     def in_shape(self) -> Shape:  # type: ignore[override]
-        """That of A."""
+        """Shape of the pictures of A."""
         return self.inner.in_shape
 
     @property
     def out_shape(self) -> Shape:
-        """That of A."""
+        """Shape of the observations of A."""
         return self.inner.out_shape
 
     @property
     def measurements(self) -> int:
-        """Those of A."""
+        """The measurements of A."""
         return self.inner.measurements
 
     @property
     def known(self) -> Tensor | None:
-        """That of A."""
+        """The known numbers of A."""
         return known_numbers(self.inner)
 
     @property
     def seen(self) -> Tensor | None:
-        """That of A; nothing where the factor is 0."""
+        """The pixels that A shows; none where the factor is 0."""
         return None if self.factor == 0 else seen_pixels(self.inner)
 
     @property
@@ -312,22 +312,22 @@ class Composed(Operator):
 
     @property
     def in_shape(self) -> Shape:  # type: ignore[override]
-        """That of the inner operator."""
+        """Shape of the pictures of the inner operator."""
         return self.inner.in_shape
 
     @property
     def out_shape(self) -> Shape:
-        """That of the outer operator."""
+        """Shape of the observations of the outer operator."""
         return self.outer.out_shape
 
     @property
     def measurements(self) -> int:
-        """Those of the outer operator."""
+        """The measurements of the outer operator."""
         return self.outer.measurements
 
     @property
     def known(self) -> Tensor | None:
-        """What the outer operator writes."""
+        """The known numbers of the outer operator, which writes the observation."""
         return known_numbers(self.outer)
 
     @property

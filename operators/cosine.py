@@ -52,7 +52,7 @@ class CosineBlur(Operator):
         return self._filter(x, self._plans.like(x)["l"])
 
     def adjoint(self, y: Tensor) -> Tensor:
-        """The same: the operator is symmetric."""
+        """C^-1 (L C y): the operator is symmetric."""
         return self.forward(y)
 
     def pinv(self, y: Tensor, ridge: float | Tensor = 0.0) -> Tensor:
@@ -75,7 +75,7 @@ class CosineBlur(Operator):
 
     @property
     def T(self) -> Operator:
-        """Itself."""
+        """A^T = A: the operator is symmetric."""
         return self
 
     def after(self, inner: Operator) -> Operator | None:

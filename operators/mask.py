@@ -54,15 +54,15 @@ class Identity(Operator):
 
     @property
     def T(self) -> Operator:
-        """Itself."""
+        """A^T = A: the operator is symmetric."""
         return self
 
     def after(self, inner: Operator) -> Operator | None:
-        """The inner operator."""
+        """I A = A."""
         return inner
 
     def before(self, outer: Operator) -> Operator | None:
-        """The outer operator."""
+        """B I = B."""
         return outer
 
 
@@ -97,7 +97,7 @@ class Mask(Operator):
 
     @property
     def seen(self) -> Tensor:
-        """The observed pixels: they are shown as they are."""
+        """True where a pixel is observed."""
         return self.known
 
     @property
@@ -129,11 +129,11 @@ class Mask(Operator):
 
     @property
     def T(self) -> Operator:
-        """Itself."""
+        """A^T = A: the operator is symmetric."""
         return self
 
     def after(self, inner: Operator) -> Operator | None:
-        """Two masks keep what both keep."""
+        """Two masks are one, of the pixels that both keep."""
         return Mask(self.in_shape, self.known & inner.known) if isinstance(inner, Mask) else None
 
 

@@ -109,11 +109,11 @@ class Separable(Operator):
 
     @property
     def T(self) -> Operator:
-        """The transposed matrices: again separable, with a closed-form pinv."""
+        """The same operator with both matrices transposed."""
         return Separable(self.channels, self.rows.T, self.columns.T, f"{self.label}.T")
 
     def after(self, inner: Operator) -> Operator | None:
-        """Separable after separable is separable."""
+        """Two separable operators are one, with the products of their matrices."""
         if not isinstance(inner, Separable):
             return None
         label = f"{self.label} @ {inner.label}"

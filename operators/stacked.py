@@ -38,28 +38,28 @@ class Stacked(Operator):
 
     @property
     def in_shape(self) -> Shape:  # type: ignore[override]
-        """That of every part."""
+        """Shape of the picture, the same for every part."""
         return self.parts[0].in_shape
 
     @property
     def out_shape(self) -> Shape:
-        """The channels of all parts."""
+        """Shape of the observation, which has the channels of all parts."""
         _, h, w = self.parts[0].out_shape
         return (sum(p.out_shape[0] for p in self.parts), h, w)
 
     @property
     def measurements(self) -> int:
-        """The sum over the parts."""
+        """Sum of the parts' measurements."""
         return sum(p.measurements for p in self.parts)
 
     @property
     def known(self) -> Tensor | None:
-        """Those of the parts, joined along the channels."""
+        """The known numbers of the parts, joined along the channels."""
         return joined([(known_numbers(p), p.out_shape) for p in self.parts])
 
     @property
     def seen(self) -> Tensor | None:
-        """What any part shows, where all parts show pixels."""
+        """The pixels that any part shows; None unless every part shows pixels."""
         masks = [seen_pixels(p) for p in self.parts]
         if any(mask is None for mask in masks):
             return None

@@ -104,7 +104,7 @@ class Problem:
 
     @property
     def data(self) -> Tensor:
-        """The observation with zeros where a mask saw nothing: what a file holds there is no data."""
+        """The observation with zeros where a mask saw nothing."""
         return data_of(self.operator, self.y)
 
 

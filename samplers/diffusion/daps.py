@@ -58,7 +58,7 @@ class DAPS:
 
     @property
     def steps(self) -> int:
-        """Annealing steps."""
+        """Number of annealing steps."""
         return self.nfe // self.inner
 
     def init(self, problem: Problem, prior: Prior, rng: NoiseSource) -> Chain:

@@ -109,7 +109,7 @@ class DDNM(Method):
 
     @property
     def moves(self) -> Walk:
-        """The way through the ladder."""
+        """The walk along the ladder, with its climbs."""
         return walk(self.count, self.travel, self.repeat)
 
     def init(self, problem: Problem, prior: Prior, rng: NoiseSource) -> Traveller:

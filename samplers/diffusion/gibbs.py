@@ -77,7 +77,7 @@ class Gibbs:
 
     @property
     def steps(self) -> int:
-        """Iterations of the sampler."""
+        """Number of iterations."""
         return self.nfe // self.inner
 
     def init(self, problem: Problem, prior: Prior, rng: NoiseSource) -> Chain:

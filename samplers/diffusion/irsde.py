@@ -95,7 +95,7 @@ class IRSDE(Method):
 
     @property
     def plan(self) -> IRSDESchedule:
-        """The schedule."""
+        """Times and levels of the SDE."""
         return IRSDESchedule(self.times, self.max_sigma, self.eps, self.schedule)  # type: ignore[arg-type]
 
     def init(self, problem: Problem, prior: Prior, rng: NoiseSource) -> IRSDEState:

@@ -62,7 +62,9 @@ class MMPS(Method):
 
     @property
     def draws(self) -> str:
-        """The published transition has too little variance where steps are few."""
+        """``posterior`` for kernel=covariance, see `zsir.protocols.Sampler`. The published transition (kernel=mean) has
+        too little variance where steps are few.
+        """
         return "limit" if self.kernel == "mean" else "posterior"
 
     def step(self, problem: Problem, prior: Prior, state: Chain, rng: NoiseSource) -> Chain:

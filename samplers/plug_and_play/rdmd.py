@@ -104,12 +104,12 @@ class RDMD:
 
     @property
     def per_step(self) -> int:
-        """Network calls a step."""
+        """Number of network calls a step."""
         return sum(self.branches)
 
     @property
     def steps(self) -> int:
-        """Iterations."""
+        """Number of iterations."""
         return self.nfe // self.per_step
 
     def init(self, problem: Problem, prior: Prior, rng: NoiseSource) -> RDMDState:

@@ -51,8 +51,11 @@ class Restored:
 
     @property
     def residual(self) -> float:
-        """``||y - A x|| / (noise_std sqrt(m))``, near 1 for a picture that fits as the noise allows; without noise the
-        relative residual ``||y - A x|| / ||y||``."""
+        """How far the picture is from its observation, without a unit.
+
+        It is ``||y - A x|| / (noise_std sqrt(m))``, near 1 for a picture that fits as the noise allows. Without noise
+        it is the relative residual ``||y - A x|| / ||y||``.
+        """
         return self.solution.stats.residual[0]
 
     @property

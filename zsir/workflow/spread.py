@@ -35,15 +35,16 @@ DRAWS = {
 
 @dataclass(frozen=True)
 class Spread:
-    """K samples of a picture and their statistics, clipped to [0, 1], each of shape (1, C, height, width).
+    """What K samples say of a picture. All pictures are clipped to [0, 1] and of shape (1, C, height, width).
 
-    - ``samples``: all samples, (K, C, height, width)
-    - ``mean``, ``std``: their mean and standard deviation
-    - ``std_null``: the standard deviation of the part that the operator cannot see; None if the pseudo-inverse does
-      not converge
-    - ``quantiles``: the 5 % and 95 % quantiles
-    - ``solution``: the mean as a solution, with its own residual and the calls and seconds of all samples
-    - ``residuals``: the residual of each sample, see `Problem.residual`
+    Attributes:
+        samples: The samples, (K, C, height, width).
+        mean: Mean of the samples.
+        std: Standard deviation of the samples.
+        std_null: Standard deviation of what the operator cannot see; None where its pseudo-inverse does not converge.
+        quantiles: The 5 % and 95 % quantiles.
+        solution: The mean as a solution, with its own residual and the calls and seconds of all samples.
+        residuals: For each sample its residual, see `Problem.residual`.
     """
 
     samples: Tensor

@@ -52,12 +52,12 @@ class Counted(Wrapper):
 
     @property
     def calls(self) -> int:
-        """Calls so far."""
+        """Number of calls of `denoise` so far."""
         return self._seen["calls"]
 
     @property
     def pictures(self) -> int:
-        """Pictures so far."""
+        """Number of pictures denoised so far."""
         return self._seen["pictures"]
 
     def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:

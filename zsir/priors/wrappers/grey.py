@@ -35,18 +35,18 @@ class Grey(Wrapper):
 
     @property
     def channels(self) -> int:
-        """One."""
+        """1: the prior knows grey pictures."""
         return 1
 
     @property
     def mu(self) -> Tensor | None:
-        """What a prior that was trained on pairs is conditioned on, in one channel."""
+        """One channel of the second picture of a conditional prior, or None."""
         inner = super().mu
         return None if inner is None else inner[:, :1]
 
     @property
     def conditioned_on(self) -> Callable[[Tensor], Prior]:
-        """For a prior that was trained on pairs: the same for a grey ``mu``."""
+        """For a conditional prior: the same prior with a grey picture ``mu``."""
         condition = super().conditioned_on
         return lambda mu: condition(mu.expand(-1, 3, -1, -1))
 
