@@ -1,7 +1,7 @@
 """What most samplers share: one network call a step, a start on a ladder of noise levels, and types of options.
 
-A method that inherits from `Method` writes its formula, its options and its `step`, and `init` only where it begins in
-another way. A method that calls the network more than once a step writes `steps` as well, and needs no base.
+A method that inherits from `BaseSampler` writes its formula, its options and its `step`, and `init` only where it
+begins in another way. A method that calls the network more than once a step writes `steps` as well, and needs no base.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Levels = Annotated[tuple[float, ...] | None, Option("noise levels; chosen by rul
 FreshNoise = Annotated[float, Option("share of fresh noise", "0..1", tune=Range(0, 1))]
 
 
-class Method:
+class BaseSampler:
     """A sampler with one network call a step.
 
     A subclass is a frozen dataclass with the field ``nfe``, and without an `init` of its own also ``sigmas``.

@@ -26,7 +26,7 @@ from zsir.errors import BadSpec
 from zsir.names.registry import Option
 from zsir.problem import Problem
 from zsir.protocols import NoiseSource, Prior
-from zsir.samplers.base import Calls, FreshNoise, Levels, Method
+from zsir.samplers.base import BaseSampler, Calls, FreshNoise, Levels
 from zsir.samplers.chain import Chain, begin, begin_at, check_calls, check_share, ddim, denoise, ladder
 from zsir.samplers.spectral import ModeChain, modes_of
 
@@ -62,7 +62,7 @@ def back_projected(problem: Problem, d: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class DDNM(Method):
+class DDNM(BaseSampler):
     """Range-null space decomposition: data where they determine the picture, network elsewhere, noise put back.
 
     x~ = d - A^+ (A d - y),  x' = x~ + t (sqrt(1 - eta^2) e + eta n),  e = (x - d)/s
@@ -133,7 +133,7 @@ class DDNM(Method):
 
 
 @dataclass(frozen=True)
-class DDNMPlus(Method):
+class DDNMPlus(BaseSampler):
     """DDNM for noisy data: each singular mode is corrected as far as its noise allows, and gets that much less noise.
 
     t >= noise/s_i: y_i/s_i + sqrt(t^2 - noise^2/s_i^2) n;   else d_i + t sqrt(1 - eta^2)/(noise/s_i) (y_i/s_i - d_i)

@@ -21,12 +21,12 @@ from zsir.errors import BadSpec
 from zsir.names.registry import Option, Range
 from zsir.problem import Problem
 from zsir.protocols import NoiseSource, Prior
-from zsir.samplers.base import Calls, FreshNoise, Levels, Method
+from zsir.samplers.base import BaseSampler, Calls, FreshNoise, Levels
 from zsir.samplers.chain import Chain, abar, check_calls, check_share, denoise
 
 
 @dataclass(frozen=True)
-class DDPG(Method):
+class DDPG(BaseSampler):
     """Preconditioned guidance: back-projection while the state is noisy, least squares towards the end.
 
     x~ = d - mu [(1 - delta) A^T (A A^T + reg)^-1 + delta A^T] (A d - y),  delta = abar(t)^gamma

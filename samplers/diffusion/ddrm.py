@@ -23,7 +23,7 @@ from zsir.errors import BadSpec
 from zsir.names.registry import Option, Range
 from zsir.problem import Problem
 from zsir.protocols import NoiseSource, Prior
-from zsir.samplers.base import Calls, FreshNoise, Levels, Method
+from zsir.samplers.base import BaseSampler, Calls, FreshNoise, Levels
 from zsir.samplers.chain import Chain, abar, check_calls, check_share, denoise, ladder
 from zsir.samplers.initial import GREY, initial_estimate
 from zsir.samplers.spectral import ModeChain, Modes, modes_of
@@ -36,7 +36,7 @@ def trust(modes: Modes, t: float, keep: float = 1.0, most: float = 1.0) -> Tenso
 
 
 @dataclass(frozen=True)
-class DDRM(Method):
+class DDRM(BaseSampler):
     """Denoising diffusion restoration: every singular mode follows data or network, whichever knows it better.
 
     t < noise/s_i: d_i + t (sqrt(1 - eta^2) (y_i/s_i - d_i)/(noise/s_i) + eta n);

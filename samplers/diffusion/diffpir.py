@@ -20,7 +20,7 @@ from zsir.errors import BadSpec
 from zsir.names.registry import Option, Range
 from zsir.problem import Problem
 from zsir.protocols import NoiseSource, Prior
-from zsir.samplers.base import Calls, FreshNoise, Levels, Method
+from zsir.samplers.base import BaseSampler, Calls, FreshNoise, Levels
 from zsir.samplers.chain import Chain, Spacing, check_calls, check_share, ddim, denoise
 
 #: noise counted at least as this, as in the released code
@@ -33,7 +33,7 @@ def exact_step(problem: Problem, d: Tensor, s: float, lam: float, least_noise: f
 
 
 @dataclass(frozen=True)
-class DiffPIR(Method):
+class DiffPIR(BaseSampler):
     """Denoise, solve the data step exactly, put noise back.
 
     x~ = argmin ||A x - y||^2 + lam noise^2/s^2 ||x - d||^2,  x' = x~ + t (sqrt(1 - zeta) (x - x~)/s + sqrt(zeta) n)

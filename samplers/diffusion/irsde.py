@@ -27,7 +27,7 @@ from zsir.errors import BadSpec, Incompatible
 from zsir.names.registry import Option, Range
 from zsir.problem import Problem
 from zsir.protocols import NoiseSource, Prior
-from zsir.samplers.base import Method
+from zsir.samplers.base import BaseSampler
 from zsir.samplers.chain import Chain, denoise
 from zsir.samplers.guidance import denoise_with_vjp
 from zsir.samplers.initial import initial_estimate
@@ -47,7 +47,7 @@ class IRSDEState(Chain):
 
 
 @dataclass(frozen=True)
-class IRSDE(Method):
+class IRSDE(BaseSampler):
     """Posterior sampling of IR-SDE, or its SDE and ODE steps, on its schedule; any prior.
 
     u_s = k u + (1 - k) d + sigma_s sqrt(1 - k) n,  k = (sigma_s/sigma_t)^2,  u = mu + (x - mu)/m_t

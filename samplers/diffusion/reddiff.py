@@ -19,7 +19,7 @@ from zsir.errors import BadSpec
 from zsir.names.registry import Option, Range
 from zsir.problem import Problem
 from zsir.protocols import NoiseSource, Prior
-from zsir.samplers.base import Calls, Levels, Method
+from zsir.samplers.base import BaseSampler, Calls, Levels
 from zsir.samplers.chain import Chain, check_calls, denoise, ladder
 from zsir.samplers.initial import initial_estimate
 
@@ -35,7 +35,7 @@ class AdamState(Chain):
 
 
 @dataclass(frozen=True)
-class REDDiff(Method):
+class REDDiff(BaseSampler):
     """Stochastic gradient descent on data misfit and the diffusion's denoising error, by Adam.
 
     grad = A^T (A mu - y)/m + 2 lam s (e - n)/dim,  x = mu + s n,  e = (x - D(x, s))/s

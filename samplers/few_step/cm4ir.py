@@ -24,7 +24,7 @@ from zsir.errors import BadSpec
 from zsir.names.registry import Option, Range
 from zsir.problem import Problem
 from zsir.protocols import NoiseSource, Prior
-from zsir.samplers.base import Calls, Method
+from zsir.samplers.base import BaseSampler, Calls
 from zsir.samplers.chain import check_reach, levels
 from zsir.samplers.few_step.published import CM4IR_PRESETS
 from zsir.samplers.initial import ROUNDING, expected_start, initial_estimate
@@ -84,7 +84,7 @@ class CM4IRState:
 
 
 @dataclass(frozen=True)
-class CM4IR(Method):
+class CM4IR(BaseSampler):
     """Few network calls: initialise, back-project, inject noise. The default for up to 8 calls.
 
     x_{k+1} = d - A_r^+ (A d - y) + sigma_{k+1} (eta n + sqrt(1 - eta^2) (d - x_k)/sigma_k),  d = D(x_k, sigma_k)

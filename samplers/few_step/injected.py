@@ -23,7 +23,7 @@ from zsir.errors import BadSpec
 from zsir.names.registry import Option, Range
 from zsir.problem import Problem
 from zsir.protocols import NoiseSource, Prior
-from zsir.samplers.base import Calls, FreshNoise, Method
+from zsir.samplers.base import BaseSampler, Calls, FreshNoise
 from zsir.samplers.chain import Chain, check_calls, check_share, levels
 from zsir.samplers.diffusion.ddnm import back_projected
 from zsir.samplers.diffusion.ddrm import trust
@@ -43,7 +43,7 @@ class InjectedState(Chain):
 
 
 @dataclass(frozen=True)
-class Injected(Method):
+class Injected(BaseSampler):
     """Few calls of an ordinary denoiser: the data step of DDNM, DiffPIR or DDRM, and the noise injection of CM4IR.
 
     x' = x~ + t (eta n + sqrt(1 - eta^2) (d - x)/s),  d = D(x, (1 + delta) s),  x~ the method's data step on d

@@ -20,7 +20,7 @@ from zsir.errors import BadSpec
 from zsir.names.registry import Option, Range
 from zsir.problem import Problem
 from zsir.protocols import NoiseSource, Prior
-from zsir.samplers.base import Calls, Method
+from zsir.samplers.base import BaseSampler, Calls
 from zsir.samplers.chain import denoise
 from zsir.samplers.initial import ROUNDING, initial_estimate
 from zsir.samplers.levels import geometric
@@ -36,7 +36,7 @@ class LatinoState:
 
 
 @dataclass(frozen=True)
-class LATINO(Method):
+class LATINO(BaseSampler):
     """Latent consistency inverse solver: stochastic auto-encoder and data step in turn, the data step last.
 
     u_k = D(x_{k-1}, sigma_k),  x_k = argmin ||A x - y||^2 + rho_k ||x - u_k||^2,  rho_k = lam noise_std^2/sigma_k^2

@@ -23,7 +23,7 @@ from zsir.errors import BadSpec
 from zsir.names.registry import Option, Range
 from zsir.problem import Problem
 from zsir.protocols import NoiseSource, Prior
-from zsir.samplers.base import Calls, Method
+from zsir.samplers.base import BaseSampler, Calls
 from zsir.samplers.chain import Chain, check_calls, check_reach, check_share, levels
 from zsir.samplers.few_step.cm4ir import CM4IR, Gamma, Start
 from zsir.samplers.initial import initial_estimate
@@ -39,7 +39,7 @@ class PnPCMState(Chain):
 
 
 @dataclass(frozen=True)
-class PnPCM(Method):
+class PnPCM(BaseSampler):
     """Few-step ADMM with a consistency model: data step, noise, network, running sum, momentum.
 
     z = argmin ||A z - y||^2 + rho_k ||z - (xm - um)||^2;  x = f(z + um + tau_k n, (1 + delta_k) tau_k);  u = um + z - x

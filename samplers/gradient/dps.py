@@ -20,13 +20,13 @@ from zsir.errors import BadSpec
 from zsir.names.registry import Option, Range
 from zsir.problem import Problem
 from zsir.protocols import NoiseSource, Prior
-from zsir.samplers.base import CallsWithGradient, Levels, Method
+from zsir.samplers.base import BaseSampler, CallsWithGradient, Levels
 from zsir.samplers.chain import Chain, ancestral, check_calls
 from zsir.samplers.guidance import gradient
 
 
 @dataclass(frozen=True)
-class DPS(Method):
+class DPS(BaseSampler):
     """Diffusion posterior sampling: ancestral steps and the gradient of the misfit, for any differentiable operator.
 
     x' = k x + (1 - k) d + t sqrt(1 - k) n - c grad_x ||y - A d||;  project=true (mcg): then onto the noisy data

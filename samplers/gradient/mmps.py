@@ -24,14 +24,14 @@ from zsir.linalg import cg_steps, lanczos_sqrt
 from zsir.names.registry import Option
 from zsir.problem import Problem
 from zsir.protocols import NoiseSource, Prior
-from zsir.samplers.base import Levels, Method
+from zsir.samplers.base import BaseSampler, Levels
 from zsir.samplers.chain import Chain, ancestral, check_calls
 from zsir.samplers.guidance import denoise_with_vjp
 from zsir.samplers.initial import ROUNDING
 
 
 @dataclass(frozen=True)
-class MMPS(Method):
+class MMPS(BaseSampler):
     """Moment matching posterior sampling: mean and covariance of x0 given x and y from the network's Jacobian.
 
     x0 ~ N(d + C A^T (A C A^T + noise^2)^-1 (y - A d), V),  C = s^2 J,  V = C - C A^T (A C A^T + noise^2)^-1 A C

@@ -19,13 +19,13 @@ from zsir.errors import BadSpec
 from zsir.names.registry import Option, Range
 from zsir.problem import Problem
 from zsir.protocols import NoiseSource, Prior
-from zsir.samplers.base import CallsWithGradient, Levels, Method
+from zsir.samplers.base import BaseSampler, CallsWithGradient, Levels
 from zsir.samplers.chain import Chain, ancestral, check_calls
 from zsir.samplers.guidance import denoise_with_vjp
 
 
 @dataclass(frozen=True)
-class PiGDM(Method):
+class PiGDM(BaseSampler):
     """Pseudo-inverse guidance: the data step of a white Gaussian picture, pulled back through the network.
 
     x0h = d + s^2 J^T A^T (r^2 A A^T + noise^2 I)^-1 (y - A d),  r^2 = s^2 v/(s^2 + v),  then an ancestral step to x0h

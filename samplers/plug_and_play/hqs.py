@@ -20,7 +20,7 @@ from zsir.errors import BadSpec
 from zsir.names.registry import Option, Range
 from zsir.problem import Problem
 from zsir.protocols import NoiseSource, Prior
-from zsir.samplers.base import Calls, Method
+from zsir.samplers.base import BaseSampler, Calls
 from zsir.samplers.chain import denoise
 from zsir.samplers.initial import ROUNDING, initial_estimate
 from zsir.samplers.levels import geometric
@@ -67,7 +67,7 @@ class HQSState:
 
 
 @dataclass(frozen=True)
-class HQS(Method):
+class HQS(BaseSampler):
     """Plug-and-play half-quadratic splitting (DPIR): data step and denoiser in turn, noise level falling.
 
     x_k = argmin ||A x - y||^2 + rho_k ||x - z_{k-1}||^2,  z_k = D(x_k, sigma_k),  rho_k = lam noise_std^2/sigma_k^2

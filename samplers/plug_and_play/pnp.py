@@ -20,7 +20,7 @@ from zsir.errors import BadSpec
 from zsir.linalg import norm2
 from zsir.problem import Problem
 from zsir.protocols import NoiseSource, Prior
-from zsir.samplers.base import Calls, Method
+from zsir.samplers.base import BaseSampler, Calls
 from zsir.samplers.chain import Chain, check_calls, denoise
 from zsir.samplers.initial import ROUNDING, initial_estimate
 from zsir.samplers.plug_and_play.hqs import First, Last, Weight, dpir_ladder
@@ -52,7 +52,7 @@ def _rho(problem: Problem, lam: float, level: float) -> float:
 
 
 @dataclass(frozen=True)
-class PGD(Method):
+class PGD(BaseSampler):
     """Plug-and-play proximal gradient: a gradient step on the data, then the denoiser. Needs no inverse.
 
     x <- D(x - A^T (A x - y)/||A||^2, m_k)
@@ -85,7 +85,7 @@ class PGD(Method):
 
 
 @dataclass(frozen=True)
-class ADMM(Method):
+class ADMM(BaseSampler):
     """Plug-and-play ADMM: data step and denoiser in turn, with a running sum of their disagreement.
 
     v <- argmin ||A v - y||^2 + rho_k ||v - (x - u)||^2;  x <- D(v + u, m_k);  u <- u + v - x
@@ -122,7 +122,7 @@ class ADMM(Method):
 
 
 @dataclass(frozen=True)
-class RED(Method):
+class RED(BaseSampler):
     """Regularisation by denoising, gradient form: data misfit and denoising residual pull together. Needs no inverse.
 
     x <- x - ( A^T (A x - y) + rho_k (x - D(x, m_k)) )/(||A||^2 + rho_k),  rho_k = lam noise^2/m_k^2
