@@ -118,10 +118,10 @@ class Restored:
         return metrics.psnr(a, b), math.nan if small else metrics.ssim(a, b)
 
     def sheet(self) -> Tensor:
-        """A contact sheet (1, 3, height, width) with a heading and the PSNR for each picture.
+        """A contact sheet (1, 3, height, width).
 
         It shows the observation enlarged by bicubic interpolation, the restored picture, and the truth where it is
-        known.
+        known. The headings of the first two then say their PSNR.
         """
         cells = [self._observed(piece) for piece in self.observation.split(self.x.shape[1], dim=1)]
         cells.append((self._title("restored", self.x), self.x))
