@@ -121,7 +121,7 @@ class Restored:
         """A contact sheet (1, 3, height, width).
 
         It shows the observation enlarged by bicubic interpolation, the restored picture, and the truth where it is
-        known. The headings of the first two then say their PSNR.
+        known. Then the other headings say the PSNR.
         """
         cells = [self._observed(piece) for piece in self.observation.split(self.x.shape[1], dim=1)]
         cells.append((self._title("restored", self.x), self.x))
