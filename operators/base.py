@@ -197,7 +197,7 @@ class Adjoint(Operator):
 
     @property
     def twin(self) -> Operator | None:
-        """The adjoint of A's."""
+        """The adjoint of A's twin."""
         twin = _twin(self.inner)
         return None if twin is None else twin.T
 
@@ -332,7 +332,7 @@ class Composed(Operator):
 
     @property
     def twin(self) -> Operator | None:
-        """One twin after the other, in closed form where there is one."""
+        """The twin of one operator after the twin of the other, in closed form where there is one."""
         outer, inner = _twin(self.outer), _twin(self.inner)
         return None if outer is None and inner is None else (outer or self.outer) @ (inner or self.inner)
 

@@ -67,7 +67,7 @@ class Stacked(Operator):
 
     @property
     def twin(self) -> Operator | None:
-        """The twins, stacked."""
+        """The parts' twins, stacked; None where no part has one."""
         twins = [twin_of(p) for p in self.parts]
         if all(twin is None for twin in twins):
             return None

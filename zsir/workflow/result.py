@@ -118,8 +118,11 @@ class Restored:
         return metrics.psnr(a, b), math.nan if small else metrics.ssim(a, b)
 
     def sheet(self) -> Tensor:
-        """A contact sheet (1, 3, height, width): observation enlarged by bicubic interpolation, restoration, and the
-        truth where it is known, with their PSNR."""
+        """A contact sheet (1, 3, height, width).
+
+        It shows the observation enlarged by bicubic interpolation, the restored picture, and the truth where it is
+        known. Then the other headings say the PSNR.
+        """
         cells = [self._observed(piece) for piece in self.observation.split(self.x.shape[1], dim=1)]
         cells.append((self._title("restored", self.x), self.x))
         if self.truth is not None:
