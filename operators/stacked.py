@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, cast
 
 import torch
@@ -12,6 +13,7 @@ from zsir.capabilities import joined, known_numbers, seen_pixels, twin_of
 from zsir.errors import ShapeError
 from zsir.linalg import per_picture
 from zsir.operators.base import Operator
+from zsir.operators.plans import Plans
 from zsir.protocols import Shape
 
 
@@ -73,15 +75,21 @@ class Stacked(Operator):
             return None
         return stack(*(cast(Operator, twin or p) for twin, p in zip(twins, self.parts, strict=True)))
 
+    @cached_property
+    def _squares(self) -> Plans | None:
+        """The diagonal of A^T A where all parts show pixels: A^T A 1."""
+        if self.seen is None:
+            return None
+        return Plans({"gain": self.adjoint(self.forward(torch.ones(1, *self.in_shape, dtype=torch.float64)))})
+
     def pinv(self, y: Tensor, ridge: float | Tensor = 0.0) -> Tensor:
         """(A^T A + ridge)^-1 A^T y pixel by pixel where all parts show pixels: there A^T A is diagonal; else as ever.
 
         A pixel that several parts show takes their least-squares mean; one that none shows is 0.
         """
-        if self.seen is None:
+        if self._squares is None:
             return super().pinv(y, ridge)
-        ones = torch.ones(1, *self.in_shape, dtype=y.dtype, device=y.device)
-        gains = self.adjoint(self.forward(ones)) + per_picture(ridge, y)
+        gains = self._squares.like(y)["gain"] + per_picture(ridge, y)
         return torch.where(gains > 0, self.adjoint(y) / torch.where(gains > 0, gains, 1.0), 0.0)
 
     def after(self, inner: Operator) -> Operator | None:

@@ -16,13 +16,10 @@ from zsir.cli.results import write_result
 from zsir.errors import BadInput, BadSpec, SolveError, UnknownName
 from zsir.files import digest, make_folder
 from zsir.loop.provenance import versions
-from zsir.operators.catalogue import OPERATORS
 from zsir.pictures import WRITABLE, read
-from zsir.priors.catalogue import PRIORS
 from zsir.priors.wrappers.settings import Wrapping
-from zsir.samplers.catalogue import SAMPLERS
 from zsir.workflow.method import Method, load_method
-from zsir.workflow.record import summary
+from zsir.workflow.record import REGISTRIES, summary
 from zsir.workflow.restore import restored
 from zsir.workflow.spread import about_sampler
 
@@ -39,9 +36,10 @@ def repeat(record: Path, output: str | None, *, overwrite: bool, quiet: bool) ->
     entries = {Path(entry["output"]): entry for entry in read_entries(record)}
     if output is not None and Path(output).suffix.lower() in WRITABLE and not Path(output).is_dir():
         raise BadSpec(f"-o {output}: --again writes into a folder; name one, as in -o again/.")
-    jobs = []
+    jobs, wanted = list[Job](), dict[Path, dict[str, Any]]()
     for target, entry in entries.items():
         place = target if output is None else Path(output) / target.name
+        wanted[place] = entry
         maps = map_paths(place) if entry["settings"]["samples"] > 1 else ()
         jobs.append(Job(Path(entry["input"]), (ResultFiles(entry["settings"]["seed"], place, maps=maps),)))
     reads = [record, *(Path(path) for entry in entries.values() for path in entry["files"])]
@@ -51,10 +49,8 @@ def repeat(record: Path, output: str | None, *, overwrite: bool, quiet: bool) ->
     for sentence in dict.fromkeys(_other_versions(entry, record) for entry in entries.values()):
         if sentence:
             say(f"note: {sentence}")
-    waiting = iter(entries.values())
     batch = Batch(checked(jobs, overwrite), quiet=quiet)
-    pairs = {id(job): next(waiting) for job in batch.jobs}
-    batch.run(lambda job: _repeat_job(job, pairs[id(job)], record, batch, overwrite))
+    batch.run(lambda job: _repeat_job(job, wanted[job.results[0].target], record, batch, overwrite))
 
 
 def read_entries(record: Path) -> list[dict[str, Any]]:
@@ -83,7 +79,7 @@ def _kind(entry: Mapping[str, Any]) -> str:
     for name in (*PARTS, *AROUND, "device", "dtype", "seed", "samples", "size", "simulate"):
         settings[name]
     numbers = (settings["seed"], settings["samples"], *(settings["size"] or ()))
-    texts = (*(settings[name] for name in ("op", "prior", "sampler")), entry["input"], entry["output"])
+    texts = (*(settings[name] for name in REGISTRIES), entry["input"], entry["output"])
     wrong = [value for value in numbers if type(value) is not int or value < 0]
     wrong += [value for value in texts if not isinstance(value, str)]
     provenance = entry["provenance"]
@@ -126,7 +122,7 @@ def _repeat_job(job: Job, entry: Mapping[str, Any], record: Path, batch: Batch, 
 
 def _method(settings: Mapping[str, Any]) -> Method:
     """The method that the settings name; raises `BadSpec` where a part was made by hand."""
-    for name, registry in (("op", OPERATORS), ("prior", PRIORS), ("sampler", SAMPLERS)):
+    for name, registry in REGISTRIES.items():
         try:
             registry.parse(settings[name])
         except (BadSpec, UnknownName):

@@ -18,6 +18,9 @@ from zsir.samplers.catalogue import SAMPLERS
 from zsir.workflow.result import Restored
 from zsir.workflow.spread import about
 
+#: the settings that are specs, and where their names are looked up
+REGISTRIES = {"op": OPERATORS, "prior": PRIORS, "sampler": SAMPLERS}
+
 
 def record_of(source: Path, target: Path, result: Restored) -> dict[str, Any]:
     """What the JSON record says of one result that was written to ``target``: with `digests`, enough to repeat it."""
@@ -48,7 +51,7 @@ def digests(source: Path, settings: Mapping[str, Any]) -> dict[str, str]:
 def paths_of(settings: Mapping[str, Any]) -> list[Path]:
     """The files and folders that the specs of some settings name: kernels, masks, weights."""
     named: list[str] = []
-    for key, registry in (("op", OPERATORS), ("prior", PRIORS), ("sampler", SAMPLERS)):
+    for key, registry in REGISTRIES.items():
         with suppress(BadSpec, UnknownName):  # a part that was made by hand has no spec
             named += registry.parse(settings[key]).paths
     return [Path(path) for path in named]

@@ -8,7 +8,7 @@ import shlex
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -158,9 +158,10 @@ def kept_steps(steps: int, frames: int) -> frozenset[int]:
 
 def _trace_job(job: Job, s: TraceOptions, method: Method, batch: Batch) -> None:
     from zsir import files, pictures
+    from zsir.cli.results import write_result
     from zsir.pictures.curves import log_curves
     from zsir.workflow.pose import pose, warn_of
-    from zsir.workflow.record import digests, record_of, summary, write_record
+    from zsir.workflow.record import digests, summary, write_record
     from zsir.workflow.restore import restored_from
 
     (planned,) = job.results
@@ -181,9 +182,7 @@ def _trace_job(job: Job, s: TraceOptions, method: Method, batch: Batch) -> None:
     curves = {"noise level sigma": "sigma", "residual": "residual", "change": "change"}
     drawn = {title: [row.get(key, 0.0) for row in recorder.rows] for title, key in curves.items()}
     files.write_bytes(drawing, log_curves(drawn, "step").encode())
-    result.save(planned.target)
-    entry: dict[str, Any] = record_of(picture.path, planned.target, result)
-    entry |= {"files": found, "output_sha256": files.digest(planned.target)}
+    entry = write_result(result, ResultFiles(planned.seed, planned.target), found)
     write_record(record, shlex.join(["zsir", *sys.argv[1:]]), [entry])
     batch.done(summary(entry))
 
