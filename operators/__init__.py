@@ -13,7 +13,7 @@ from zsir.operators.catalogue import OPERATORS
 
 if TYPE_CHECKING:
     from zsir.operators.base import Adjoint, Composed, Operator, Scaled
-    from zsir.operators.blur import (
+    from zsir.operators.blurs.blur import (
         convolution,
         gaussian_blur,
         kernel_blur,
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
         shake_blur,
         uniform_blur,
     )
-    from zsir.operators.bounded import BoundedBlur
-    from zsir.operators.cosine import CosineBlur
-    from zsir.operators.fourier import CircularBlur
+    from zsir.operators.blurs.bounded import BoundedBlur
+    from zsir.operators.blurs.cosine import CosineBlur
+    from zsir.operators.blurs.fourier import CircularBlur
     from zsir.operators.mask import Identity, Mask, box_mask, file_mask, identity, random_mask
     from zsir.operators.plans import SVD
     from zsir.operators.resampling import downsample

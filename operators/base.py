@@ -8,6 +8,7 @@ hand, and ``pinv`` where it has a closed form. Everything else follows:
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,11 +17,24 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from zsir.capabilities import decompose, known_numbers, offers, seen_pixels, twin_of
+from zsir.capabilities import (
+    NO_MARGINS,
+    Margins,
+    beyond,
+    decompose,
+    known_numbers,
+    makes_pictures,
+    margins_of,
+    offers,
+    own_noise,
+    process_of,
+    seen_pixels,
+    twin_of,
+)
 from zsir.errors import ShapeError
 from zsir.linalg import cg, per_picture
 from zsir.operators.plans import SVD
-from zsir.protocols import Shape
+from zsir.protocols import Numbers, Shape
 
 
 class Operator(ABC):
@@ -33,15 +47,14 @@ class Operator(ABC):
     in_shape: Shape
 
     @property
-    def out_shape(self) -> Shape:
+    def out_shape(self) -> Numbers:
         """Shape of one observation; the picture's shape unless an operator says otherwise."""
         return self.in_shape
 
     @property
     def measurements(self) -> int:
         """How many numbers of y carry information."""
-        c, h, w = self.out_shape
-        return c * h * w
+        return math.prod(self.out_shape)
 
     @property
     def seen(self) -> Tensor | None:
@@ -52,6 +65,21 @@ class Operator(ABC):
     def twin(self) -> Operator | None:
         """A cheap operator of the same statistics, or None. See `zsir.capabilities.HasTwin`."""
         return None
+
+    @property
+    def pictorial(self) -> bool:
+        """Whether observations are pictures on the [0, 1] scale. See `zsir.capabilities.MeasuresNumbers`."""
+        return True
+
+    @property
+    def margins(self) -> Margins:
+        """Pixels of x beyond the picture's border. See `zsir.capabilities.ReachesBeyond`."""
+        return NO_MARGINS
+
+    @property
+    def own_noise(self) -> float:
+        """Standard deviation of the noise that y has by itself. See `zsir.capabilities.Records`."""
+        return 0.0
 
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:
@@ -136,17 +164,17 @@ class Operator(ABC):
         """``(c A) x = c (A x)`` for a number c."""
         return Scaled(float(factor), self)
 
-    def check_input(self, x: Tensor, shape: Shape) -> None:
+    def check_input(self, x: Tensor, shape: Numbers) -> None:
         """Refuse a tensor that is no floating-point batch of a shape.
 
         Args:
             x: The tensor.
-            shape: (channels, height, width) that is wanted.
+            shape: The shape of one entry that is wanted, such as (channels, height, width).
 
         Raises:
             ShapeError: ``x`` has another shape or is not of floats.
         """
-        if x.ndim != 4 or tuple(x.shape[1:]) != tuple(shape):
+        if x.ndim != 1 + len(shape) or tuple(x.shape[1:]) != tuple(shape):
             raise ShapeError(
                 f"{self!r} takes tensors of shape (batch, {', '.join(map(str, shape))}), got {tuple(x.shape)}."
             )
@@ -167,7 +195,7 @@ class Adjoint(Operator):
     @property
     def in_shape(self) -> Shape:  # type: ignore[override]
         """Shape of the observations of A."""
-        return self.inner.out_shape
+        return cast(Shape, self.inner.out_shape)
 
     @property
     def out_shape(self) -> Shape:
@@ -228,7 +256,7 @@ class Scaled(Operator):
         return self.inner.in_shape
 
     @property
-    def out_shape(self) -> Shape:
+    def out_shape(self) -> Numbers:
         """Shape of the observations of A."""
         return self.inner.out_shape
 
@@ -252,6 +280,21 @@ class Scaled(Operator):
         """The twin of A, scaled."""
         twin = _twin(self.inner)
         return None if twin is None else self.factor * twin
+
+    @property
+    def pictorial(self) -> bool:
+        """Those of A are."""
+        return makes_pictures(self.inner)
+
+    @property
+    def margins(self) -> Margins:
+        """The margins of A."""
+        return margins_of(self.inner)
+
+    @property
+    def own_noise(self) -> float:
+        """The noise of A, scaled."""
+        return abs(self.factor) * own_noise(self.inner)
 
     @property
     def T(self) -> Operator:
@@ -316,7 +359,7 @@ class Composed(Operator):
         return self.inner.in_shape
 
     @property
-    def out_shape(self) -> Shape:
+    def out_shape(self) -> Numbers:
         """Shape of the observations of the outer operator."""
         return self.outer.out_shape
 
@@ -329,6 +372,27 @@ class Composed(Operator):
     def known(self) -> Tensor | None:
         """The known numbers of the outer operator, which writes the observation."""
         return known_numbers(self.outer)
+
+    @property
+    def pictorial(self) -> bool:
+        """Those of the outer operator are."""
+        return makes_pictures(self.outer)
+
+    @property
+    def margins(self) -> Margins:
+        """The margins of the inner operator, and around them those of the outer one, in pixels of x."""
+        return beyond(self.outer, self.inner)
+
+    @property
+    def own_noise(self) -> float:
+        """The noise of the outer operator, which writes the observation."""
+        return own_noise(self.outer)
+
+    @property
+    def record(self) -> Callable[[Tensor], tuple[Tensor, Tensor]] | None:
+        """What the outer operator's process makes of ``A x``, where it has one."""
+        process = process_of(self.outer)
+        return None if process is None else lambda x: process(self.inner.forward(x))
 
     @property
     def twin(self) -> Operator | None:

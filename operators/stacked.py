@@ -9,7 +9,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from zsir.capabilities import joined, known_numbers, seen_pixels, twin_of
+from zsir.capabilities import Margins, joined, known_numbers, makes_pictures, margins_of, seen_pixels, twin_of
 from zsir.errors import ShapeError
 from zsir.linalg import per_picture
 from zsir.operators.base import Operator
@@ -33,10 +33,12 @@ class Stacked(Operator):
     def __post_init__(self) -> None:
         first = self.parts[0]
         for part in self.parts:
-            if part.in_shape != first.in_shape or part.out_shape[1:] != first.out_shape[1:]:
+            if part.in_shape != first.in_shape or part.out_shape[1:] != first.out_shape[1:] or len(part.out_shape) != 3:
                 raise ShapeError(
                     f"{part!r} cannot be stacked on {first!r}: pictures and observations must agree in size."
                 )
+            if margins_of(part) != margins_of(first):
+                raise ShapeError(f"{part!r} cannot be stacked on {first!r}: they reach beyond the border differently.")
 
     @property
     def in_shape(self) -> Shape:  # type: ignore[override]
@@ -46,8 +48,18 @@ class Stacked(Operator):
     @property
     def out_shape(self) -> Shape:
         """Shape of the observation, which has the channels of all parts."""
-        _, h, w = self.parts[0].out_shape
+        _, h, w = cast(Shape, self.parts[0].out_shape)
         return (sum(p.out_shape[0] for p in self.parts), h, w)
+
+    @property
+    def pictorial(self) -> bool:
+        """Whether the observations of all parts are pictures."""
+        return all(makes_pictures(p) for p in self.parts)
+
+    @property
+    def margins(self) -> Margins:
+        """The margins of the parts, which are the same."""
+        return margins_of(self.parts[0])
 
     @property
     def measurements(self) -> int:
@@ -57,7 +69,7 @@ class Stacked(Operator):
     @property
     def known(self) -> Tensor | None:
         """The known numbers of the parts, joined along the channels."""
-        return joined([(known_numbers(p), p.out_shape) for p in self.parts])
+        return joined([(known_numbers(p), cast(Shape, p.out_shape)) for p in self.parts])
 
     @property
     def seen(self) -> Tensor | None:

@@ -20,11 +20,12 @@ MAY_IMPORT = {
     "zsir.samplers": {"zsir.names"},
     "zsir.loop": {"zsir.names"},
     "zsir.metrics": {"zsir.pictures"},
+    "zsir.inspection": {"zsir.names", "zsir.pictures", "zsir.metrics", "zsir.operators"},
     "zsir.tuning": {"zsir.names", "zsir.loop", "zsir.metrics", "zsir.operators", "zsir.priors", "zsir.samplers"},
     "zsir.training": {"zsir.names", "zsir.pictures", "zsir.metrics", "zsir.priors"},
     "zsir.workflow": {
         *("zsir.names", "zsir.pictures", "zsir.loop", "zsir.metrics"),
-        *("zsir.operators", "zsir.priors", "zsir.samplers"),
+        *("zsir.operators", "zsir.priors", "zsir.samplers", "zsir.inspection"),
     },
 }
 MAY_IMPORT["zsir.experiments"] = {*MAY_IMPORT["zsir.workflow"], "zsir.workflow"}

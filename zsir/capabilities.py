@@ -11,6 +11,11 @@ meaning, with what is assumed where it is missing, and with what the operator al
 | operator | ``parts`` | `separate` | y is one observation | ``Stacked`` has them |
 | operator | ``twin`` | `twin_of`, `statistical_twin` | the operator itself | built of the parts' twins |
 | operator | ``original`` | `original` | the operator itself | - |
+| operator | ``pictorial`` | `makes_pictures` | y is a picture in [0, 1] | that of the operator that writes y |
+| operator | ``margins`` | `margins_of`, `cut` | x is the picture | those of all operators, in pixels of x |
+| operator | ``own_noise`` | `own_noise` | 0 | that of the operator that writes y |
+| operator | ``record`` | `process_of`, `recorded` | y is A x | that of the operator that writes y |
+| operator | ``project`` | `project` | x itself | none |
 | operator | ``adjoint``, ``pinv``, ``prox``, ``svd`` | `offers` | samplers that need it refuse | ``svd`` of ``c A`` |
 | prior | ``differentiable`` | `is_differentiable` | gradients flow | - |
 | prior | ``knows_grey`` | `knows_grey` | learned colour only | - |
@@ -30,7 +35,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Literal, Protocol, TypeAlias, cast
 
 import torch
 from torch import Tensor
@@ -44,6 +49,10 @@ METHODS = {
     "prox": "a proximal step (prox)",
     "svd": "a singular value decomposition (svd)",
 }
+
+#: pixels at the top, bottom, left and right
+Margins: TypeAlias = tuple[int, int, int, int]
+NO_MARGINS: Margins = (0, 0, 0, 0)
 
 Draws = Literal["posterior", "limit", "approximate", "estimate", "unknown"]
 
@@ -78,6 +87,52 @@ class HasTwin(Protocol):
     @property
     def twin(self) -> LinearOperator | None:
         """The cheap operator, of the same shapes; None where there is none."""
+
+
+class MeasuresNumbers(Protocol):
+    """An operator whose observations need not be pictures."""
+
+    @property
+    def pictorial(self) -> bool:
+        """Whether an observation is a picture (channels, height, width) on the [0, 1] scale."""
+
+
+class ReachesBeyond(Protocol):
+    """An operator whose x is larger than the picture: it has pixels that lie beyond the picture's border."""
+
+    @property
+    def margins(self) -> Margins:
+        """Number of those pixels at the top, bottom, left and right of x."""
+
+
+class Records(Protocol):
+    """An operator that stands for a process that is not linear, such as the quantisation of a JPEG file."""
+
+    @property
+    def own_noise(self) -> float:
+        """Standard deviation, in the units of y, of the error that the process leaves in y; 0 for a linear one."""
+
+    def record(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """What the process makes of pictures.
+
+        Args:
+            x: Pictures, (batch, *in_shape), in [0, 1].
+
+        Returns:
+            The observations y, (batch, *out_shape), and the pictures that a viewer sees, (batch, channels, height,
+            width).
+        """
+
+    def project(self, x: Tensor, y: Tensor) -> Tensor:
+        """The nearest pictures of which the process can have made y.
+
+        Args:
+            x: Pictures, (batch, *in_shape).
+            y: Observations, (batch, *out_shape).
+
+        Returns:
+            Pictures, (batch, *in_shape).
+        """
 
 
 class Decomposable(Protocol):
@@ -167,6 +222,69 @@ def statistical_twin(operator: LinearOperator) -> LinearOperator:
     """`twin_of` the operator, or the operator itself."""
     twin = twin_of(operator)
     return operator if twin is None else twin
+
+
+def makes_pictures(operator: LinearOperator) -> bool:
+    """Whether observations are pictures on the [0, 1] scale. See `MeasuresNumbers`."""
+    return bool(getattr(operator, "pictorial", True))
+
+
+def margins_of(operator: LinearOperator) -> Margins:
+    """Pixels of x beyond the picture's top, bottom, left and right border. See `ReachesBeyond`."""
+    margins: Margins = getattr(operator, "margins", NO_MARGINS)
+    return margins
+
+
+def beyond(outer: LinearOperator, inner: LinearOperator) -> Margins:
+    """The margins of ``outer @ inner``, in pixels of the pictures of ``inner``."""
+    mine, others = margins_of(inner), margins_of(outer)
+    if others == NO_MARGINS:
+        return mine
+    (_, h, w), (small_h, small_w) = inner.in_shape, inner.out_shape[-2:]
+    down, right = (h - mine[0] - mine[1]) / small_h, (w - mine[2] - mine[3]) / small_w
+    scales = (down, down, right, right)
+    top, bottom, left, over = (a + round(b * scale) for a, b, scale in zip(mine, others, scales, strict=True))
+    return top, bottom, left, over
+
+
+def cut(operator: LinearOperator, x: Tensor) -> Tensor:
+    """The picture inside x (batch, *in_shape), without what lies beyond its border."""
+    top, bottom, left, right = margins_of(operator)
+    return x[..., top : x.shape[-2] - bottom, left : x.shape[-1] - right]
+
+
+def reduction(operator: LinearOperator) -> float:
+    """How many times lower the observation is than the picture; 1 for an observation that is no picture."""
+    top, bottom, _, _ = margins_of(operator)
+    if not makes_pictures(operator):
+        return 1.0
+    return max(1.0, (operator.in_shape[1] - top - bottom) / operator.out_shape[-2])
+
+
+def own_noise(operator: LinearOperator) -> float:
+    """Standard deviation of the error that the process behind the operator leaves in y. See `Records`."""
+    return float(getattr(operator, "own_noise", 0.0))
+
+
+def process_of(operator: LinearOperator) -> Callable[[Tensor], tuple[Tensor, Tensor]] | None:
+    """The process that the operator stands for, where that is not linear, else None. See `Records.record`."""
+    process: Callable[[Tensor], tuple[Tensor, Tensor]] | None = getattr(operator, "record", None)
+    return process
+
+
+def recorded(operator: LinearOperator, x: Tensor) -> tuple[Tensor, Tensor]:
+    """The observations of pictures x without added noise, and what a viewer sees of them."""
+    process = process_of(operator)
+    if process is not None:
+        return process(x)
+    y = operator.forward(x)
+    return y, y
+
+
+def project(operator: LinearOperator, x: Tensor, y: Tensor) -> Tensor:
+    """The nearest pictures of which the operator's process can have made y; x itself where it knows none."""
+    method: Callable[[Tensor, Tensor], Tensor] | None = getattr(operator, "project", None)
+    return x if method is None else method(x, y)
 
 
 def original(operator: LinearOperator) -> LinearOperator:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from zsir.capabilities import data_of
+from zsir.capabilities import data_of, makes_pictures
 from zsir.errors import BadInput, ShapeError
 from zsir.protocols import LinearOperator
 
@@ -39,7 +39,8 @@ class Problem:
 
     Raises:
         ShapeError: ``y`` or ``x_init`` does not have the operator's shape.
-        BadInput: A value is not finite, or not on the [0, 1] scale, or has a dtype or device that cannot be used.
+        BadInput: A value is not finite, or has a dtype or device that cannot be used; or an observation that is a picture
+            is not on the [0, 1] scale.
     """
 
     y: Tensor = field(repr=False)
@@ -55,7 +56,7 @@ class Problem:
                 f"The observation has dtype {self.y.dtype}; solve in float32 or float64 (half precision belongs inside "
                 "the network)."
             )
-        if self.y.ndim != 4 or self.y.shape[0] == 0 or tuple(self.y.shape[1:]) != tuple(self.operator.out_shape):
+        if self.y.ndim < 2 or self.y.shape[0] == 0 or tuple(self.y.shape[1:]) != tuple(self.operator.out_shape):
             raise ShapeError(
                 f"The observation has shape {tuple(self.y.shape)}, but {self.operator!r} gives "
                 f"(batch, {', '.join(map(str, self.operator.out_shape))}); build the operator for this size."
@@ -84,7 +85,7 @@ class Problem:
                     f"{wanted} in {self.y.dtype}; give one initial picture per observation."
                 )
         limit = 3 + 8 * self.noise_std
-        if self.y.numel() and float(self.y.abs().max()) > limit:
+        if makes_pictures(self.operator) and self.y.numel() and float(self.y.abs().max()) > limit:
             raise BadInput(
                 f"The observation reaches {float(self.y.abs().max()):.3g}, far outside [0, 1]; divide 8-bit values by "
                 "255 and 16-bit values by 65535."

@@ -16,6 +16,7 @@ __all__ = ["LinearOperator", "NoiseSource", "Prior", "Sampler", "State"]
 Problem: TypeAlias = Any
 
 Shape: TypeAlias = tuple[int, int, int]  # channels, height, width
+Numbers: TypeAlias = tuple[int, ...]  # of an observation that is no picture
 
 
 class LinearOperator(Protocol):
@@ -29,8 +30,8 @@ class LinearOperator(Protocol):
         """Shape of one picture x."""
 
     @property
-    def out_shape(self) -> Shape:
-        """Shape of one observation y."""
+    def out_shape(self) -> Numbers:
+        """Shape of one observation y: (channels, height, width) of a picture, or any other."""
 
     @property
     def measurements(self) -> int:

@@ -16,6 +16,7 @@ from typing import Annotated, ClassVar
 import torch
 from torch import Tensor
 
+from zsir.capabilities import reduction
 from zsir.errors import BadSpec
 from zsir.names.registry import Option, Range
 from zsir.problem import Problem
@@ -36,9 +37,8 @@ def dpir_ladder(
 ) -> tuple[float, ...]:
     """DPIR's levels: geometric from ``first``, by default down to the noise of y, or to one grey value of 255 per unit
     of reduction. Where that is above ``first`` they stay there, or rise as in the released code if ``rising``."""
-    (_, h, _), (_, out_h, _) = problem.operator.in_shape, problem.operator.out_shape
     if last is None:
-        last = max(problem.noise_std, max(1.0, h / out_h) / 255)
+        last = max(problem.noise_std, reduction(problem.operator) / 255)
     if rising and last > first and nfe > 1:
         return tuple(reversed(geometric(nfe, last, first)))
     return geometric(nfe, max(first, last), last)

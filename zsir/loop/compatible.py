@@ -8,6 +8,7 @@ from zsir.capabilities import (
     conditioned,
     is_conditional,
     is_differentiable,
+    makes_pictures,
     needs_of,
     offers,
 )
@@ -66,7 +67,7 @@ def conditioned_by(problem: Problem, prior: Prior) -> Prior:
         return prior
     if problem.x_init is not None:
         return conditioned(prior, problem.x_init)
-    if problem.operator.in_shape == problem.operator.out_shape:
+    if problem.operator.in_shape == problem.operator.out_shape and makes_pictures(problem.operator):
         return conditioned(prior, problem.y)
     return conditioned(prior, problem.operator.pinv(problem.y, max(problem.noise_std**2, 1e-6)))
 

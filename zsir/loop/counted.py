@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from zsir.capabilities import inflated, offers
-from zsir.protocols import LinearOperator, Prior, Shape
+from zsir.protocols import LinearOperator, Numbers, Prior, Shape
 
 T = TypeVar("T")
 
@@ -54,7 +54,7 @@ class TimedOperator:
         self._inner, self._watch = inner, watch
         self.original = inner  # caches of results about an operator use this as their key
         self.in_shape: Shape = inner.in_shape
-        self.out_shape: Shape = inner.out_shape
+        self.out_shape: Numbers = inner.out_shape
         self.measurements = inner.measurements
         for name in ("adjoint", "pinv", "prox"):  # the stand-in offers exactly the methods that the operator has
             if not offers(inner, name):

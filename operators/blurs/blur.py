@@ -13,11 +13,11 @@ from torch import Tensor
 
 from zsir.errors import BadSpec
 from zsir.names.registry import Option
-from zsir.operators import kernels
 from zsir.operators.base import Operator
-from zsir.operators.bounded import BoundedBlur, pad_adjoint
-from zsir.operators.cosine import CosineBlur
-from zsir.operators.fourier import CircularBlur
+from zsir.operators.blurs import kernels
+from zsir.operators.blurs.bounded import BoundedBlur, pad_adjoint
+from zsir.operators.blurs.cosine import CosineBlur
+from zsir.operators.blurs.fourier import CircularBlur
 from zsir.operators.separable import Separable
 from zsir.protocols import Shape
 

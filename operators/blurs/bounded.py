@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from zsir.operators.base import Operator
-from zsir.operators.fourier import CircularBlur, multiply, transfer
+from zsir.operators.blurs.fourier import CircularBlur, multiply, transfer
 from zsir.operators.plans import Plans
 from zsir.protocols import Shape
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from zsir.linalg import alone, per_picture, ridge_inverse
 from zsir.operators.base import Operator
-from zsir.operators.fourier import chained
+from zsir.operators.blurs.fourier import chained
 from zsir.operators.plans import SVD, Plans
 from zsir.protocols import Shape
 

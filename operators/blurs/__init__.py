@@ -1,0 +1,1 @@
+"""Convolutions: a picture with every blur kernel, and every border."""

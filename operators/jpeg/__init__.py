@@ -1,0 +1,1 @@
+"""JPEG files as measurements: their codes, and the linear operator behind them."""

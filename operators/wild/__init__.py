@@ -1,0 +1,1 @@
+"""Published pipelines of real-world degradations, drawn at random, with their traces."""

@@ -1,0 +1,1 @@
+"""What a picture has been through, estimated from itself."""
