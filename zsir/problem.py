@@ -39,7 +39,7 @@ class Problem:
 
     Raises:
         ShapeError: ``y`` or ``x_init`` does not have the operator's shape.
-        BadInput: A value is not finite, or has a dtype or device that cannot be used; or an observation that is a picture
+        BadInput: A value is not finite, or has a dtype or device that cannot be used; or a picture that was observed
             is not on the [0, 1] scale.
     """
 
