@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 from zsir.errors import BadSpec
 from zsir.lazy import on_first_use
+from zsir.names.parsed import Parsed
 from zsir.operators.catalogue import OPERATORS
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from zsir.operators.blurs.bounded import BoundedBlur
     from zsir.operators.blurs.cosine import CosineBlur
     from zsir.operators.blurs.fourier import CircularBlur
+    from zsir.operators.chains import Noise, StageChain, noise_stage
     from zsir.operators.mask import Identity, Mask, box_mask, file_mask, identity, random_mask
     from zsir.operators.plans import SVD
     from zsir.operators.resampling import downsample
@@ -40,10 +42,12 @@ __all__ = [
     "CosineBlur",
     "Identity",
     "Mask",
+    "Noise",
     "Operator",
     "Scaled",
     "Separable",
     "Stacked",
+    "StageChain",
     "box_mask",
     "convolution",
     "downsample",
@@ -53,6 +57,7 @@ __all__ = [
     "kernel_blur",
     "make",
     "motion_blur",
+    "noise_stage",
     "random_mask",
     "shake_blur",
     "stack",
@@ -89,6 +94,21 @@ def make(spec: str, *, in_shape: Shape | None = None, out_shape: Shape | None = 
     parsed = OPERATORS.parse(spec)
     if in_shape is None:
         assert out_shape is not None
-        rule = OPERATORS.in_shape_rule(parsed.name)
-        in_shape = rule(out_shape, parsed.options) if rule else out_shape
+        in_shape = picture_shape(parsed, out_shape)
     return cast("Operator", parsed.build(tuple(in_shape)))
+
+
+def picture_shape(parsed: Parsed, out_shape: Shape) -> Shape:
+    """The shape of the pictures that an observation is taken to come from.
+
+    Args:
+        parsed: The operator's spec, taken apart by ``OPERATORS.parse``.
+        out_shape: (channels, height, width) of the observation.
+
+    Returns:
+        (channels, height, width) of the picture. For a chain the stages are asked from the last to the first.
+    """
+    for stage in reversed(parsed.stages or (parsed,)):
+        rule = OPERATORS.in_shape_rule(stage.name)
+        out_shape = rule(out_shape, stage.options) if rule else out_shape
+    return out_shape

@@ -12,28 +12,15 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
-from zsir.capabilities import (
-    NO_MARGINS,
-    Margins,
-    beyond,
-    decompose,
-    known_numbers,
-    makes_pictures,
-    margins_of,
-    offers,
-    own_noise,
-    process_of,
-    seen_pixels,
-    twin_of,
-)
+from zsir import capabilities as may
 from zsir.errors import ShapeError
 from zsir.linalg import cg, per_picture
-from zsir.operators.plans import SVD
+from zsir.operators.plans import SVD, check_batch
 from zsir.protocols import Numbers, Shape
 
 
@@ -65,21 +52,6 @@ class Operator(ABC):
     def twin(self) -> Operator | None:
         """A cheap operator of the same statistics, or None. See `zsir.capabilities.HasTwin`."""
         return None
-
-    @property
-    def pictorial(self) -> bool:
-        """Whether observations are pictures on the [0, 1] scale. See `zsir.capabilities.MeasuresNumbers`."""
-        return True
-
-    @property
-    def margins(self) -> Margins:
-        """Pixels of x beyond the picture's border. See `zsir.capabilities.ReachesBeyond`."""
-        return NO_MARGINS
-
-    @property
-    def own_noise(self) -> float:
-        """Standard deviation of the noise that y has by itself. See `zsir.capabilities.Records`."""
-        return 0.0
 
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:
@@ -174,12 +146,7 @@ class Operator(ABC):
         Raises:
             ShapeError: ``x`` has another shape or is not of floats.
         """
-        if x.ndim != 1 + len(shape) or tuple(x.shape[1:]) != tuple(shape):
-            raise ShapeError(
-                f"{self!r} takes tensors of shape (batch, {', '.join(map(str, shape))}), got {tuple(x.shape)}."
-            )
-        if not x.is_floating_point():
-            raise ShapeError(f"{self!r} takes floating-point pictures in [0, 1], got {x.dtype}; divide by 255 first.")
+        check_batch(self, x, shape)
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,7 +178,7 @@ class Adjoint(Operator):
     @property
     def known(self) -> Tensor | None:
         """What that operator writes."""
-        return None if self._last is None else known_numbers(self._last)
+        return None if self._last is None else may.known_numbers(self._last)
 
     @property
     def _last(self) -> Operator | None:
@@ -226,8 +193,8 @@ class Adjoint(Operator):
     @property
     def twin(self) -> Operator | None:
         """The adjoint of A's twin."""
-        twin = _twin(self.inner)
-        return None if twin is None else twin.T
+        twin = may.twin_of(self.inner)
+        return None if twin is None else cast(Operator, twin).T
 
     def forward(self, x: Tensor) -> Tensor:
         """A^T x."""
@@ -268,33 +235,21 @@ class Scaled(Operator):
     @property
     def known(self) -> Tensor | None:
         """The known numbers of A."""
-        return known_numbers(self.inner)
+        return may.known_numbers(self.inner)
 
     @property
     def seen(self) -> Tensor | None:
         """The pixels that A shows; none where the factor is 0."""
-        return None if self.factor == 0 else seen_pixels(self.inner)
+        return None if self.factor == 0 else may.seen_pixels(self.inner)
 
     @property
     def twin(self) -> Operator | None:
         """The twin of A, scaled."""
-        twin = _twin(self.inner)
-        return None if twin is None else self.factor * twin
+        twin = may.twin_of(self.inner)
+        return None if twin is None else self.factor * cast(Operator, twin)
 
-    @property
-    def pictorial(self) -> bool:
-        """Those of A are."""
-        return makes_pictures(self.inner)
-
-    @property
-    def margins(self) -> Margins:
-        """The margins of A."""
-        return margins_of(self.inner)
-
-    @property
-    def own_noise(self) -> float:
-        """The noise of A, scaled."""
-        return abs(self.factor) * own_noise(self.inner)
+    def __getattr__(self, name: str) -> Any:
+        return may.passed_on(self, "inner", name, ("pictorial", "margins"))
 
     @property
     def T(self) -> Operator:
@@ -304,9 +259,9 @@ class Scaled(Operator):
     @property
     def svd(self) -> Callable[[Tensor], SVD] | None:
         """c A = (sign(c) U) (|c| S) V^T, where A has a decomposition."""
-        if not offers(self.inner, "svd"):
+        if not may.offers(self.inner, "svd"):
             return None
-        return lambda like: decompose(self.inner, like).scaled(self.factor)
+        return lambda like: may.decompose(self.inner, like).scaled(self.factor)
 
     def after(self, inner: Operator) -> Operator | None:
         """(c B) A = c (B A), in the closed form of B A where there is one."""
@@ -336,9 +291,7 @@ class Scaled(Operator):
 
     def prox(self, z: Tensor, y: Tensor, rho: float | Tensor) -> Tensor:
         """argmin 1/2 ||A x - y/c||^2 + rho/(2 c^2) ||x - z||^2."""
-        if self.factor == 0:
-            return z
-        return self.inner.prox(z, y / self.factor, rho / self.factor**2)
+        return z if self.factor == 0 else self.inner.prox(z, y / self.factor, rho / self.factor**2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -371,34 +324,21 @@ class Composed(Operator):
     @property
     def known(self) -> Tensor | None:
         """The known numbers of the outer operator, which writes the observation."""
-        return known_numbers(self.outer)
+        return may.known_numbers(self.outer)
+
+    def __getattr__(self, name: str) -> Any:
+        return may.passed_on(self, "outer", name, ("pictorial", "own_noise"))
 
     @property
-    def pictorial(self) -> bool:
-        """Those of the outer operator are."""
-        return makes_pictures(self.outer)
-
-    @property
-    def margins(self) -> Margins:
-        """The margins of the inner operator, and around them those of the outer one, in pixels of x."""
-        return beyond(self.outer, self.inner)
-
-    @property
-    def own_noise(self) -> float:
-        """The noise of the outer operator, which writes the observation."""
-        return own_noise(self.outer)
-
-    @property
-    def record(self) -> Callable[[Tensor], tuple[Tensor, Tensor]] | None:
-        """What the outer operator's process makes of ``A x``, where it has one."""
-        process = process_of(self.outer)
-        return None if process is None else lambda x: process(self.inner.forward(x))
+    def margins(self) -> may.Margins:
+        """Those of both operators, in pixels of x."""
+        return may.beyond(self.outer, self.inner)
 
     @property
     def twin(self) -> Operator | None:
         """The twin of one operator after the twin of the other, in closed form where there is one."""
-        outer, inner = _twin(self.outer), _twin(self.inner)
-        return None if outer is None and inner is None else (outer or self.outer) @ (inner or self.inner)
+        outer, inner = may.statistical_twin(self.outer), may.statistical_twin(self.inner)
+        return None if outer is self.outer and inner is self.inner else cast(Operator, outer) @ cast(Operator, inner)
 
     def forward(self, x: Tensor) -> Tensor:
         """B A x."""
@@ -407,7 +347,3 @@ class Composed(Operator):
     def adjoint(self, y: Tensor) -> Tensor:
         """A^T B^T y."""
         return self.inner.adjoint(self.outer.adjoint(y))
-
-
-def _twin(operator: Operator) -> Operator | None:
-    return cast("Operator | None", twin_of(operator))

@@ -11,6 +11,7 @@ OPERATORS = Registry(
     kind="operator",
     group="zsir.operators",
     context=("in_shape",),
+    chain="zsir.operators.chains:chain",
     builtin={
         "identity": Entry("zsir.operators.mask:identity", "y = x + noise: denoising"),
         "mask": Entry("zsir.operators.mask:random_mask", "a random share of the pixels is observed"),
@@ -26,6 +27,7 @@ OPERATORS = Registry(
             "reduction by a whole factor, antialiased",
             in_shape="zsir.operators.resampling:picture_shape",
         ),
+        "noise": Entry("zsir.operators.chains:noise_stage", "white noise between two stages of a chain"),
     },
     aliases={
         "denoise": "identity",

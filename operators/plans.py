@@ -9,6 +9,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from zsir.errors import ShapeError
+from zsir.protocols import Numbers
+
 
 @dataclass(frozen=True)
 class SVD:
@@ -57,3 +60,13 @@ class Plans:
                 for name, t in self._source.items()
             }
         return self._cache[key]
+
+
+def check_batch(operator: object, x: Tensor, shape: Numbers) -> None:
+    """Raise `ShapeError` unless x is a batch of entries of ``shape``, in floating point."""
+    if x.ndim != 1 + len(shape) or tuple(x.shape[1:]) != tuple(shape):
+        raise ShapeError(
+            f"{operator!r} takes tensors of shape (batch, {', '.join(map(str, shape))}), got {tuple(x.shape)}."
+        )
+    if not x.is_floating_point():
+        raise ShapeError(f"{operator!r} takes floating-point pictures in [0, 1], got {x.dtype}; divide by 255 first.")

@@ -13,6 +13,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from zsir.capabilities import matrices_of
 from zsir.linalg import alone, per_picture, ridge_inverse
 from zsir.operators.base import Operator
 from zsir.operators.plans import SVD, Plans
@@ -112,12 +113,23 @@ class Separable(Operator):
         """The same operator with both matrices transposed."""
         return Separable(self.channels, self.rows.T, self.columns.T, f"{self.label}.T")
 
+    @property
+    def matrices(self) -> tuple[Tensor, Tensor]:
+        """M_h and M_w."""
+        return self.rows, self.columns
+
     def after(self, inner: Operator) -> Operator | None:
         """Two separable operators are one, with the products of their matrices."""
-        if not isinstance(inner, Separable):
-            return None
-        label = f"{self.label} @ {inner.label}"
-        return Separable(self.channels, self.rows @ inner.rows, self.columns @ inner.columns, label)
+        matrices = matrices_of(inner)
+        return None if matrices is None else self._times(self.matrices, matrices, f"{self.label} @ {inner!r}")
+
+    def before(self, outer: Operator) -> Operator | None:
+        """Two separable operators are one."""
+        matrices = matrices_of(outer)
+        return None if matrices is None else self._times(matrices, self.matrices, f"{outer!r} @ {self.label}")
+
+    def _times(self, a: tuple[Tensor, Tensor], b: tuple[Tensor, Tensor], label: str) -> Separable:
+        return Separable(self.channels, a[0] @ b[0], a[1] @ b[1], label)
 
 
 def sandwich(left: Tensor, x: Tensor, right: Tensor) -> Tensor:

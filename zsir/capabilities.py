@@ -2,7 +2,8 @@
 
 `zsir.protocols` says what every operator, prior and sampler has. Everything optional stands here, each with its
 meaning, with what is assumed where it is missing, and with what the operator algebra (`Scaled`, `Composed`, `Stacked`,
-`Adjoint`) makes of it. No other module asks for one by its name.
+`Adjoint`) makes of it. No other module asks for one by its name. `zsir.processes` has those of operators that stand for
+a process that is not linear.
 
 | part | attribute | function | where it is missing | algebra |
 |---|---|---|---|---|
@@ -10,13 +11,10 @@ meaning, with what is assumed where it is missing, and with what the operator al
 | operator | ``seen`` | `seen_pixels` | the operator mixes pixels | below |
 | operator | ``parts`` | `separate` | y is one observation | ``Stacked`` has them |
 | operator | ``twin`` | `twin_of`, `statistical_twin` | the operator itself | built of the parts' twins |
+| operator | ``matrices`` | `matrices_of` | the operator is not separable | products of separable operators are one |
 | operator | ``original`` | `original` | the operator itself | - |
 | operator | ``pictorial`` | `makes_pictures` | y is a picture in [0, 1] | that of the operator that writes y |
 | operator | ``margins`` | `margins_of`, `cut` | x is the picture | those of all operators, in pixels of x |
-| operator | ``own_noise`` | `own_noise` | 0 | that of the operator that writes y |
-| operator | ``record`` | `process_of`, `recorded` | y is A x | that of the operator that writes y |
-| operator | ``project`` | `project` | x itself | none |
-| operator | ``adjoint``, ``pinv``, ``prox``, ``svd`` | `offers` | samplers that need it refuse | ``svd`` of ``c A`` |
 | prior | ``differentiable`` | `is_differentiable` | gradients flow | - |
 | prior | ``knows_grey`` | `knows_grey` | learned colour only | - |
 | prior | ``conditioned_on``, ``mu`` | `is_conditional`, `condition_of`, `conditioned` | unconditional | - |
@@ -103,36 +101,6 @@ class ReachesBeyond(Protocol):
     @property
     def margins(self) -> Margins:
         """Number of those pixels at the top, bottom, left and right of x."""
-
-
-class Records(Protocol):
-    """An operator that stands for a process that is not linear, such as the quantisation of a JPEG file."""
-
-    @property
-    def own_noise(self) -> float:
-        """Standard deviation, in the units of y, of the error that the process leaves in y; 0 for a linear one."""
-
-    def record(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """What the process makes of pictures.
-
-        Args:
-            x: Pictures, (batch, *in_shape), in [0, 1].
-
-        Returns:
-            The observations y, (batch, *out_shape), and the pictures that a viewer sees, (batch, channels, height,
-            width).
-        """
-
-    def project(self, x: Tensor, y: Tensor) -> Tensor:
-        """The nearest pictures of which the process can have made y.
-
-        Args:
-            x: Pictures, (batch, *in_shape).
-            y: Observations, (batch, *out_shape).
-
-        Returns:
-            Pictures, (batch, *in_shape).
-        """
 
 
 class Decomposable(Protocol):
@@ -256,35 +224,14 @@ def cut(operator: LinearOperator, x: Tensor) -> Tensor:
 def reduction(operator: LinearOperator) -> float:
     """How many times lower the observation is than the picture; 1 for an observation that is no picture."""
     top, bottom, _, _ = margins_of(operator)
-    if not makes_pictures(operator):
-        return 1.0
-    return max(1.0, (operator.in_shape[1] - top - bottom) / operator.out_shape[-2])
+    height = operator.in_shape[1] - top - bottom
+    return max(1.0, height / operator.out_shape[-2]) if makes_pictures(operator) else 1.0
 
 
-def own_noise(operator: LinearOperator) -> float:
-    """Standard deviation of the error that the process behind the operator leaves in y. See `Records`."""
-    return float(getattr(operator, "own_noise", 0.0))
-
-
-def process_of(operator: LinearOperator) -> Callable[[Tensor], tuple[Tensor, Tensor]] | None:
-    """The process that the operator stands for, where that is not linear, else None. See `Records.record`."""
-    process: Callable[[Tensor], tuple[Tensor, Tensor]] | None = getattr(operator, "record", None)
-    return process
-
-
-def recorded(operator: LinearOperator, x: Tensor) -> tuple[Tensor, Tensor]:
-    """The observations of pictures x without added noise, and what a viewer sees of them."""
-    process = process_of(operator)
-    if process is not None:
-        return process(x)
-    y = operator.forward(x)
-    return y, y
-
-
-def project(operator: LinearOperator, x: Tensor, y: Tensor) -> Tensor:
-    """The nearest pictures of which the operator's process can have made y; x itself where it knows none."""
-    method: Callable[[Tensor, Tensor], Tensor] | None = getattr(operator, "project", None)
-    return x if method is None else method(x, y)
+def matrices_of(operator: LinearOperator) -> tuple[Tensor, Tensor] | None:
+    """M_h and M_w of an operator that acts as ``A X = M_h X M_w^T`` on every channel, in float64; else None."""
+    matrices: tuple[Tensor, Tensor] | None = getattr(operator, "matrices", None)
+    return matrices
 
 
 def original(operator: LinearOperator) -> LinearOperator:
@@ -394,3 +341,10 @@ def joined(masks: Sequence[tuple[Tensor | None, Shape]]) -> Tensor | None:
     ]
     device = next(mask.device for mask, _ in masks if mask is not None)
     return torch.cat([mask.to(device) for mask in whole])
+
+
+def passed_on(owner: LinearOperator, part: str, name: str, names: tuple[str, ...]) -> Any:
+    """The attribute ``name`` of a part of ``owner``, if it is one of ``names``; raises `AttributeError`."""
+    if name not in names:
+        raise AttributeError(f"{type(owner).__name__} has no attribute {name}")
+    return getattr(getattr(owner, part), name)

@@ -15,9 +15,10 @@ from zsir.errors import BadSpec
 from zsir.names.registry import Option
 from zsir.operators.base import Operator
 from zsir.operators.blurs import kernels
-from zsir.operators.blurs.bounded import BoundedBlur, pad_adjoint
+from zsir.operators.blurs.bounded import BoundedBlur
 from zsir.operators.blurs.cosine import CosineBlur
 from zsir.operators.blurs.fourier import CircularBlur
+from zsir.operators.blurs.lines import line_matrices
 from zsir.operators.separable import Separable
 from zsir.protocols import Shape
 
@@ -55,11 +56,9 @@ def convolution(in_shape: Shape, kernel: Tensor, boundary: str = "reflect", labe
         return CircularBlur(in_shape, kernel, text)
     if boundary == "reflect" and is_symmetric(kernel):
         return CosineBlur(in_shape, kernel, text)
-    left, s, right = torch.linalg.svd(kernel)
-    if s.numel() == 1 or s[1] <= 1e-12 * s[0]:
-        column, row = left[:, 0] * s[0].sqrt(), right[0] * s[0].sqrt()
-        rows, columns = (line_matrix(n, line, boundary) for n, line in zip(in_shape[1:], (column, row), strict=True))
-        return Separable(in_shape[0], rows, columns, text)
+    matrices = line_matrices(kernel, in_shape, boundary)
+    if matrices is not None:
+        return Separable(in_shape[0], *matrices, text)
     return BoundedBlur(in_shape, kernel, cast(Literal["reflect", "zero"], boundary), text)
 
 
@@ -67,16 +66,6 @@ def is_symmetric(kernel: Tensor) -> bool:
     """Odd-sized and equal to its mirrored copies in both axes."""
     odd = all(n % 2 for n in kernel.shape)
     return odd and torch.equal(kernel, kernel.flip(0)) and torch.equal(kernel, kernel.flip(1))
-
-
-def line_matrix(n: int, line: Tensor, boundary: str) -> Tensor:
-    """(n, n) matrix of the one-dimensional convolution with ``line``, float64."""
-    taps = line.numel()
-    before, after = taps - 1 - taps // 2, taps // 2
-    rows = torch.zeros(n, n + taps - 1, dtype=torch.float64)
-    for offset, weight in enumerate(line.flip(0)):
-        rows.diagonal(offset)[:n] += weight
-    return pad_adjoint(rows, before, after, boundary)
 
 
 def gaussian_blur(

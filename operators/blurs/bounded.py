@@ -12,6 +12,7 @@ from torch import Tensor
 
 from zsir.operators.base import Operator
 from zsir.operators.blurs.fourier import CircularBlur, multiply, transfer
+from zsir.operators.blurs.lines import pad, pad_adjoint
 from zsir.operators.plans import Plans
 from zsir.protocols import Shape
 
@@ -83,37 +84,3 @@ class BoundedBlur(Operator):
             return multiply(r, 1 / (power + ridge + 1e-2 * power.max()))
 
         return apply
-
-
-def pad(x: Tensor, before: int, after: int, boundary: str) -> Tensor:
-    """Continue the last dim by ``before`` and ``after`` entries, mirrored (edge repeated) or zero."""
-    if boundary == "zero":
-        return torch.nn.functional.pad(x, (before, after))
-    for left, right in _portions(x.shape[-1], before, after):
-        n = x.shape[-1]
-        x = torch.cat([x[..., :left].flip(-1), x, x[..., n - right :].flip(-1)], -1)
-    return x
-
-
-def pad_adjoint(x: Tensor, before: int, after: int, boundary: str) -> Tensor:
-    """Adjoint of `pad`: what lies outside is dropped, or folded back onto what it mirrored."""
-    n = x.shape[-1] - before - after
-    if boundary == "zero":
-        return x[..., before : before + n]
-    for left, right in reversed(_portions(n, before, after)):
-        m = x.shape[-1] - left - right
-        folded = x[..., left : left + m].clone()
-        folded[..., :left] += x[..., :left].flip(-1)
-        folded[..., m - right :] += x[..., left + m :].flip(-1)
-        x = folded
-    return x
-
-
-def _portions(n: int, before: int, after: int) -> list[tuple[int, int]]:
-    """A mirror reaches at most n entries far; longer margins are mirrored again."""
-    portions = []
-    while before or after:
-        left, right = min(before, n), min(after, n)
-        portions.append((left, right))
-        n, before, after = n + left + right, before - left, after - right
-    return portions

@@ -12,6 +12,7 @@ from torch import Tensor
 from zsir.linalg import alone, per_picture, ridge_inverse
 from zsir.operators.base import Operator
 from zsir.operators.blurs.fourier import chained
+from zsir.operators.blurs.lines import line_matrices
 from zsir.operators.plans import SVD, Plans
 from zsir.protocols import Shape
 
@@ -77,6 +78,11 @@ class CosineBlur(Operator):
     def T(self) -> Operator:
         """A^T = A: the operator is symmetric."""
         return self
+
+    @property
+    def matrices(self) -> tuple[Tensor, Tensor] | None:
+        """The matrices for rows and columns, where the kernel is a column times a row."""
+        return line_matrices(self.kernel.double(), self.in_shape, "reflect")
 
     def after(self, inner: Operator) -> Operator | None:
         """Two symmetric convolutions are one, with the kernels convolved."""

@@ -41,6 +41,7 @@ SPECS = {
     "motion:length=9,angle=0": False,
     "motion:length=9,angle=33,boundary=circular": False,
     "shake:size=9,boundary=circular": False,
+    "noise:std=0.02": True,
     "sr4x": True,
     "sr3x-matlab": True,
     "downsample:factor=2,kernel=box": True,

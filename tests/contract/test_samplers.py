@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from zsir import Problem, operators, priors, samplers, solve
-from zsir.names.registry import spec_of
+from zsir.names.parsed import spec_of
 from zsir.operators import Operator
 from zsir.priors import Gaussian, photo
 from zsir.protocols import Prior

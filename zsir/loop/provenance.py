@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from zsir.names.registry import spec_of
+from zsir.names.parsed import spec_of
 from zsir.problem import Problem
 from zsir.protocols import Prior, Sampler
 from zsir.version import __version__

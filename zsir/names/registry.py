@@ -15,7 +15,6 @@ import math
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
@@ -24,6 +23,7 @@ from typing import Any
 
 from zsir.errors import BadSpec, UnknownName
 from zsir.names.docstrings import formula_and_source
+from zsir.names.parsed import Parsed
 
 
 @dataclass(frozen=True)
@@ -36,51 +36,6 @@ class Entry:
     target: str
     summary: str
     in_shape: str = ""
-
-
-@dataclass(frozen=True)
-class Parsed:
-    """A spec string taken apart: the name, the class or function behind it and its options, typed."""
-
-    name: str
-    target: Callable[..., Any]
-    options: dict[str, Any]
-
-    @property
-    def spec(self) -> str:
-        """The spec string in canonical form, exact to the last digit."""
-        options = ",".join(f"{k}={_exact(v)}" for k, v in self.options.items())
-        return f"{self.name}:{options}" if options else self.name
-
-    @property
-    def paths(self) -> list[str]:
-        """The files and folders that the options name."""
-        named = (self.options.get(key) for key in ("path", "config"))
-        return [path for path in named if path and isinstance(path, str)]
-
-    def build(self, *context: Any) -> Any:
-        """Call the target with ``context`` and the options; the result's spec is known to `spec_of` from then on."""
-        parameters = list(inspect.signature(self.target).parameters.values())[len(context) :]
-        missing = [p.name for p in parameters if p.default is p.empty and p.name not in self.options]
-        if missing:
-            raise BadSpec(f"'{self.name}' needs {missing[0]}=...; 'zsir describe {self.name}' lists its options.")
-        made = self.target(*context, **self.options)
-        with suppress(AttributeError, TypeError):  # an object without room for it stays without a spec
-            object.__setattr__(made, SPEC, self.spec)
-        return made
-
-
-#: under this name an object that was built from a spec carries it
-SPEC = "_zsir_spec"
-
-
-def spec_of(made: object) -> str:
-    """The spec that an operator, prior or sampler was built from, or an empty string if it was made by hand.
-
-    A copy keeps the spec: whoever changes a copy by hand makes its spec untrue.
-    """
-    found: str = vars(made).get(SPEC, "") if hasattr(made, "__dict__") else ""
-    return found
 
 
 @dataclass(frozen=True)
@@ -135,13 +90,18 @@ class Option:
 
 @dataclass(frozen=True)
 class Registry:
-    """The names of one kind. ``context`` lists leading parameters that the caller fills, not the spec."""
+    """The names of one kind.
+
+    ``context`` lists leading parameters that the caller fills, not the spec. ``chain`` names a function ``module:name``
+    that joins several specs of this kind, written ``first | second``, into one; without it they cannot be joined.
+    """
 
     kind: str
     group: str
     builtin: Mapping[str, Entry]
     aliases: Mapping[str, str] = field(default_factory=dict)
     context: tuple[str, ...] = ()
+    chain: str = ""
 
     @cached_property
     def _plugins(self) -> dict[str, EntryPoint]:
@@ -180,7 +140,10 @@ class Registry:
         return shape_rule(self.target(name))
 
     def parse(self, spec: str) -> Parsed:
-        """Take a spec string or alias apart; raises `UnknownName` or `BadSpec`."""
+        """Take a spec string, alias or chain apart; raises `UnknownName` or `BadSpec`."""
+        if self.chain and "|" in spec:
+            stages = tuple(self.parse(stage) for stage in spec.split("|"))
+            return Parsed(" | ".join(stage.name for stage in stages), _load(self.chain), {"stages": stages}, stages)
         name, _, rest = spec.strip().partition(":")
         if name in self.aliases:
             expanded = self.aliases[name]
@@ -330,10 +293,6 @@ def suggest(name: str, known: Iterable[str]) -> str:
     if close:
         return f"; did you mean {' or '.join(repr(c) for c in close)}?"
     return f"; known are {', '.join(known)}." if known and len(known) <= 12 else "."
-
-
-def _exact(value: Any) -> str:
-    return "+".join(_exact(v) for v in value) if isinstance(value, tuple) else str(value)
 
 
 def _show(value: Any) -> str:

@@ -13,7 +13,8 @@ from torch import Tensor
 from zsir import samplers
 from zsir.errors import BadSpec, ZsirError
 from zsir.loop.solver import solve
-from zsir.names.registry import Parsed, Range, suggest
+from zsir.names.parsed import Parsed
+from zsir.names.registry import Range, suggest
 from zsir.problem import Problem
 from zsir.protocols import Prior
 from zsir.rng import generator

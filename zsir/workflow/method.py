@@ -10,7 +10,8 @@ import torch
 from zsir import priors, samplers
 from zsir.capabilities import is_differentiable
 from zsir.errors import BadSpec
-from zsir.names.registry import noise_level, spec_of
+from zsir.names.parsed import spec_of
+from zsir.names.registry import noise_level
 from zsir.operators.catalogue import OPERATORS
 from zsir.priors.wrappers.settings import Wrapping
 from zsir.protocols import LinearOperator, Prior, Sampler

@@ -23,7 +23,7 @@ from zsir.priors.wrappers.settings import Wrapping
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from zsir.names.registry import Parsed
+    from zsir.names.parsed import Parsed
     from zsir.pictures import Picture
     from zsir.workflow.method import Method
     from zsir.workflow.pose import Posed

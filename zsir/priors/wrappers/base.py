@@ -18,7 +18,7 @@ from zsir.capabilities import (
     knows_grey,
 )
 from zsir.errors import Incompatible, ShapeError
-from zsir.names.registry import spec_of
+from zsir.names.parsed import spec_of
 from zsir.protocols import Prior
 
 
