@@ -27,7 +27,7 @@ LEAST_SIDE = 16
 #: noise of luma over that of independent channels
 LUMA_SHARE = math.sqrt(sum(w**2 for w in LUMA))
 #: JPEG cuts the spectrum where the power is below this share of that of its rounding
-CUT = 2.0
+CUT = 1.0
 
 
 def inspect(picture: PictureLike) -> Inspection:
