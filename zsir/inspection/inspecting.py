@@ -13,6 +13,7 @@ from zsir.errors import BadInput, PictureWarning
 from zsir.inspection.beneath import beneath
 from zsir.inspection.blocks import LUMA, blocks_of
 from zsir.inspection.comb import find_comb
+from zsir.inspection.enlarged import find_enlargement
 from zsir.inspection.findings import Findings, Jpeg, Noise
 from zsir.inspection.grain import grain
 from zsir.inspection.report import Inspection
@@ -66,8 +67,10 @@ def _found(x: NDArray[np.float32], picture: Picture) -> Findings:
         return Findings(clipped, jpeg=jpeg, drawing=True, unknown=unknown)
     noise = _noise(x, jpeg, unknown)
     gauss = _width(x, jpeg, noise, unknown)
-    blur = as_blur(gauss) if gauss else None
-    return Findings(clipped, noise=noise, jpeg=jpeg, blur=blur, unknown=unknown)
+    enlarged = find_enlargement(x, blocks=jpeg is not None)
+    # an enlarged picture is soft because of it
+    blur = as_blur(gauss) if gauss and not enlarged else None
+    return Findings(clipped, noise=noise, jpeg=jpeg, blur=blur, enlargement=enlarged, unknown=unknown)
 
 
 def _all_unknown(reason: str) -> dict[str, str]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from zsir.inspection.findings import Findings, Hypothesis, Jpeg, Noise
+from zsir.inspection.findings import Enlargement, Findings, Hypothesis, Jpeg, Noise
 
 #: noise of less than this is nothing to remove
 VISIBLE = 1.5 / 255
@@ -139,6 +139,8 @@ def _sentences(one: Inspection) -> Iterator[str]:
         yield _of_noise(found.noise)
     if found.blur:
         yield _of_blur(found)
+    elif found.enlargement:
+        yield _of_enlargement(found.enlargement)
     elif "blur" not in found.unknown and not found.drawing:
         yield "No blur was found."
     clip = found.clipping
@@ -167,6 +169,11 @@ def _of_noise(noise: Noise) -> str:
         f"The {kind}noise{where} has the level {noise.std:.4f} ({255 * noise.std:.1f}/255), "
         f"give or take {255 * noise.error:.1f}/255."
     )
+
+
+def _of_enlargement(enlarged: Enlargement) -> str:
+    how = {"": "", "nearest": " by repeating pixels"}.get(enlarged.kernel, f" with a {enlarged.kernel} kernel")
+    return f"The picture was enlarged {enlarged.factor:.2f} times{how}: it has no detail of its own beyond that size."
 
 
 def _of_blur(found: Findings) -> str:
