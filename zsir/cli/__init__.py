@@ -10,6 +10,7 @@ from zsir.cli.commands.convert import convert
 from zsir.cli.commands.degrade import degrade
 from zsir.cli.commands.demo import demo
 from zsir.cli.commands.info import cite, describe, list_names
+from zsir.cli.commands.inspect import inspect
 from zsir.cli.commands.report import report
 from zsir.cli.commands.run import run
 from zsir.cli.commands.solve import solve
@@ -51,7 +52,7 @@ def main(context: click.Context) -> None:
 
 
 COMMANDS = (
-    *(solve, compare, trace, tune, degrade),
+    *(solve, inspect, compare, trace, tune, degrade),
     *(run, report),
     *(train, distill, convert),
     *(demo, list_names, describe, cite),
