@@ -56,7 +56,15 @@ def _errors(codes: Tensor, steps: Tensor) -> Tensor:
 
 def jpeg_operator(file: JpegFile, noise_before: float = 0.0):
     from zsir.operators.jpeg.blockwise import JpegOperator
-    w,h=file.size
-    tables=torch.stack([c.table for c in file.components])
-    level=math.hypot(expected_error(file), noise_before)
-    return JpegOperator((1 if file.space=="grey" else 3,h,w),tables,file.factors,file.space,level=level,noise_before=noise_before)
+
+    w, h = file.size
+    tables = torch.stack([c.table for c in file.components])
+    level = math.hypot(expected_error(file), noise_before)
+    return JpegOperator(
+        (1 if file.space == "grey" else 3, h, w),
+        tables,
+        file.factors,
+        file.space,
+        level=level,
+        noise_before=noise_before,
+    )

@@ -76,7 +76,7 @@ def _kind(entry: Mapping[str, Any]) -> str:
     if not {"settings", "files", "output_sha256"} <= set(entry):
         return "other"
     settings = entry["settings"]
-    for name in (*PARTS, *AROUND, "device", "dtype", "seed", "samples", "size", "simulate"):
+    for name in (*PARTS, *AROUND, "device", "dtype", "seed", "samples", "size", "simulate", "ignore_jpeg"):
         settings[name]
     numbers = (settings["seed"], settings["samples"], *(settings["size"] or ()))
     texts = (*(settings[name] for name in REGISTRIES), entry["input"], entry["output"])
@@ -135,6 +135,7 @@ def _method(settings: Mapping[str, Any]) -> Method:
         device=settings["device"],
         dtype=settings["dtype"],
         wrapping=Wrapping(*(settings[name] for name in AROUND)),
+        ignore_jpeg=settings["ignore_jpeg"],
     )
 
 

@@ -149,6 +149,11 @@ size = click.option(
     metavar="WxH",
     help="Width and height of the restored picture. Needed only if they are not multiples of the reduction factor.",
 )
+ignore_jpeg = click.option(
+    "--ignore-jpeg",
+    is_flag=True,
+    help="Take the pixels of a JPEG file as they are. By default zsir works with the codes and tables in the file.",
+)
 tile = click.option(
     "--tile",
     type=click.IntRange(min=1),

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from zsir.errors import BadInput
 from zsir.operators.jpeg.blockwise import JpegOperator
-from zsir.operators.jpeg.uncertain import jpeg_operator
 from zsir.operators.jpeg.coded import JpegFile, read_jpeg
+from zsir.operators.jpeg.uncertain import jpeg_operator
 from zsir.operators.jpeg.upright import Upright
 from zsir.pictures import Picture
 from zsir.protocols import LinearOperator
@@ -46,7 +46,9 @@ def coding_of(picture: Picture) -> Coding:
     except BadInput as error:
         return Coding(None, f"The codes of {picture.path} cannot be used, so its pixels are: {error}")
     if file.space not in USABLE:
-        return Coding(None, f"{picture.path} holds {file.space.upper()} inks, so its pixels are used and not its codes.")
+        return Coding(
+            None, f"{picture.path} holds {file.space.upper()} inks, so its pixels are used and not its codes."
+        )
     return Coding(file)
 
 

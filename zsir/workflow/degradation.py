@@ -35,7 +35,7 @@ def operator_of(picture: Picture, op: str | LinearOperator, size: tuple[int, int
         if tuple(op.out_shape) != seen:
             raise ShapeError(f"{op!r} makes observations of shape {tuple(op.out_shape)}, this one has {seen}.")
         return op
-    parsed = OPERATORS.parse(op)
+    parsed = without_coding(OPERATORS.parse(op))
     if not _made_by(picture, op):
         parsed = with_unknown_borders(parsed)
     if size is not None:
@@ -52,6 +52,16 @@ def operator_of(picture: Picture, op: str | LinearOperator, size: tuple[int, int
         if tuple(operator.out_shape) == seen:  # else the file was cut or resized since
             return operator
     return operators.make(parsed, out_shape=seen)
+
+
+def without_coding(parsed: Parsed) -> Parsed:
+    """The spec without a last stage ``jpeg``, which the file itself stands for."""
+    if parsed.name == "jpeg":
+        return OPERATORS.parse("identity")
+    if not parsed.stages or parsed.stages[-1].name != "jpeg":
+        return parsed
+    stages = parsed.stages[:-1]
+    return stages[0] if len(stages) == 1 else replace(parsed, stages=stages, options={"stages": stages})
 
 
 def with_unknown_borders(parsed: Parsed) -> Parsed:

@@ -33,6 +33,7 @@ def restore(
     samples: int = 1,
     size: tuple[int, int] | None = None,
     simulate: bool = False,
+    ignore_jpeg: bool = False,
     tile: int | None = None,
     precision: str = "float32",
     ensemble: bool = False,
@@ -64,6 +65,7 @@ def restore(
         size: (height, width) of the restored picture in pixels. Needed only if they are not multiples of a reduction
             factor.
         simulate: Take the picture as clean: degrade it, restore it, and keep it as ``truth``.
+        ignore_jpeg: Take a JPEG file's decoded pixels as the observation, and not the codes that the file holds.
         tile: Side of the windows in pixels, a multiple of 8, in which the network sees large pictures; by default it
             sees the whole picture at once.
         precision: Arithmetic inside the network: ``float32``, ``bf16`` or ``fp16``.
@@ -102,6 +104,7 @@ def restore(
         dtype=dtype,
         wrapping=Wrapping(tile, precision, ensemble, compiled),
         several=samples > 1,
+        ignore_jpeg=ignore_jpeg,
     )
     if samples > 1 and (said := about_sampler(method.sampler)):
         warnings.warn(said, PictureWarning, stacklevel=2)

@@ -46,6 +46,7 @@ class SolveOptions:
     output: str | None
     simulate: bool
     size: tuple[int, int] | None
+    ignore_jpeg: bool
     sheet: bool
     samples: int
     record: Path | None
@@ -77,6 +78,7 @@ class SolveOptions:
 @click.option("-o", "--output", metavar="OUT", help="A file for a single result, or a folder.")
 @click.option("--simulate", is_flag=True, help="The input is clean: degrade it, restore it, and report PSNR and SSIM.")
 @options.size
+@options.ignore_jpeg
 @click.option("--sheet", is_flag=True, help="Write a contact sheet too, NAME_sheet.png.")
 @click.option(
     "--samples",
@@ -111,7 +113,9 @@ def solve(settings: SolveOptions) -> None:
     several = s.samples > 1
     around = Wrapping(s.tile, s.precision, s.ensemble, s.compiled)
     parts = (s.op, s.noise, s.prior, s.sampler)
-    method = load_method(*parts, nfe=s.nfe, device=s.device, dtype=s.dtype, wrapping=around, several=several)
+    method = load_method(
+        *parts, nfe=s.nfe, device=s.device, dtype=s.dtype, wrapping=around, several=several, ignore_jpeg=s.ignore_jpeg
+    )
     if s.preset is not None:
         _check_preset(s, s.preset, method)
     jobs = plan(
