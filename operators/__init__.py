@@ -26,10 +26,17 @@ if TYPE_CHECKING:
     from zsir.operators.blurs.cosine import CosineBlur
     from zsir.operators.blurs.fourier import CircularBlur
     from zsir.operators.chains import Noise, StageChain, noise_stage
-    from zsir.operators.mask import Identity, Mask, box_mask, file_mask, identity, random_mask
+    from zsir.operators.colours import Channels, Mosaic, channels, grey, mosaic
+    from zsir.operators.mask import Identity, Mask, box_mask, identity, random_mask
+    from zsir.operators.own.functions import Functions, from_functions
+    from zsir.operators.own.matrix import Matrix, SparseMatrix, from_matrix
+    from zsir.operators.painted import SoftMask, file_mask
     from zsir.operators.plans import SVD
     from zsir.operators.resampling import downsample
     from zsir.operators.separable import Separable
+    from zsir.operators.sizes.resizing import resize
+    from zsir.operators.sizes.striding import Stride, StridedBlur, stride
+    from zsir.operators.sizes.window import Crop, crop
     from zsir.operators.stacked import Stacked, stack
     from zsir.protocols import Shape
 
@@ -37,30 +44,47 @@ __all__ = [
     "SVD",
     "Adjoint",
     "BoundedBlur",
+    "Channels",
     "CircularBlur",
     "Composed",
     "CosineBlur",
+    "Crop",
+    "Functions",
     "Identity",
     "Mask",
+    "Matrix",
+    "Mosaic",
     "Noise",
     "Operator",
     "Scaled",
     "Separable",
+    "SoftMask",
+    "SparseMatrix",
     "Stacked",
     "StageChain",
+    "Stride",
+    "StridedBlur",
     "box_mask",
+    "channels",
     "convolution",
+    "crop",
     "downsample",
     "file_mask",
+    "from_functions",
+    "from_matrix",
     "gaussian_blur",
+    "grey",
     "identity",
     "kernel_blur",
     "make",
+    "mosaic",
     "motion_blur",
     "noise_stage",
     "random_mask",
+    "resize",
     "shake_blur",
     "stack",
+    "stride",
     "uniform_blur",
 ]
 
