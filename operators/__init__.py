@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from zsir.operators.chains import Noise, StageChain, noise_stage
     from zsir.operators.colours import Channels, Mosaic, channels, grey, mosaic
     from zsir.operators.mask import Identity, Mask, box_mask, identity, random_mask
-    from zsir.operators.own.functions import Functions, from_functions
+    from zsir.operators.own.callables import Functions, from_functions
     from zsir.operators.own.matrix import Matrix, SparseMatrix, from_matrix
     from zsir.operators.painted import SoftMask, file_mask
     from zsir.operators.plans import SVD

@@ -41,7 +41,7 @@ OPERATORS = Registry(
         "stride": Entry(
             "zsir.operators.sizes.striding:stride",
             "every k-th pixel; after a blur, a reduction",
-            in_shape="zsir.operators.sizes.striding:strided_shape",
+            in_shape="zsir.operators.resampling:picture_shape",
         ),
         "grey": Entry(
             "zsir.operators.colours:grey",

@@ -153,8 +153,7 @@ class Mosaic(Operator):
 
     def svd(self, like: Tensor) -> SVD:
         """s = 1, U = I, V = A^T; coefficients have the observation's shape."""
-        s = torch.ones(self.out_shape, dtype=like.dtype, device=like.device)
-        return SVD(s=s, u=lambda c: c, ut=lambda y: y, v=self.adjoint, vt=self.forward)
+        return SVD.of_selection(self, like)
 
 
 def grey(
@@ -248,7 +247,9 @@ def matrix_of(rows: str | None, path: str | None) -> Tensor:
             raise BadInput(f"channels:path={path}: give a .npy file, as numpy.save writes it.")
         matrix = torch.from_numpy(np.asarray(read_gray(str(path)), dtype=np.float64))
     if max(matrix.shape) > MOST_CHANNELS:
-        raise BadSpec(f"channels: the matrix is {matrix.shape[0]}x{matrix.shape[1]}; at most {MOST_CHANNELS} are taken.")
+        raise BadSpec(
+            f"channels: the matrix is {matrix.shape[0]}x{matrix.shape[1]}; at most {MOST_CHANNELS} are taken."
+        )
     return matrix
 
 

@@ -142,8 +142,8 @@ def file_mask(
     """Pixels that are white in a picture are observed, all others are missing.
 
     forward ``A x = m * x``; adjoint ``A^T y = m * y``; pinv ``m * y / (m^2 + ridge)``, m the mask, 0 or 1.
-    A pixel at the soft edge of a stroke is part picture, part paint, and counts as missing. With ``soft=true``, m is the
-    value of the mask itself: the observation is then taken to be the picture under black paint. Where the mask is
+    A pixel at the soft edge of a stroke is part picture, part paint, and counts as missing. With ``soft=true``, m is
+    the value of the mask itself: the observation is then taken to be the picture under black paint. Where the mask is
     transparent, it counts as black.
 
     Args:

@@ -86,7 +86,7 @@ def matlab_matrix(n: int, factor: int, kernel: str) -> Tensor:
 
 
 def folded(weights: Tensor, index: Tensor, n: int) -> Tensor:
-    """The (m, n) matrix of weights (m, taps) at places (m, taps) of a line of n pixels that is mirrored, edge repeated."""
+    """The (m, n) matrix of weights (m, taps) at places (m, taps) of n pixels, mirrored with their edge repeated."""
     places = index.long() % (2 * n)
     places = torch.where(places < n, places, 2 * n - 1 - places)
     return torch.zeros(len(weights), n, dtype=torch.float64).scatter_add_(1, places, weights)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from zsir.errors import BadInput, ShapeError
-from zsir.linalg import per_picture, ridge_inverse
+from zsir.linalg import norm2, per_picture, ridge_inverse
 from zsir.operators.base import Operator
 from zsir.operators.plans import SVD, Plans
 from zsir.protocols import Numbers, Shape
@@ -45,6 +45,11 @@ class Matrix(Operator):
     def pictorial(self) -> bool:
         """As stated."""
         return self.of_pictures
+
+    @cached_property
+    def unit(self) -> float:
+        """The largest singular value, unless observations are pictures. See `zsir.units`."""
+        return 1.0 if self.pictorial else float(self._factors.like(self.matrix.double())["s"].max()) or 1.0
 
     @cached_property
     def _dense(self) -> Plans:
@@ -113,23 +118,40 @@ class SparseMatrix(Operator):
         return self.of_pictures
 
     @cached_property
-    def _plans(self) -> Plans:
+    def unit(self) -> float:
+        """The largest singular value, unless observations are pictures. See `zsir.units`."""
+        return 1.0 if self.pictorial else norm2(self, torch.zeros((), dtype=torch.float64)) ** 0.5
+
+    @cached_property
+    def _entries(self) -> tuple[Tensor, Plans]:
+        """The places (2, number) and values of what is not 0."""
         a = self.matrix.double().to_sparse_coo().coalesce()
-        return Plans({"a": a, "at": a.T.coalesce()})
+        return a.indices(), Plans({"values": a.values()})
+
+    def _product(self, x: Tensor, transposed: bool, shape: Numbers) -> Tensor:
+        """Summed entry by entry: torch's own sparse products take a detour that warns of its beta state."""
+        places, plans = self._entries
+        into, out_of = places.to(x.device).flip(0) if transposed else places.to(x.device)
+        values = plans.like(x)["values"]
+        results = [
+            torch.zeros(math.prod(shape), dtype=x.dtype, device=x.device).index_add(0, into, values * one[out_of])
+            for one in x.flatten(1)
+        ]
+        return torch.stack(results).view(len(x), *shape)
 
     def forward(self, x: Tensor) -> Tensor:
         """A vec(x)."""
         self.check_input(x, self.in_shape)
-        return rows(self._plans.like(x)["a"], x).view(len(x), *self.out_shape)
+        return self._product(x, False, self.out_shape)
 
     def adjoint(self, y: Tensor) -> Tensor:
         """A^T y."""
         self.check_input(y, self.out_shape)
-        return rows(self._plans.like(y)["at"], y).view(len(y), *self.in_shape)
+        return self._product(y, True, self.in_shape)
 
 
 def rows(a: Tensor, x: Tensor) -> Tensor:
-    """``a`` (m, n), dense or sparse, applied to every entry of a batch of n numbers each: (batch, m).
+    """``a`` (m, n) applied to every entry of a batch of n numbers each: (batch, m).
 
     One product for each entry: the rounding of a larger product depends on the size of the batch.
     """
@@ -176,6 +198,7 @@ def from_matrix(
     shape = (a.shape[0],) if out_shape is None else tuple(int(side) for side in out_shape)
     if math.prod(shape) != a.shape[0]:
         raise ShapeError(f"from_matrix: out_shape={shape} does not have the {a.shape[0]} numbers of the matrix's rows.")
+    need_picture("from_matrix", shape, pictorial)
     sparse = a.layout != torch.strided
     values = a.to_sparse_coo().coalesce().values() if sparse else a
     if a.is_complex() or not bool(torch.isfinite(values).all()):
@@ -184,12 +207,22 @@ def from_matrix(
     return kind((in_shape[0], in_shape[1], in_shape[2]), a.detach(), shape, pictorial)
 
 
+def need_picture(name: str, out_shape: Numbers, pictorial: bool) -> None:
+    """Refuse pictures that have no channels, height and width; raises `ShapeError`."""
+    if pictorial and len(out_shape) != 3:
+        raise ShapeError(
+            f"{name}: pictorial=True needs out_shape=(channels, height, width), not {out_shape}; leave pictorial out "
+            "for observations that are no pictures."
+        )
+
+
 def _tensor_of(matrix: Any) -> Tensor:
-    """A tensor of whatever holds a matrix; SciPy's sparse ones are known by their method, so that SciPy is not needed."""
+    """A tensor of whatever holds a matrix. SciPy's sparse ones are known by their method: SciPy is no dependency."""
     if isinstance(matrix, Tensor):
         return matrix
     if hasattr(matrix, "tocoo"):
         coo = matrix.tocoo()
         places = torch.stack([torch.as_tensor(coo.row).long(), torch.as_tensor(coo.col).long()])
-        return torch.sparse_coo_tensor(places, torch.as_tensor(coo.data), tuple(coo.shape)).coalesce()
+        values = torch.as_tensor(coo.data)
+        return torch.sparse_coo_tensor(places, values, tuple(coo.shape), check_invariants=True).coalesce()
     return torch.as_tensor(matrix)

@@ -1,5 +1,7 @@
-"""Resizing to any size as Pillow, OpenCV, MATLAB or torch does it, as separable matrices. See `zsir.operators.sizes.rules`
-for how the libraries differ."""
+"""Resizing to any size as Pillow, OpenCV, MATLAB or torch does it, as separable matrices.
+
+`zsir.operators.sizes.rules` says how the libraries differ.
+"""
 
 from __future__ import annotations
 
@@ -14,15 +16,15 @@ from torch import Tensor
 
 from zsir.errors import BadSpec, ShapeError
 from zsir.names.registry import Option
-from zsir.operators.sizes import rules
 from zsir.operators.separable import Separable
+from zsir.operators.sizes import rules
 from zsir.protocols import Shape
 
 #: no side is longer than this: a mistyped scale should not ask for all memory
 LONGEST = 2**16
 
 NEEDS = "resize needs either size=WIDTHxHEIGHT, such as size=640x480, or scale=..., such as scale=0.4."
-SIDES = {"down": math.floor, "up": math.ceil, "nearest": round}
+SIDES: dict[str, Callable[[float], int]] = {"down": math.floor, "up": math.ceil, "nearest": round}
 
 
 @dataclass(frozen=True)
@@ -157,9 +159,7 @@ def resize(
     out_w, out_h = _wanted_size(size, scale, (w, h), sides or ROUNDED[rule])
     grows = out_h > h or out_w > w if scale is None else scale > 1
     steps = [1 / (m / n) if scale is None else 1 / scale for n, m in ((h, out_h), (w, out_w))]
-    makers = [
-        Side(n, m, step, averages, grows) for n, m, step in zip((h, w), (out_h, out_w), steps, strict=True)
-    ]
+    makers = [Side(n, m, step, averages, grows) for n, m, step in zip((h, w), (out_h, out_w), steps, strict=True)]
     rows, columns = (MAKERS[rule][name](side) for side in makers)
     return Separable(channels, rows, columns, f"resize {w}x{h} to {out_w}x{out_h} {name} {rule}")
 
@@ -184,7 +184,7 @@ def _wanted_size(size: str | None, scale: float | None, now: tuple[int, int], si
     if (size is None) == (scale is None):
         raise BadSpec(NEEDS)
     if size is not None:
-        match = re.fullmatch(r"(\d{1,9})[x×](\d{1,9})", size.strip())
+        match = re.fullmatch(r"(\d{1,9})x(\d{1,9})", size.strip())
         if match is None:
             raise BadSpec(f"resize:size={size} is not a width and a height in pixels; write for example size=640x480.")
         wanted = int(match[1]), int(match[2])
@@ -223,7 +223,7 @@ def picture_shape(out_shape: Shape, options: dict[str, Any]) -> Shape:
     scale, sides = options.get("scale"), options.get("sides") or ROUNDED[options.get("rule", "pillow")]
     if scale is None:
         raise BadSpec(NEEDS)
-    return (channels, *(_side_before(m, scale, sides) for m in (h, w)))
+    return (channels, _side_before(h, scale, sides), _side_before(w, scale, sides))
 
 
 def _side_before(m: int, scale: float, sides: str) -> int:

@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
+from zsir.capabilities import matrices_of
 from zsir.errors import BadSpec, ShapeError
 from zsir.linalg import per_picture, ridge_inverse
 from zsir.names.registry import Option
@@ -78,22 +79,19 @@ class Stride(Operator):
 
     def svd(self, like: Tensor) -> SVD:
         """s = 1, U = I, V = A^T; coefficients have the observation's shape."""
-        s = torch.ones(self.out_shape, dtype=like.dtype, device=like.device)
-        return SVD(s=s, u=lambda c: c, ut=lambda y: y, v=self.adjoint, vt=self.forward)
+        return SVD.of_selection(self, like)
 
     @property
-    def separable(self) -> Separable:
-        """The same operator as two matrices."""
-        channels, h, w = self.in_shape
-        rows, columns = (taken(n, self.factor, self.offset) for n in (h, w))
-        return Separable(channels, rows, columns, repr(self))
+    def matrices(self) -> tuple[Tensor, Tensor]:
+        """The matrices that take rows and columns."""
+        rows, columns = (taken(n, self.factor, self.offset) for n in self.in_shape[1:])
+        return rows, columns
 
     def after(self, inner: Operator) -> Operator | None:
         """Closed forms: of a periodic blur whose grid the factor divides, and of everything that is separable."""
-        if isinstance(inner, CircularBlur):
-            divides = all(n % self.factor == 0 for n in self.in_shape[1:])
-            return StridedBlur(inner, self) if divides else None
-        return self.separable @ inner if isinstance(inner, Separable) else None
+        if isinstance(inner, CircularBlur) and all(n % self.factor == 0 for n in self.in_shape[1:]):
+            return StridedBlur(inner, self)
+        return None if matrices_of(inner) is None else Separable(self.in_shape[0], *self.matrices, repr(self)) @ inner
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,10 +199,3 @@ def stride(
     if factor > min(h, w):
         raise ShapeError(f"stride:factor={factor} is larger than the picture ({w}x{h}); choose a smaller factor.")
     return Stride(in_shape, factor, offset)
-
-
-def strided_shape(out_shape: Shape, options: dict[str, Any]) -> Shape:
-    """The picture that an observation of ``out_shape`` is taken to come from: both sides times the factor."""
-    channels, h, w = out_shape
-    factor = int(options.get("factor", 4))
-    return (channels, h * factor, w * factor)

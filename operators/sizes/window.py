@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor
 
+from zsir.capabilities import matrices_of
 from zsir.errors import BadSpec, ShapeError
 from zsir.linalg import per_picture
 from zsir.names.registry import Option
@@ -72,15 +73,18 @@ class Crop(Operator):
 
     def svd(self, like: Tensor) -> SVD:
         """s = 1, U = I, V = A^T; coefficients have the observation's shape."""
-        s = torch.ones(self.out_shape, dtype=like.dtype, device=like.device)
-        return SVD(s=s, u=lambda c: c, ut=lambda y: y, v=self.adjoint, vt=self.forward)
+        return SVD.of_selection(self, like)
+
+    @property
+    def matrices(self) -> tuple[Tensor, Tensor]:
+        """The matrices that take rows and columns."""
+        rows, columns = self._window
+        _, h, w = self.in_shape
+        return torch.eye(h, dtype=torch.float64)[rows], torch.eye(w, dtype=torch.float64)[columns]
 
     def after(self, inner: Operator) -> Operator | None:
         """The window of something separable is separable."""
-        if not isinstance(inner, Separable):
-            return None
-        rows, columns = self._window
-        return Separable(inner.channels, inner.rows[rows], inner.columns[columns], f"{self!r} @ {inner.label}")
+        return None if matrices_of(inner) is None else Separable(self.in_shape[0], *self.matrices, repr(self)) @ inner
 
 
 def crop(

@@ -15,6 +15,7 @@ from zsir.errors import BadInput, Incompatible, ShapeError
 from zsir.operators import from_functions, from_matrix
 from zsir.rng import generator
 from zsir.testing import check_operator
+from zsir.units import unit_of
 
 SHAPE = (1, 12, 14)
 N = math.prod(SHAPE)
@@ -40,7 +41,7 @@ def sensing(scale: float = 1.0) -> operators.Matrix:
 
 @pytest.mark.parametrize("out_shape", [None, (2, 45), (3, 5, 6)])
 def test_a_matrix(out_shape: tuple[int, ...] | None) -> None:
-    a = normal(M, N)
+    a = normal(M, N) / math.sqrt(M)
     op = from_matrix(a, SHAPE, out_shape=out_shape)
     assert op.out_shape == (out_shape or (M,)) and not makes_pictures(op)
     for dtype in (torch.float64, torch.float32):
@@ -69,7 +70,7 @@ def test_sparse_matrices() -> None:
     a = normal(M, N) * (normal(M, N, seed=1) > 1)
     dense = from_matrix(a, SHAPE)
     y = normal(2, M)
-    for other in (a.to_sparse(), a.to_sparse_csr(), sparse.csr_matrix(a.numpy()), sparse.coo_array(a.numpy())):
+    for other in (a.to_sparse(), sparse.csr_matrix(a.numpy()), sparse.coo_array(a.numpy())):
         op = from_matrix(other, SHAPE)
         assert isinstance(op, operators.SparseMatrix) and not offers(op, "svd")
         for dtype in (torch.float64, torch.float32):
@@ -86,17 +87,42 @@ def test_numbers_in_a_row_are_the_picture_in_other_words(spec: str) -> None:
     plain = operators.make("sr2x", in_shape=SHAPE)
     columns = plain.forward(torch.eye(N, dtype=torch.float64).view(N, *SHAPE)).flatten(1)
     rewritten = from_matrix(columns.T, SHAPE)
+    unit = unit_of(rewritten)
     y = plain.forward(pictures()) + 0.02 * normal(2, *plain.out_shape)
     prior, sampler = priors.load("gaussian"), samplers.make(spec)
-    expected = solve(Problem(y, plain, 0.02), prior, sampler).x
+    expected = solve(Problem(y / unit, (1 / unit) * plain, 0.02 / unit), prior, sampler).x
     got = solve(Problem(y.flatten(1), rewritten, 0.02), prior, sampler).x
-    # the last level of hqs follows the reduction, which numbers in a row do not have
-    assert (got - expected).abs().max() < (0.02 if spec.startswith("hqs") else 1e-8)
+    assert (got - expected).abs().max() < 1e-8
 
 
-@pytest.mark.parametrize("spec", [*SAMPLERS, "ddrm:nfe=4", "ddnm+:nfe=4", "admm:nfe=4", "pgd:nfe=4", "gibbs:nfe=4", "red-diff:nfe=4"])
+def test_numbers_in_a_row_have_their_own_unit() -> None:
+    """Counts a thousand times as large, with a thousand times the noise, are the same problem."""
+    for factor in (1000.0, 1e-3):
+        for op, other in ((sensing(), sensing(factor)), (sensing(), factor * sensing())):
+            y = op.forward(pictures()) + 0.02 * normal(2, M)
+            prior = priors.load("gaussian")
+            assert unit_of(other) == pytest.approx(factor * unit_of(op), rel=1e-12)
+            for spec in ("hqs:nfe=2", "cm4ir", "dps:nfe=2", "ddrm:nfe=2", "red:nfe=2"):
+                expected = solve(Problem(y, op, 0.02), prior, samplers.make(spec))
+                got = solve(Problem(factor * y, other, factor * 0.02), prior, samplers.make(spec))
+                assert (got.x - expected.x).abs().max() < 1e-8, spec
+                assert got.stats.residual == pytest.approx(expected.stats.residual, rel=1e-6)
+
+
+SENSING = [
+    *(spec for spec in SAMPLERS if not spec.startswith("dps")),
+    "ddrm:nfe=4",
+    "ddnm+:nfe=4",
+    "admm:nfe=4",
+    "pgd:nfe=4",
+    "gibbs:nfe=8",
+    "red-diff:nfe=4",
+]
+
+
+@pytest.mark.parametrize("spec", SENSING)
 def test_compressed_sensing(spec: str) -> None:
-    """y of shape (m,) with values far outside [0, 1]: any sampler comes nearer than mid-grey, in its batch as alone."""
+    """y of shape (m,) with values far outside [0, 1]: every sampler explains them, in its batch as alone."""
     op = sensing(scale=30.0)
     y = op.forward(pictures()) + 0.5 * normal(2, M)
     assert float(y.abs().max()) > 20
@@ -104,8 +130,8 @@ def test_compressed_sensing(spec: str) -> None:
     prior = priors.load("gaussian")
     x = solve(problem, prior, samplers.make(spec)).x
     assert x.shape == (2, *SHAPE)
-    error = float((x - pictures()).square().mean().sqrt())
-    assert error < float((pictures() - 0.5).square().mean().sqrt()), error
+    grey = torch.full_like(x, 0.5)
+    assert all(mine < 0.9 * other for mine, other in zip(problem.residual(x), problem.residual(grey), strict=True))
     alone = solve(Problem(y[1:], op, 0.5), prior, samplers.make(spec), indices=[1]).x
     assert (alone - x[1:]).abs().max() < 1e-6
 
@@ -122,7 +148,7 @@ def rotate(x: torch.Tensor, angles: torch.Tensor) -> torch.Tensor:
     return torch.nn.functional.grid_sample(many, grid, align_corners=False)
 
 
-ANGLES = torch.arange(18) * math.pi / 18
+ANGLES = torch.arange(12) * math.pi / 12
 
 
 def tomograph(x: torch.Tensor) -> torch.Tensor:
@@ -132,17 +158,16 @@ def tomograph(x: torch.Tensor) -> torch.Tensor:
 
 def test_a_tomograph() -> None:
     """As a user would write it: forward alone, sums along beams as y (angles, detectors), no adjoint."""
-    op = from_functions(tomograph, in_shape=(1, 16, 16), out_shape=(18, 16))
+    op = from_functions(tomograph, in_shape=(1, 12, 12), out_shape=(12, 12))
     check_operator(op, penrose=False)
-    disc = torch.linspace(-1, 1, 16, dtype=torch.float64)
-    x = 0.2 + 0.6 * ((disc[:, None] - 0.2) ** 2 + disc**2 < 0.3).double().expand(1, 1, 16, 16)
-    y = op.forward(x) + 0.05 * normal(1, 18, 16)
-    solution = solve(Problem(y, op, 0.05), priors.load("tv"), samplers.make("hqs:nfe=8"))
+    across = torch.linspace(-1, 1, 12)
+    x = 0.2 + 0.6 * ((across[:, None] - 0.2) ** 2 + across**2 < 0.3).float().expand(1, 1, 12, 12)
+    y = op.forward(x) + 0.05 * normal(1, 12, 12).float()
+    solution = solve(Problem(y, op, 0.05), priors.load("wavelet"), samplers.make("hqs:nfe=4"))
     assert solution.stats.cg_iterations > 0
-    assert float((solution.x - x).square().mean().sqrt()) < 0.1
-    back = op.adjoint(y)
-    blurred = back / op.adjoint(op.forward(torch.ones_like(x)))  # unfiltered back-projection
-    assert float((blurred - x).square().mean().sqrt()) > 0.15
+    plain = op.adjoint(y) / op.adjoint(op.forward(torch.ones_like(x)))  # unfiltered back-projection
+    mine, theirs = (float((found - x).square().mean().sqrt()) for found in (solution.x, plain))
+    assert mine < 0.1 < 0.15 < theirs
 
 
 def test_a_derived_adjoint_is_the_adjoint() -> None:
@@ -158,8 +183,8 @@ def test_a_derived_adjoint_is_the_adjoint() -> None:
     assert torch.allclose(gradient, plain.forward(pictures()), rtol=0, atol=1e-12)
     with torch.no_grad():
         assert torch.allclose(derived.adjoint(y), plain.adjoint(y), rtol=0, atol=1e-13)
-    problem = [Problem(plain.forward(pictures()), op, 0.05) for op in (plain, derived, given)]
-    for spec in ("hqs:nfe=2", "dps:nfe=2", "mmps:nfe=2"):
+    problem = [Problem(plain.forward(pictures()), op, 0.2) for op in (plain, derived, given)]
+    for spec in ("hqs:nfe=1", "dps:nfe=2", "mmps:nfe=2"):
         x, *others = (solve(p, priors.load("gaussian"), samplers.make(spec)).x for p in problem)
         for other in others:
             assert (other - x).abs().max() < 1e-6, spec
@@ -230,6 +255,7 @@ def test_functions_of_float32_alone() -> None:
         (normal(4, 7), {}, ShapeError, f"give a matrix of {N} columns"),
         (normal(N), {}, ShapeError, f"give a matrix of {N} columns"),
         (normal(4, N), {"out_shape": (5,)}, ShapeError, "does not have the 4 numbers"),
+        (normal(4, N), {"pictorial": True}, ShapeError, "pictorial=True needs out_shape"),
         (torch.full((4, N), torch.inf), {}, BadInput, "finite real numbers"),
         (torch.full((4, N), torch.nan).to_sparse(), {}, BadInput, "finite real numbers"),
         (torch.ones(4, N, dtype=torch.complex64), {}, BadInput, "finite real numbers"),
@@ -247,5 +273,6 @@ def test_algebra_with_numbers_in_a_row() -> None:
         assert product.out_shape == (M,) and not makes_pictures(product)
         check_operator(product, penrose=False)
     assert offers(0.5 * op, "svd")
-    x = solve(Problem((op @ blur).forward(pictures()), op @ blur, 0.02), priors.load("gaussian"), samplers.make("hqs")).x
+    problem = Problem((op @ blur).forward(pictures()), op @ blur, 0.5)
+    x = solve(problem, priors.load("gaussian"), samplers.make("hqs:nfe=1")).x
     assert bool(x.isfinite().all())

@@ -1,4 +1,4 @@
-"""Operators that pick or weigh single pixels and channels: masks from files, windows, strides, mosaics, mixed channels."""
+"""Operators that pick or weigh pixels and channels: masks from files, windows, strides, mosaics, mixed channels."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ def random(*shape: int, seed: int = 0) -> torch.Tensor:
 @pytest.mark.parametrize(
     ("blur", "kind"),
     [
-        ("blur:sigma=1.6,boundary=circular", StridedBlur),
-        ("motion:length=7,angle=30,boundary=circular", StridedBlur),
-        ("blur:sigma=1.6", Separable),
-        ("blur:sigma=1.6,boundary=zero", Separable),
-        ("uniform:size=4", Separable),
+        ("blur:sigma=1.6,boundary=circular", "StridedBlur"),
+        ("motion:length=7,angle=30,boundary=circular", "StridedBlur"),
+        ("blur:sigma=1.6", "Separable"),
+        ("blur:sigma=1.6,boundary=zero", "Separable"),
+        ("uniform:size=4", "Separable"),
     ],
 )
-def test_blur_then_stride(blur: str, kind: type, offset: int) -> None:
+def test_blur_then_stride(blur: str, kind: str, offset: int) -> None:
     """Closed forms, against the product itself and its dense inverse."""
     first, second = make(blur, in_shape=SHAPE), operators.stride(SHAPE, 4, offset)
     op: Any = second @ first
-    assert type(op) is kind
+    assert type(op).__name__ == kind
     x = random(2, *SHAPE)
     assert (op.forward(x) - first.forward(x)[..., offset::4, offset::4]).abs().max() < 1e-13
     for dtype in (torch.float64, torch.float32):
@@ -255,8 +255,11 @@ def test_negative_masks(tmp_path: Path) -> None:
 # --- what every sampler meets ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("spec", ["grey", "mosaic", "crop:left=4,bottom=3", "stride:factor=2", "resize:scale=0.6",
-                                  "resize:scale=1.3,rule=opencv,kernel=area", "channels:rows=0.5+0.5+0;0+-1+1"])  # fmt: skip
+ANY = ["grey", "mosaic", "crop:left=4,bottom=3", "stride:factor=2", "resize:scale=0.6"]
+ANY += ["resize:scale=1.3,rule=opencv,kernel=area", "channels:rows=0.5+0.5+0;0+-1+1"]
+
+
+@pytest.mark.parametrize("spec", ANY)
 def test_samplers_work_with_it(spec: str) -> None:
     op = make(spec, in_shape=(3, 12, 14))
     x = 0.3 + 0.4 * random(2, 3, 12, 14)

@@ -82,7 +82,9 @@ def test_opencv(kernel: str, recorded: dict[str, NDArray[np.float64]]) -> None:
     for name in cases:
         _, before, after = name.split("_")
         h, _, w = before.partition("x")
-        how: dict[str, Any] = {"scale": float(after[5:])} if "scale" in after else {"size": "x".join(after.split("x")[::-1])}
+        how: dict[str, Any] = (
+            {"scale": float(after[5:])} if "scale" in after else {"size": "x".join(after.split("x")[::-1])}
+        )
         x = torch.from_numpy(recorded[f"x_{h}x{w}"])[None, None].double()
         got = resized(x, rule="opencv", kernel=kernel, **how)[0, 0].numpy()
         assert got.shape == recorded[name].shape, name

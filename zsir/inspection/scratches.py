@@ -32,8 +32,8 @@ SELDOM, OFTENER = 0.1, 1.5
 BORDER = 0.9
 #: the rest of a photograph has no colour on more than this share of it; a drawing, a page or a screenshot has
 DRAWN = 0.15
-#: pixels called observed that look like damage: one exact colour on this share of them, while no colour has more than the
-#: second share of the others
+#: pixels called observed that look like damage: one exact colour on the first share of them, while no colour has more
+#: than the second share of the others
 ONE_COLOUR, MANY_COLOURS = 0.5, 0.25
 
 
@@ -84,7 +84,9 @@ def polarity_doubt(mask: Mask, y: Tensor) -> str:
     """
     x = _one(y)
     if tuple(y.shape[1:]) != tuple(mask.in_shape):
-        raise ShapeError(f"The mask is for pictures of shape {mask.in_shape}, the observation has {tuple(y.shape[1:])}.")
+        raise ShapeError(
+            f"The mask is for pictures of shape {mask.in_shape}, the observation has {tuple(y.shape[1:])}."
+        )
     known = mask.known.cpu().expand(mask.in_shape).all(dim=0).numpy()
     if known.all() or not known.any():
         return ""
@@ -92,8 +94,8 @@ def polarity_doubt(mask: Mask, y: Tensor) -> str:
     if inside.share < ONE_COLOUR or outside.share > MANY_COLOURS:
         return ""
     return (
-        f"The pixels that the mask calls observed have one colour on {inside.share:.0%} of them, and those that it calls "
-        "missing look like a picture; if the mask is white on the damage, add invert=true to mask-file."
+        f"The pixels that the mask calls observed have one colour on {inside.share:.0%} of them, and those that it "
+        "calls missing look like a picture: the mask seems to mean the opposite (turn invert of mask-file round)."
     )
 
 
@@ -171,7 +173,7 @@ def patches(flags: Flags) -> tuple[NDArray[np.int64], int]:
     first = np.searchsorted(row, np.arange(h + 1))
     for r in range(h - 1):
         above, below = slice(first[r], first[r + 1]), slice(first[r + 1], first[r + 2])
-        # the runs of the next row that touch each run: those that end at or after its start, and start at or before its end
+        # runs of the next row touch a run if they end at or after its start, and start at or before its end
         low = np.searchsorted(end[below], start[above], side="left") + below.start
         high = np.searchsorted(start[below], end[above], side="right") + below.start
         for one in np.nonzero(high > low)[0]:

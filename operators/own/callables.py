@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
 from zsir.errors import BadInput, Incompatible, ShapeError, ZsirError
+from zsir.linalg import norm2
 from zsir.operators.base import Operator
+from zsir.operators.own.matrix import need_picture
 from zsir.protocols import Numbers, Shape
 from zsir.rng import generator
 
@@ -32,6 +35,7 @@ class Functions(Operator):
         act: The function of A.
         back: The function of A^T.
         of_pictures: Whether an observation is a picture on the [0, 1] scale.
+        dtype: Arithmetic that both functions know.
         label: Name in messages.
     """
 
@@ -40,6 +44,7 @@ class Functions(Operator):
     act: Map = field(repr=False)
     back: Map = field(repr=False)
     of_pictures: bool = False
+    dtype: torch.dtype = torch.float64
     label: str = "from functions"
 
     @property
@@ -51,6 +56,11 @@ class Functions(Operator):
     def pictorial(self) -> bool:
         """As stated."""
         return self.of_pictures
+
+    @cached_property
+    def unit(self) -> float:
+        """The largest singular value, unless observations are pictures. See `zsir.units`."""
+        return 1.0 if self.pictorial else norm2(self, torch.zeros((), dtype=self.dtype)) ** 0.5
 
     def forward(self, x: Tensor) -> Tensor:
         """A x by the function."""
@@ -86,8 +96,8 @@ class Transposed:
             ax = self.act(x)
             if not ax.requires_grad:
                 raise Incompatible(
-                    "from_functions: the function forward has no gradients (does it leave torch, or run under no_grad?); "
-                    "pass its adjoint."
+                    "from_functions: the function forward has no gradients (does it leave torch, or run under no_grad?)"
+                    "; pass its adjoint."
                 )
             # a graph where samplers differentiate through A^T as well
             (result,) = torch.autograd.grad(ax, x, y, create_graph=y.requires_grad)
@@ -135,8 +145,10 @@ def from_functions(
     torch.Size([1, 1, 4, 4])
     """
     shape = (in_shape[0], in_shape[1], in_shape[2])
+    observed = tuple(int(n) for n in out_shape)
+    need_picture("from_functions", observed, pictorial)
     back = Transposed(forward, shape) if adjoint is None else adjoint
-    operator = Functions(shape, tuple(int(n) for n in out_shape), forward, back, pictorial, label)
+    operator = Functions(shape, observed, forward, back, pictorial, dtype, label)
     _try(operator, dtype)
     return operator
 
