@@ -5,6 +5,7 @@ from __future__ import annotations
 if __name__ == "operators":
     raise ImportError("This folder is installed as 'zsir.operators'; write 'from zsir import operators'.")
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
 from zsir.errors import BadSpec
@@ -90,6 +91,9 @@ __all__ = [
 
 __getattr__ = on_first_use(__name__, __file__)
 
+#: of an observation whose size does not matter
+ANY_SIDE = 64
+
 
 def make(spec: str | Parsed, *, in_shape: Shape | None = None, out_shape: Shape | None = None) -> Operator:
     """Build an operator from a spec, for pictures of one shape.
@@ -136,3 +140,20 @@ def picture_shape(parsed: Parsed, out_shape: Shape) -> Shape:
         rule = OPERATORS.in_shape_rule(stage.name)
         out_shape = rule(out_shape, stage.options) if rule else out_shape
     return out_shape
+
+
+def picture_channels(parsed: Parsed, channels: int) -> int:
+    """The channels of the pictures that an observation is taken to come from, whether or not their size can be told.
+
+    Args:
+        parsed: The operator's spec, taken apart by ``OPERATORS.parse``.
+        channels: Channels of the observation.
+
+    Returns:
+        Channels of the picture: 3 for a grey observation of ``grey``.
+    """
+    for stage in reversed(parsed.stages or (parsed,)):
+        rule = OPERATORS.in_shape_rule(stage.name)
+        with suppress(BadSpec):  # by which a rule says that it knows no size
+            channels = rule((channels, ANY_SIDE, ANY_SIDE), stage.options)[0] if rule else channels
+    return channels

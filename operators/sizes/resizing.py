@@ -212,7 +212,7 @@ def picture_shape(out_shape: Shape, options: dict[str, Any]) -> Shape:
     """The picture that an observation of ``out_shape`` comes from: the side that ``scale`` brings to the observed one.
 
     Of several such sides the one nearest to side / scale is taken. Raises `BadSpec` where a size is given in place of a
-    scale, and `ShapeError` where no side fits.
+    scale, and where no side fits.
     """
     channels, h, w = out_shape
     if options.get("size") is not None:
@@ -233,7 +233,7 @@ def _side_before(m: int, scale: float, sides: str) -> int:
     near = range(max(1, math.floor(middle) - reach), math.ceil(middle) + reach + 1)
     fitting = [n for n in near if rounded(n, scale, sides) == m]
     if not fitting:
-        raise ShapeError(
+        raise BadSpec(
             f"resize:scale={scale:g},sides={sides} makes no side of {m} pixels of any picture; state the observation's "
             "true scale, or size and --size."
         )
