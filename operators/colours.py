@@ -11,17 +11,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from zsir.capabilities import decompose
 from zsir.errors import BadInput, BadSpec, ShapeError
 from zsir.linalg import alone, per_picture, ridge_inverse
 from zsir.names.registry import Option, number
 from zsir.operators.base import Operator
+from zsir.operators.blurs.cosine import CosineBlur
+from zsir.operators.blurs.fourier import CircularBlur
 from zsir.operators.plans import SVD, Plans
+from zsir.operators.separable import Separable
 from zsir.protocols import Shape
 
 #: weights of red, green and blue: ITU-R BT.601 (JPEG, Pillow's "L"), ITU-R BT.709 (sRGB, HDTV), the plain mean
 LUMA = {"bt601": (0.299, 0.587, 0.114), "bt709": (0.2126, 0.7152, 0.0722), "mean": (1 / 3, 1 / 3, 1 / 3)}
 #: the 2x2 cell of a sensor, row by row
 PATTERNS = {"rggb": (0, 1, 1, 2), "bggr": (2, 1, 1, 0), "grbg": (1, 0, 2, 1), "gbrg": (1, 2, 0, 1)}
+#: operators that treat every channel alike and have a decomposition that knows no number of channels
+ALONE = (Separable, CosineBlur, CircularBlur)
 #: more rows than this are a mistake
 MOST_CHANNELS = 256
 
@@ -71,6 +77,10 @@ class Channels(Operator):
         u, s, vt = torch.linalg.svd(m, full_matrices=False)
         return Plans({"m": m, "u": u, "s": s[:, None, None], "vt": vt})
 
+    def factors(self, like: Tensor) -> dict[str, Tensor]:
+        """U, S (rank, 1, 1) and V^T of M, as ``u``, ``s`` and ``vt``, in the dtype and on the device of ``like``."""
+        return self._plans.like(like)
+
     def forward(self, x: Tensor) -> Tensor:
         """M x."""
         self.check_input(x, self.in_shape)
@@ -99,10 +109,66 @@ class Channels(Operator):
         )
 
     def after(self, inner: Operator) -> Operator | None:
-        """Two mixtures of channels are one, with the product of their matrices."""
-        if not isinstance(inner, Channels):
-            return None
-        return Channels(inner.in_shape, self.matrix.double() @ inner.matrix.double())
+        """Two mixtures of channels are one; a mixture after an operator on each channel alone keeps its inverses."""
+        if isinstance(inner, Channels):
+            return Channels(inner.in_shape, self.matrix.double() @ inner.matrix.double())
+        return MixedChannels(self, inner) if isinstance(inner, ALONE) else None
+
+
+@dataclass(frozen=True, eq=False)
+class MixedChannels(Operator):
+    """Channels mixed after an operator that treats every channel alike: ``A = M K`` with ``M K = K M``.
+
+    forward ``M (K x)``; adjoint ``K^T (M^T y)``; pinv ``V S / (S^2 + ridge) U^T y``, whose singular values are the
+    products of those of M and of K.
+
+    Attributes:
+        outer: The mixture M.
+        inner: The operator K: a resize, or a blur with a closed form.
+    """
+
+    outer: Channels
+    inner: Operator
+
+    @property
+    def in_shape(self) -> Shape:  # type: ignore[override]
+        """Shape of the pictures of K."""
+        return self.inner.in_shape
+
+    @property
+    def out_shape(self) -> Shape:
+        """Shape of what M makes."""
+        return self.outer.out_shape
+
+    @property
+    def pictorial(self) -> bool:
+        """Whether M makes pictures."""
+        return self.outer.pictorial
+
+    def forward(self, x: Tensor) -> Tensor:
+        """M (K x)."""
+        return self.outer.forward(self.inner.forward(x))
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        """K^T (M^T y)."""
+        return self.inner.adjoint(self.outer.adjoint(y))
+
+    def svd(self, like: Tensor) -> SVD:
+        """That of K in every channel of that of M; coefficients (rank of M, coefficients of one channel of K)."""
+        m, k = self.outer.factors(like), decompose(self.inner, like)
+        return SVD(
+            s=m["s"] * k.s[:1],
+            u=lambda c: mixed(m["u"], k.u(c)),
+            ut=lambda y: k.ut(mixed(m["u"].T, y)),
+            v=lambda c: mixed(m["vt"].T, k.v(c)),
+            vt=lambda x: k.vt(mixed(m["vt"], x)),
+        )
+
+    def pinv(self, y: Tensor, ridge: float | Tensor = 0.0) -> Tensor:
+        """V S / (S^2 + ridge) U^T y."""
+        self.check_input(y, self.out_shape)
+        svd = self.svd(y)
+        return svd.v(svd.ut(y) * ridge_inverse(svd.s, per_picture(ridge, y)))
 
 
 def mixed(matrix: Tensor, x: Tensor) -> Tensor:

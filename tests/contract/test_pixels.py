@@ -15,6 +15,7 @@ from zsir import Problem, operators, priors, samplers, solve
 from zsir.capabilities import known_numbers, makes_pictures, seen_pixels
 from zsir.errors import BadInput, BadSpec, ShapeError
 from zsir.operators import CircularBlur, Mask, Separable, SoftMask, StridedBlur
+from zsir.operators.colours import MixedChannels
 from zsir.samplers.initial import initial_estimate
 from zsir.testing import check_operator
 
@@ -134,6 +135,34 @@ def test_channels(tmp_path: Path) -> None:
     assert torch.allclose(twice.forward(x), operators.Channels((2, 4, 5), random(2, 2)).forward(expected), atol=1e-13)
     assert makes_pictures(make("grey", in_shape=(3, 4, 5))) and not makes_pictures(op)
     assert not makes_pictures(make("channels:rows=1+-1+0", in_shape=(3, 4, 5)))
+
+
+@pytest.mark.parametrize(
+    "colours", ["grey", "channels:rows=0.5+0.5+0;0+-0.2+1", "channels:rows=1+0+0;0+1+0;1+1+0;0+0+1"]
+)
+def test_colours_after_a_blur_keep_a_closed_form(colours: str) -> None:
+    """Against the dense matrix; what acts on each channel alone commutes with a mixture of channels."""
+    shape = (3, 6, 8)
+    for spec in (
+        "blur:sigma=0.7",
+        "uniform:size=4,boundary=circular",
+        "resize:size=5x4",
+        "blur:sigma=0.7,boundary=zero",
+    ):
+        first = make(spec, in_shape=shape)
+        rows = "" if colours == "grey" else colours
+        second = make(rows or "grey", in_shape=first.out_shape)
+        op: Any = second @ first
+        assert type(op) is MixedChannels
+        check_operator(op, penrose=False)
+        check_operator(op, dtype=torch.float32, penrose=False)
+        n = 3 * 6 * 8
+        dense = op.forward(torch.eye(n, dtype=torch.float64).view(n, *shape)).flatten(1).T
+        svd = op.svd(random(1, *shape))
+        values = torch.linalg.svdvals(dense)[: svd.s.numel()]
+        assert torch.allclose(svd.s.flatten().sort(descending=True).values, values, rtol=0, atol=1e-12)
+        c = random(2, *svd.s.shape)
+        assert (svd.vt(svd.v(c)) - c).abs().max() < 1e-12 and (svd.ut(svd.u(c)) - c).abs().max() < 1e-12
 
 
 # --- crop ------------------------------------------------------------------------------------------------------------

@@ -161,7 +161,7 @@ def _shifted(a: NDArray[np.generic], down: int, right: int) -> tuple[NDArray[np.
 def patches(flags: Flags) -> tuple[NDArray[np.int64], int]:
     """Connected patches (with diagonals) numbered from 1, 0 elsewhere, and their number.
 
-    Runs of each row are found at once, and joined where they touch runs of the next row.
+    Runs of each row are joined where they touch runs of the next row.
     """
     h, w = flags.shape
     padded = np.zeros((h, w + 2), dtype=np.int8)
@@ -169,27 +169,27 @@ def patches(flags: Flags) -> tuple[NDArray[np.int64], int]:
     change = np.diff(padded, axis=1)
     row, start = np.nonzero(change == 1)
     _, end = np.nonzero(change == -1)
-    parent = np.arange(len(row))
-    first = np.searchsorted(row, np.arange(h + 1))
-    for r in range(h - 1):
-        above, below = slice(first[r], first[r + 1]), slice(first[r + 1], first[r + 2])
-        # runs of the next row touch a run if they end at or after its start, and start at or before its end
-        low = np.searchsorted(end[below], start[above], side="left") + below.start
-        high = np.searchsorted(start[below], end[above], side="right") + below.start
-        for one in np.nonzero(high > low)[0]:
-            for other in range(low[one], high[one]):
-                a, b = _root(parent, above.start + one), _root(parent, other)
-                parent[max(a, b)] = min(a, b)
-    roots = np.array([_root(parent, k) for k in range(len(parent))], dtype=np.int64)
-    unique, number = np.unique(roots, return_inverse=True)
+    # runs of the next row touch a run if they end at or after its start, and start at or before its end
+    line = w + 2
+    low = np.searchsorted(row * line + end, (row + 1) * line + start, side="left")
+    high = np.searchsorted(row * line + start, (row + 1) * line + end, side="right")
+    touching = np.maximum(high - low, 0)
+    one = np.repeat(np.arange(len(row)), touching)
+    other = np.arange(len(one)) - np.repeat(np.cumsum(touching) - touching, touching) + np.repeat(low, touching)
+    unique, number = np.unique(_joined(len(row), one, other), return_inverse=True)
     steps = np.zeros((h, w + 1), dtype=np.int64)
     np.add.at(steps, (row, start), number + 1)
     np.add.at(steps, (row, end), -(number + 1))
     return np.cumsum(steps, axis=1)[:, :w], len(unique)
 
 
-def _root(parent: NDArray[np.int64], k: int) -> int:
-    while parent[k] != k:
-        parent[k] = parent[parent[k]]
-        k = int(parent[k])
-    return k
+def _joined(count: int, one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.int64]:
+    """For each of ``count`` things the first of those that it is joined with, ``one`` and ``other`` being the pairs."""
+    parent = np.arange(count)
+    while True:
+        a, b = parent[one], parent[other]
+        if np.array_equal(a, b):
+            return parent
+        np.minimum.at(parent, np.maximum(a, b), np.minimum(a, b))
+        while not np.array_equal(parent, shorter := parent[parent]):
+            parent = shorter
