@@ -16,7 +16,12 @@ OPERATORS = Registry(
         "identity": Entry("zsir.operators.mask:identity", "y = x + noise: denoising"),
         "mask": Entry("zsir.operators.mask:random_mask", "a random share of the pixels is observed"),
         "box": Entry("zsir.operators.mask:box_mask", "a rectangle of pixels is missing"),
-        "mask-file": Entry("zsir.operators.mask:file_mask", "pixels that are white in a picture are observed"),
+        "mask-file": Entry("zsir.operators.painted:file_mask", "pixels that are white in a picture are observed"),
+        "crop": Entry(
+            "zsir.operators.sizes.window:crop",
+            "a window of the picture is observed",
+            in_shape="zsir.operators.sizes.window:surroundings",
+        ),
         "blur": Entry("zsir.operators.blurs.blur:gaussian_blur", "Gaussian blur"),
         "uniform": Entry("zsir.operators.blurs.blur:uniform_blur", "box blur"),
         "motion": Entry("zsir.operators.blurs.blur:motion_blur", "straight motion blur"),
@@ -28,6 +33,31 @@ OPERATORS = Registry(
             in_shape="zsir.operators.resampling:picture_shape",
         ),
         "noise": Entry("zsir.operators.chains:noise_stage", "white noise between two stages of a chain"),
+        "resize": Entry(
+            "zsir.operators.sizes.resizing:resize",
+            "to any size, by the rule of Pillow, OpenCV, MATLAB or torch",
+            in_shape="zsir.operators.sizes.resizing:picture_shape",
+        ),
+        "stride": Entry(
+            "zsir.operators.sizes.striding:stride",
+            "every k-th pixel; after a blur, a reduction",
+            in_shape="zsir.operators.resampling:picture_shape",
+        ),
+        "grey": Entry(
+            "zsir.operators.colours:grey",
+            "a grey picture of a colour picture",
+            in_shape="zsir.operators.colours:colour_shape",
+        ),
+        "channels": Entry(
+            "zsir.operators.colours:channels",
+            "channels mixed by a matrix",
+            in_shape="zsir.operators.colours:unmixed_shape",
+        ),
+        "mosaic": Entry(
+            "zsir.operators.colours:mosaic",
+            "one colour of each pixel, as under a Bayer filter",
+            in_shape="zsir.operators.colours:colour_shape",
+        ),
     },
     aliases={
         "denoise": "identity",

@@ -9,4 +9,11 @@ BIBTEX: dict[str, str] = {
   journal = {IEEE Transactions on Acoustics, Speech, and Signal Processing},
   year    = {1981}
 }""",
+    "fsr": """@article{zhao2016fast,
+  title   = {Fast Single Image Super-Resolution Using a New Analytical Solution for {$\\ell_2$}-{$\\ell_2$} Problems},
+  author  = {Zhao, Ningning and Wei, Qi and Basarab, Adrian and Dobigeon, Nicolas and Kouam{\\'e}, Denis and
+             Tourneret, Jean-Yves},
+  journal = {IEEE Transactions on Image Processing},
+  year    = {2016}
+}""",
 }

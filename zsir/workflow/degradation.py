@@ -38,8 +38,9 @@ def operator_of(picture: Picture, op: str | LinearOperator, size: tuple[int, int
     parsed = without_coding(OPERATORS.parse(op))
     if not _made_by(picture, op):
         parsed = with_unknown_borders(parsed)
+    channels = operators.picture_channels(parsed, seen[0])
     if size is not None:
-        operator = _for_size(parsed, (seen[0], *size))
+        operator = _for_size(parsed, (channels, *size))
         if tuple(operator.out_shape) != seen:
             raise ShapeError(
                 f"--size {size[1]}x{size[0]}: {op} makes {operator.out_shape[-1]}x{operator.out_shape[-2]} pixels of "
@@ -48,7 +49,7 @@ def operator_of(picture: Picture, op: str | LinearOperator, size: tuple[int, int
         return operator
     noted = noted_size(picture, op)
     if noted is not None:
-        operator = operators.make(parsed, in_shape=(seen[0], *noted))
+        operator = operators.make(parsed, in_shape=(channels, *noted))
         if tuple(operator.out_shape) == seen:  # else the file was cut or resized since
             return operator
     return operators.make(parsed, out_shape=seen)

@@ -10,6 +10,7 @@ import click
 from zsir.cli import options
 from zsir.cli.batch import Batch
 from zsir.cli.outputs import Job, plan
+from zsir.errors import BadSpec
 
 
 @dataclass(frozen=True)
@@ -60,12 +61,16 @@ def degrade(settings: DegradeOptions) -> None:
 
 def _degrade_job(job: Job, s: DegradeOptions, batch: Batch) -> None:
     from zsir import operators, pictures
+    from zsir.capabilities import makes_pictures
+    from zsir.processes import process_of
     from zsir.workflow.pose import observation_noise, observe
 
     (planned,) = job.results
     picture = pictures.read(job.source)
     _, height, width = picture.shape
     operator = operators.make(s.op, in_shape=picture.shape)
+    if not makes_pictures(operator) and process_of(operator) is None:
+        raise BadSpec(f"{s.op} does not make a picture of 1 or 3 channels in [0, 1], and no other is written.")
     y = observe(operator, picture.pixels, s.noise, observation_noise(s.seed)).seen
     h, w = y.shape[-2:]
     notes = {"op": s.op, "noise": _noise_text(s.noise), "seed": str(s.seed), "size": f"{width}x{height}"}
