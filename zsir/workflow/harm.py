@@ -39,7 +39,7 @@ LEAST_SIDE = 48
 FAR = 0.05
 #: more than this share of numbers far outside is harm, where the power of what is hardly seen is above the second:
 #: below it, overshoots stand beside edges, and nothing was magnified
-MOST_OUTSIDE, MAGNIFIED = 0.01, 0.1
+MOST_OUTSIDE, MAGNIFIED = 0.02, 0.1
 #: and so is more than this power alone. Pictures have 0.005 to 0.7
 MOST_UNSEEN = 2.0
 #: bars come from the border where the outer eighth holds this many times the share far outside that the rest holds
