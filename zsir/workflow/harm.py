@@ -33,6 +33,8 @@ from zsir.protocols import LinearOperator
 DAMPED = 0.1
 #: an operator that hides less than this share of white noise magnifies nothing; the identity has 0.01
 LEAST_HIDDEN = 0.02
+#: gradients of less power are those of a flat picture
+FLAT = (1 / 255) ** 2
 #: an observation of fewer pixels a side is too small for statistics of pictures
 LEAST_SIDE = 48
 #: a number outside [0, 1] by more than this is no overshoot of an edge
@@ -105,7 +107,7 @@ def unseen_power(operator: LinearOperator, x: Tensor) -> float:
     if float(hidden[0]) < LEAST_HIDDEN * float(shown[0]):
         return 0.0
     pictured = float(shown[1:].sum() / shown[0])
-    return float(hidden[1:].sum() / hidden[0]) / max(pictured, 1e-12)
+    return float(hidden[1:].sum() / hidden[0]) / max(pictured, FLAT)
 
 
 def harm(problem: Problem, x: Tensor, misfit: str = "", op: str = "") -> str:
