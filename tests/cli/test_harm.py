@@ -17,24 +17,26 @@ from zsir.errors import BadSpec, ShapeError
 
 FAST = ("--prior", "gaussian", "--nfe", "2")
 #: a sharp picture that is taken for a blurred one
-WRONG = ("solve", "--op", "blur:sigma=3", "--noise", "0.001", *FAST)
+WRONG = ("solve", "--op", "blur:sigma=3", "--noise", "0.02", *FAST)
 
 
 @pytest.fixture
 def shots(folder: Path) -> Path:
-    """A folder with a sharp picture of dots, which WRONG ruins, and a flat one, which it does not."""
+    """A folder with a sharp picture of dots, which WRONG ruins, and a soft one, which it does not."""
     place = Path("shots")  # in the working folder
     place.mkdir()
     dots = np.full((60, 66, 3), 40, np.uint8)
     dots[4::9, 5::11] = 220
     Image.fromarray(dots).save(place / "dots.png")
-    Image.fromarray(np.full((60, 66, 3), 128, np.uint8)).save(place / "flat.png")
+    waves = torch.sin(torch.arange(60)[:, None] / 9) + torch.cos(torch.arange(66) / 7)
+    noise = 0.02 * torch.randn(1, 3, 60, 66, generator=torch.Generator().manual_seed(0))
+    pictures.write(place / "soft.png", 0.5 + 0.1 * waves + noise)
     return place
 
 
 def test_it_is_not_written_and_the_others_go_on(run, shots):
     done = run(*WRONG, shots, "-o", "out", "--record", "r.json", "--seed", "0,1")
-    assert done.code == 3 and sorted(p.name for p in Path("out").iterdir()) == ["flat_seed0.png", "flat_seed1.png"]
+    assert done.code == 3 and sorted(p.name for p in Path("out").iterdir()) == ["soft_seed0.png", "soft_seed1.png"]
     refused = [line for line in done.err.splitlines() if "was not written; --force writes it" in line]
     assert len(refused) == 2 and all("dots.png: The result" in line for line in refused)
     assert done.err.splitlines()[-1] == "zsir: 1 of 2 failed: shots/dots.png"
@@ -118,7 +120,7 @@ def test_a_protected_region_stays(run, folder):
 def test_wrong_shares():
     for wrong in ({"strength": 1.5}, {"grain": -0.1}, {"strength": float("nan")}, {"grain": "much"}):
         with pytest.raises(BadSpec, match="from 0 to 1"):
-            zsir.restore(pattern(16, 20), "identity", prior="gaussian", **wrong)  # type: ignore[arg-type]
+            zsir.restore(pattern(16, 20), "identity", prior="gaussian", **wrong)
     with pytest.raises(ShapeError, match="mask of the size of the result"):
         zsir.restore(pattern(16, 20), "identity", prior="gaussian", noise=0.1, protect=np.zeros((9, 9), np.uint8))
 

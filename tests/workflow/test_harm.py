@@ -140,6 +140,18 @@ def test_signs_count_what_lies_outside():
     assert "times the power where the operator sees hardly anything" in text
 
 
+def test_a_mask_that_means_the_opposite(tmp_path):
+    mask = np.zeros((64, 64), np.uint8)
+    mask[20:32, 10:50] = 255  # white on the damage
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    Image.fromarray(255 - mask).save(tmp_path / "right.png")
+    y = torch.where(torch.from_numpy(mask > 0), torch.tensor(1.0), demo(64))
+    fast: dict[str, Any] = {"noise": 0.002, "prior": "gaussian", "nfe": 1}
+    with pytest.warns(PictureWarning, match="invert=true"):
+        assert "white on the damage" in zsir.restore(y, f"mask-file:path={tmp_path / 'mask.png'}", **fast).harm
+    assert restored(y, f"mask-file:path={tmp_path / 'right.png'}", 0.002).harm == ""
+
+
 def test_blocks_of_jpeg():
     soft = rounded(seen_through("blur:sigma=1.2", demo()))
     assert not has_blocks(soft) and has_blocks(jpeg(soft, 75))

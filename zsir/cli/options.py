@@ -196,7 +196,7 @@ strength = click.option(
     default=1.0,
     show_default=True,
     metavar="S",
-    help="Share of the result, 0 to 1. The rest is the observation, enlarged by bicubic interpolation if it is smaller.",
+    help="Share of the result, 0 to 1. The rest is the observation, enlarged by bicubic interpolation if smaller.",
 )
 grain = click.option(
     "--grain",
@@ -204,7 +204,7 @@ grain = click.option(
     default=0.0,
     show_default=True,
     metavar="G",
-    help="Share of the observation's own grain that is added, 0 to 1. Only where the result has the observation's size.",
+    help="Share of the observation's own grain that is added, 0 to 1. Only where both have one size.",
 )
 protect = click.option(
     "--protect",

@@ -66,8 +66,8 @@ class Blend:
         if self.protect is not None and tuple(self.protect.pixels.shape[-2:]) != (height, width):
             h, w = self.protect.pixels.shape[-2:]
             raise ShapeError(
-                f"--protect {self.protect.path} has {w}x{h} pixels, but the result has {width}x{height}; give a mask of "
-                "the size of the result."
+                f"--protect {self.protect.path} has {w}x{h} pixels, but the result has {width}x{height}; give a mask "
+                "of the size of the result."
             )
 
     def applied(self, result: Restored, posed: Posed) -> Restored:

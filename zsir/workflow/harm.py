@@ -1,7 +1,8 @@
 """Whether a result was made worse than its observation, told without the truth, and the likely cause in a sentence.
 
-Three signs are looked for:
+Four signs are looked for:
 
+- a mask shows one colour and hides a picture: it means the opposite;
 - the result contradicts its observation (`zsir.metrics.contradiction`);
 - it lies outside [0, 1] where a picture cannot: noise that the inverse of the operator magnified does;
 - what the operator hardly sees has more power than what it sees. The power spectra of pictures fall, so that the
@@ -21,7 +22,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from zsir.capabilities import cut, makes_pictures, seen_pixels, separate
+from zsir.capabilities import cut, known_numbers, makes_pictures, seen_pixels, separate
 from zsir.errors import BadInput, SolveError
 from zsir.metrics.blocks import has_blocks
 from zsir.metrics.noise import ENOUGH_TO_DOUBT, estimate
@@ -41,9 +42,12 @@ LEAST_SIDE = 48
 FAR = 0.05
 #: more than this share of numbers far outside is harm, where the power of what is hardly seen is above the second:
 #: below it, overshoots stand beside edges, and nothing was magnified
-MOST_OUTSIDE, MAGNIFIED = 0.02, 0.1
+MOST_OUTSIDE, MAGNIFIED = 0.015, 0.1
 #: and so is more than this power alone. Pictures have 0.005 to 0.7
 MOST_UNSEEN = 2.0
+#: a mask means the opposite where it shows one colour on at least the first share of its pixels, and hides pixels of
+#: which at most the second share have one colour
+ONE_COLOUR, MANY_COLOURS = 0.9, 0.3
 #: bars come from the border where the outer eighth holds this many times the share far outside that the rest holds
 BORDER = 3.0
 #: the noise is to blame where it is estimated as more than this many times what was stated
@@ -122,6 +126,8 @@ def harm(problem: Problem, x: Tensor, misfit: str = "", op: str = "") -> str:
     Returns:
         The sentence, or an empty string.
     """
+    if swapped := polarity(problem):
+        return swapped
     if min(_size(problem)) < LEAST_SIDE:
         return misfit
     found = signs_of(problem, x[:1])
@@ -146,6 +152,30 @@ def harm(problem: Problem, x: Tensor, misfit: str = "", op: str = "") -> str:
         f"The result has {what}: the operator is not what happened to the picture (a kernel too wide, turned or "
         f"mirrored), or there is more noise than {stated}; check --op, or try --noise {level:.2g}."
     )
+
+
+def polarity(problem: Problem) -> str:
+    """A sentence if a mask seems to mean the opposite: what it shows has one colour, what it hides is a picture."""
+    known = known_numbers(problem.operator)
+    if known is None or seen_pixels(problem.operator) is None or not makes_pictures(problem.operator):
+        return ""
+    y = problem.y[0].cpu()
+    shown = known.cpu().expand(y.shape).all(dim=0)
+    inside, outside = _commonest(y[:, shown]), _commonest(y[:, ~shown])
+    if inside < ONE_COLOUR or outside > MANY_COLOURS:
+        return ""
+    return (
+        f"The pixels that the mask shows have one colour on {inside:.0%} of them, and those that it hides look like a "
+        "picture: the mask is white on the damage; invert it (mask-file:...,invert=true)."
+    )
+
+
+def _commonest(pixels: Tensor) -> float:
+    """Share of the commonest colour, in 8 bits, among pixels (channels, number). 0.5 where there are none."""
+    if not pixels.numel():
+        return 0.5
+    counts = (255 * pixels).round().unique(dim=1, return_counts=True)[1]
+    return float(counts.max()) / pixels.shape[1]
 
 
 def _size(problem: Problem) -> tuple[int, int]:

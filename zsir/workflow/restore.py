@@ -141,8 +141,10 @@ def restored(
     blend: Blend | None = None,
     callbacks: Callbacks = (),
 ) -> Restored:
-    """`restore` with everything loaded: what the commands call for each picture. Warns of what the verdict says, but for
-    ``harm``, of which the caller makes a warning or a refusal."""
+    """`restore` with everything loaded: what the commands call for each picture.
+
+    Warns of what the verdict says, but for ``harm``, of which the caller makes a warning or a refusal.
+    """
     blend = blend or Blend()
     posed = pose(picture, method, seed=seed, size=size, simulate=simulate)
     blend.check(posed)

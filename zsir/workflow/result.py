@@ -36,8 +36,8 @@ class Restored:
         source: The picture as it was read: bits per sample, transparency, colour profile, path.
         doubt: The sentence about the stated noise, or an empty string; part of ``verdict``.
         misfit: The sentence about a result that contradicts its observation, or an empty string; part of ``verdict``.
-        harm: The sentence about a result that is worse than its observation, with the likely cause and what to change, or
-            an empty string; part of ``verdict``. `zsir solve` does not write such a result without ``--force``.
+        harm: The sentence about a result that is worse than its observation, with the likely cause and what to change,
+            or an empty string; part of ``verdict``. `zsir solve` does not write such a result without ``--force``.
         settings: The settings that made it, as `zsir.restore` takes them.
     """
 
