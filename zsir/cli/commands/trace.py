@@ -176,8 +176,8 @@ def _trace_job(job: Job, s: TraceOptions, method: Method, batch: Batch) -> None:
     recorder = Recorder(posed, kept_steps(method.sampler.steps, s.frames))
     settings = method.settings(seed=planned.seed, size=s.size, simulate=s.simulate)
     result = restored_from(picture, posed, method, settings, [recorder.see, batch.follow(picture.path.name)])
-    if result.misfit:
-        warn_of(picture, [result.misfit])
+    wrong = result.harm or result.misfit
+    warn_of(picture, [wrong] if wrong else [])
     pictures.write(planned.sheet, pictures.contact_sheet(recorder.frames, COLUMNS))
     pictures.write_animation(animation, [frame for _, frame in recorder.frames], s.duration)
     files.write_bytes(table, _csv(recorder.rows).encode())
