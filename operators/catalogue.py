@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from zsir.names.registry import Entry, Registry
 
+_BLURS = "zsir.operators.blurs.blur:{}"
+
 OPERATORS = Registry(
     kind="operator",
     group="zsir.operators",
@@ -17,11 +19,11 @@ OPERATORS = Registry(
         "mask": Entry("zsir.operators.mask:random_mask", "a random share of the pixels is observed"),
         "box": Entry("zsir.operators.mask:box_mask", "a rectangle of pixels is missing"),
         "mask-file": Entry("zsir.operators.mask:file_mask", "pixels that are white in a picture are observed"),
-        "blur": Entry("zsir.operators.blurs.blur:gaussian_blur", "Gaussian blur"),
-        "uniform": Entry("zsir.operators.blurs.blur:uniform_blur", "box blur"),
-        "motion": Entry("zsir.operators.blurs.blur:motion_blur", "straight motion blur"),
-        "shake": Entry("zsir.operators.blurs.blur:shake_blur", "blur of a random hand-shake path"),
-        "kernel": Entry("zsir.operators.blurs.blur:kernel_blur", "blur with a kernel from a file"),
+        "blur": Entry(_BLURS.format("gaussian_blur"), "Gaussian blur", _BLURS.format("gaussian_shape")),
+        "uniform": Entry(_BLURS.format("uniform_blur"), "box blur", _BLURS.format("uniform_shape")),
+        "motion": Entry(_BLURS.format("motion_blur"), "straight motion blur", _BLURS.format("motion_shape")),
+        "shake": Entry(_BLURS.format("shake_blur"), "blur of a random hand-shake path", _BLURS.format("shake_shape")),
+        "kernel": Entry(_BLURS.format("kernel_blur"), "blur with a kernel from a file", _BLURS.format("kernel_shape")),
         "downsample": Entry(
             "zsir.operators.resampling:downsample",
             "reduction by a whole factor, antialiased",

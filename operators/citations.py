@@ -9,4 +9,10 @@ BIBTEX: dict[str, str] = {
   journal = {IEEE Transactions on Acoustics, Speech, and Signal Processing},
   year    = {1981}
 }""",
+    "reeves": """@article{reeves2005boundary,
+  title   = {Fast Image Restoration Without Boundary Artifacts},
+  author  = {Reeves, Stanley J.},
+  journal = {IEEE Transactions on Image Processing},
+  year    = {2005}
+}""",
 }
