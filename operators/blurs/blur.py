@@ -23,6 +23,7 @@ from zsir.operators.blurs.bounded import BoundedBlur
 from zsir.operators.blurs.cosine import CosineBlur
 from zsir.operators.blurs.fourier import CircularBlur
 from zsir.operators.blurs.lines import line_matrices
+from zsir.operators.blurs.measured import prepared
 from zsir.operators.blurs.unknown import ValidBlur, extended
 from zsir.operators.separable import Separable
 from zsir.protocols import Shape
@@ -181,10 +182,18 @@ def shake_blur(
 
 def kernel_blur(
     in_shape: Shape,
-    path: Annotated[str, Option("grey picture or .npy file; it is normalised to sum 1")],
+    path: Annotated[str, Option("grey picture, .npy, .npz, .mat or text file; it is normalised to sum 1")],
     boundary: Boundary = "reflect",
+    name: Annotated[str, Option("which array, of a file that holds several")] = "",
+    background: Annotated[str, Option("constant to take off: keep, auto or a number, in the file's units")] = "keep",
+    negative: Annotated[str, Option("what becomes of negative weights", choices=("keep", "clip"))] = "keep",
+    centre: Annotated[str, Option("whether the centre of mass becomes the centre", choices=("keep", "mass"))] = "keep",
+    flip: Annotated[bool, Option("mirror the kernel in both axes, for a file that holds a correlation")] = False,
 ) -> Operator:
     """Blur with a kernel from a file; the centre is pixel (height // 2, width // 2), also of an even-sized kernel.
+
+    A kernel that stands on a constant, has negative weights, or has its centre of mass elsewhere is used as it is, and
+    a warning says so. The options correct it.
 
     forward ``A x = k * x``; adjoint ``A^T y = k~ * y``; pinv and prox exact for circular borders and for symmetric
     or separable kernels, by conjugate gradients else.
@@ -201,7 +210,10 @@ def kernel_blur(
     """
     from zsir.pictures import read_gray
 
-    return convolution(in_shape, torch.as_tensor(read_gray(path)), boundary, f"kernel {path}")
+    label = f"kernel {path}"
+    kernel = torch.as_tensor(read_gray(path, name))
+    kernel = prepared(kernel, label, background=background, negative=negative, centre=centre, flip=flip)
+    return convolution(in_shape, kernel, boundary, label)
 
 
 def picture_shape(maker: Callable[..., Operator]) -> Callable[[Shape, dict[str, Any]], Shape]:
