@@ -62,7 +62,10 @@ def _factor(op: str) -> int:
             f"[data] size: {op} is placed in whole pictures, so their observations cannot be cut; leave it out."
         )
     rule = None if parsed.name in COLOURS else OPERATORS.in_shape_rule(parsed.name)
-    return 1 if rule is None else int(rule((3, 1, 1), parsed.options)[1])
+    if rule is None:
+        return 1
+    # of an operator whose pictures have margins, a pixel more of the observation says the factor
+    return int(rule((3, 2, 2), parsed.options)[1]) - int(rule((3, 1, 1), parsed.options)[1])
 
 
 def _size(path: Path | None) -> tuple[int, int] | None:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from zsir.names.registry import Entry, Registry
 
+_BLURS = "zsir.operators.blurs.blur:{}"
+
 OPERATORS = Registry(
     kind="operator",
     group="zsir.operators",
@@ -22,11 +24,11 @@ OPERATORS = Registry(
             "a window of the picture is observed",
             in_shape="zsir.operators.sizes.window:surroundings",
         ),
-        "blur": Entry("zsir.operators.blurs.blur:gaussian_blur", "Gaussian blur"),
-        "uniform": Entry("zsir.operators.blurs.blur:uniform_blur", "box blur"),
-        "motion": Entry("zsir.operators.blurs.blur:motion_blur", "straight motion blur"),
-        "shake": Entry("zsir.operators.blurs.blur:shake_blur", "blur of a random hand-shake path"),
-        "kernel": Entry("zsir.operators.blurs.blur:kernel_blur", "blur with a kernel from a file"),
+        "blur": Entry(_BLURS.format("gaussian_blur"), "Gaussian blur", _BLURS.format("gaussian_shape")),
+        "uniform": Entry(_BLURS.format("uniform_blur"), "box blur", _BLURS.format("uniform_shape")),
+        "motion": Entry(_BLURS.format("motion_blur"), "straight motion blur", _BLURS.format("motion_shape")),
+        "shake": Entry(_BLURS.format("shake_blur"), "blur of a random hand-shake path", _BLURS.format("shake_shape")),
+        "kernel": Entry(_BLURS.format("kernel_blur"), "blur with a kernel from a file", _BLURS.format("kernel_shape")),
         "downsample": Entry(
             "zsir.operators.resampling:downsample",
             "reduction by a whole factor, antialiased",

@@ -16,4 +16,10 @@ BIBTEX: dict[str, str] = {
   journal = {IEEE Transactions on Image Processing},
   year    = {2016}
 }""",
+    "reeves": """@article{reeves2005boundary,
+  title   = {Fast Image Restoration Without Boundary Artifacts},
+  author  = {Reeves, Stanley J.},
+  journal = {IEEE Transactions on Image Processing},
+  year    = {2005}
+}""",
 }

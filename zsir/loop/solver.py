@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from zsir.errors import BadInput
-from zsir.linalg import CGReport, recorded_cg
+from zsir.linalg import CGReport, recorded_cg, relaxed
 from zsir.loop.compatible import check_compatible, conditioned_by
 from zsir.loop.counted import Stopwatch, TimedOperator, TimedPrior
 from zsir.loop.provenance import provenance
@@ -121,7 +121,8 @@ def solve(
     check_compatible(problem, prior, sampler)
     watch_prior, watch_data = Stopwatch(), Stopwatch()
     posed = in_picture_units(problem)
-    counted = Problem(posed.data, TimedOperator(posed.operator, watch_data), posed.noise_std, posed.x_init)
+    operator = relaxed(posed.operator) if problem.y.dtype == torch.float32 else posed.operator
+    counted = Problem(posed.data, TimedOperator(operator, watch_data), posed.noise_std, posed.x_init)
     timed = TimedPrior(conditioned_by(posed, prior), watch_prior)
     finite = FiniteWatch(timed.failed)
     numbers = list(indices) if indices is not None else list(range(problem.y.shape[0]))
