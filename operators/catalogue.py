@@ -28,6 +28,16 @@ OPERATORS = Registry(
             in_shape="zsir.operators.resampling:picture_shape",
         ),
         "noise": Entry("zsir.operators.chains:noise_stage", "white noise between two stages of a chain"),
+        "wild": Entry(
+            "zsir.operators.wild.traced:wild",
+            "random chain of blurs, resizing, noise and JPEG, as published; for zsir degrade",
+            in_shape="zsir.operators.wild.traced:wild_picture_shape",
+        ),
+        "trace": Entry(
+            "zsir.operators.wild.traced:traced",
+            "what zsir degrade --trace wrote down",
+            in_shape="zsir.operators.wild.traced:traced_picture_shape",
+        ),
     },
     aliases={
         "denoise": "identity",
