@@ -32,6 +32,8 @@ def matrix(n: int, m: int, method: str, rule: str, scale: float | None = None) -
         if rule == "torch":
             return _pooled(n, m)
         return _overlap(n, m) if m <= n else _stretched(n, m)
+    if method == "linear" and n == m:  # whatever the factor, torch copies then
+        scale = None
     centres = (torch.arange(m, dtype=torch.float64) + 0.5) / (m / n if scale is None else scale) - 0.5
     first = centres.floor()
     share = centres - first
