@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from zsir.operators.resampling import downsample
     from zsir.operators.separable import Separable
     from zsir.operators.stacked import Stacked, stack
+    from zsir.operators.wild.history import Trace, read_trace
+    from zsir.operators.wild.pipelines import degrade
+    from zsir.operators.wild.traced import Traced
     from zsir.protocols import Shape
 
 __all__ = [
@@ -48,8 +51,11 @@ __all__ = [
     "Separable",
     "Stacked",
     "StageChain",
+    "Trace",
+    "Traced",
     "box_mask",
     "convolution",
+    "degrade",
     "downsample",
     "file_mask",
     "gaussian_blur",
@@ -59,6 +65,7 @@ __all__ = [
     "motion_blur",
     "noise_stage",
     "random_mask",
+    "read_trace",
     "shake_blur",
     "stack",
     "uniform_blur",

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import torch
 
-from zsir.operators.wild.families import Kernel
+from zsir.operators.wild.taps import Kernel
 
 Choice = TypeVar("Choice")
 

@@ -170,7 +170,7 @@ def text(trace: Trace) -> str:
     return json.dumps(trace.as_json(), indent=1, allow_nan=False) + "\n"
 
 
-def read(path: str | Path) -> Trace:
+def read_trace(path: str | Path) -> Trace:
     """The trace in a file.
 
     Args:

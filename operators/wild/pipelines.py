@@ -15,7 +15,6 @@ import torch
 from zsir.errors import BadSpec
 from zsir.names.registry import Option
 from zsir.operators.wild.dice import Dice, Mix, draw_kernel, draw_sinc
-from zsir.operators.wild.families import Kernel
 from zsir.operators.wild.history import Trace
 from zsir.operators.wild.stages import (
     Display,
@@ -29,6 +28,7 @@ from zsir.operators.wild.stages import (
     Sharpen,
     Stage,
 )
+from zsir.operators.wild.taps import Kernel
 from zsir.protocols import Shape
 
 METHODS = ("area", "cubic", "linear")

@@ -14,7 +14,7 @@ from zsir.operators.base import Operator
 from zsir.operators.separable import Separable
 from zsir.operators.wild import encoders, interpolation
 from zsir.operators.wild.bordered import behind_display, correlation, ringing
-from zsir.operators.wild.families import Kernel
+from zsir.operators.wild.taps import Kernel
 from zsir.protocols import Shape
 
 #: standard deviation of the error of rounding to 8 bits

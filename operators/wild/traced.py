@@ -14,7 +14,7 @@ from zsir.errors import BadSpec, ShapeError
 from zsir.names.registry import Option
 from zsir.operators.base import Operator
 from zsir.operators.plans import SVD
-from zsir.operators.wild.history import Trace, read
+from zsir.operators.wild.history import Trace, read_trace
 from zsir.operators.wild.pipelines import Pipeline, draw
 from zsir.protocols import LinearOperator, Numbers, Shape
 from zsir.rng import generator
@@ -158,7 +158,7 @@ def traced(in_shape: Shape, path: Annotated[str, Option("trace that zsir degrade
         BadInput: The file cannot be read, or holds no trace.
         ShapeError: The trace is of a picture of another size.
     """
-    trace = read(path)
+    trace = read_trace(path)
     if tuple(trace.in_shape) != tuple(in_shape):
         (c, h, w), (channels, height, width) = trace.in_shape, in_shape
         raise ShapeError(
@@ -172,7 +172,7 @@ def traced_picture_shape(out_shape: Shape, options: dict[str, Any]) -> Shape:
     """The shape of the trace's own picture; raises `ShapeError` for an observation of another shape."""
     if "path" not in options:
         return out_shape  # what is missing is said where the operator is built
-    trace = read(options["path"])
+    trace = read_trace(options["path"])
     if tuple(trace.out_shape) != tuple(out_shape):
         (_, h, w), (_, height, width) = trace.out_shape, out_shape
         raise ShapeError(

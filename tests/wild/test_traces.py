@@ -13,8 +13,7 @@ from zsir import operators
 from zsir.capabilities import offers, own_noise, recorded
 from zsir.errors import BadInput, BadSpec, ShapeError, ZsirError
 from zsir.operators.wild.dice import Dice
-from zsir.operators.wild.families import Kernel
-from zsir.operators.wild.history import Trace, read, text
+from zsir.operators.wild.history import Trace, read_trace, text
 from zsir.operators.wild.pipelines import PIPELINES, degrade, draw
 from zsir.operators.wild.stages import (
     ROUNDING,
@@ -29,6 +28,7 @@ from zsir.operators.wild.stages import (
     Sharpen,
     Stage,
 )
+from zsir.operators.wild.taps import Kernel
 from zsir.operators.wild.traced import Traced
 from zsir.rng import generator
 from zsir.testing import check_operator
@@ -122,7 +122,7 @@ def test_traces_replay_to_the_last_bit(pipeline: str, shape: tuple[int, int, int
         assert drawn == draw(shape, generator(seed, 0, "test"), pipeline)
         y, trace = drawn.observe(x)
         (tmp_path / "t.json").write_text(text(trace), encoding="utf-8")
-        again = read(tmp_path / "t.json")
+        again = read_trace(tmp_path / "t.json")
         assert again == trace
         assert torch.equal(again.apply(x), y) and torch.equal(drawn.apply(x), y)
         assert y.dtype == x.dtype and tuple(y.shape[1:]) == trace.out_shape
@@ -279,7 +279,7 @@ def edited(**changes: object) -> str:
 def test_a_file_that_is_no_trace(content: str, words: str, tmp_path: Path) -> None:
     (tmp_path / "t.json").write_text(content, encoding="utf-8")
     with pytest.raises(BadInput, match=words):
-        read(tmp_path / "t.json")
+        read_trace(tmp_path / "t.json")
 
 
 def test_a_trace_is_for_its_own_picture(tmp_path: Path) -> None:
@@ -294,7 +294,7 @@ def test_a_trace_is_for_its_own_picture(tmp_path: Path) -> None:
         trace.observe(torch.rand(2, 3, 16, 20))
     (tmp_path / "b.json").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(BadInput, match="not a text file"):
-        read(tmp_path / "b.json")
+        read_trace(tmp_path / "b.json")
 
 
 def test_dice() -> None:
