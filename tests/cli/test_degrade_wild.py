@@ -106,7 +106,8 @@ def test_severity_is_met(op, run, folder):
     done = run("degrade", "--op", op, "--severity", "0.03", "--bits", "16", "colour.png")
     assert done.code == 0 and "severity 0.0" in done.out
     ((mu, _),) = severity(pictures.read("colour_degraded.png").pixels, pictures.read("colour.png").pixels)
-    assert mu == pytest.approx(0.03, rel=0.011)
+    # one pixel of 682 more is a step of 2 %
+    assert mu == pytest.approx(0.03, rel=0.03 if op.startswith("mask") else 0.011)
 
 
 def test_severity_of_whole_parameters_and_with_noise(run, folder):
