@@ -16,7 +16,7 @@ from zsir.operators.base import Operator
 from zsir.operators.plans import SVD
 from zsir.operators.wild.history import Trace, read_trace
 from zsir.operators.wild.pipelines import Pipeline, draw
-from zsir.protocols import LinearOperator, Numbers, Shape
+from zsir.protocols import LinearOperator, NoiseSource, Numbers, Shape
 from zsir.rng import generator
 
 
@@ -78,8 +78,16 @@ class Traced(Operator):
         """The decomposition of A, where it has one."""
         return (lambda like: decompose(self.linear, like)) if offers(self.linear, "svd") else None
 
-    def record(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """What the pipeline makes of pictures, to the last bit."""
+    def record(self, x: Tensor, rng: NoiseSource) -> tuple[Tensor, Tensor]:
+        """What the pipeline makes of pictures, to the last bit; its noise is in the trace.
+
+        Args:
+            x: Pictures, (batch, *in_shape), in [0, 1].
+            rng: Not needed.
+
+        Returns:
+            The observations y, (batch, *out_shape), and the same again.
+        """
         y = self.trace.apply(x)
         return y, y
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from zsir import operators
-from zsir.capabilities import offers, own_noise, recorded
+from zsir.capabilities import offers
 from zsir.errors import BadInput, BadSpec, ShapeError, ZsirError
 from zsir.operators.wild.dice import Dice
 from zsir.operators.wild.history import Trace, read_trace, text
@@ -30,7 +30,8 @@ from zsir.operators.wild.stages import (
 )
 from zsir.operators.wild.taps import Kernel
 from zsir.operators.wild.traced import Traced
-from zsir.rng import generator
+from zsir.processes import own_noise, recorded
+from zsir.rng import PictureNoise, generator
 from zsir.testing import check_operator
 
 SHAPES = [(3, 33, 46), (1, 40, 31)]
@@ -213,7 +214,7 @@ def test_operators_by_name(tmp_path: Path) -> None:
     by_file = operators.make(f"trace:path={tmp_path / 't.json'}", out_shape=(3, 13, 18))
     for operator in (by_seed, by_file):
         assert torch.equal(operator.forward(x), trace.linear().forward(x))
-        assert torch.equal(recorded(operator, x)[0], y)
+        assert torch.equal(recorded(operator, x, PictureNoise(0, [0]))[0], y)
         check_operator(operator, penrose=False)
     assert own_noise(by_file) == trace.noise()
     small = operators.make("wild:seed=1,pipeline=esrgan", out_shape=(3, 8, 10))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
 from zsir import operators, pictures
-from zsir.capabilities import process_of, recorded
-from zsir.errors import BadSpec, ShapeError
+from zsir.errors import BadSpec
 from zsir.metrics import severity
 from zsir.operators.catalogue import OPERATORS
 from zsir.workflow.pose import observation_noise, observe
@@ -105,7 +104,7 @@ def calibrate(spec: str, x: Tensor, target: float, *, noise_std: float = 0.0, se
         value = scale.at(share)
         shown = int(value) if scale.step else value
         options = {**parsed.options, **({scale.option: shown} if scale.option else {})}
-        full = type(parsed)(parsed.name, parsed.target, options).spec
+        full = replace(parsed, options=options).spec
         std = noise_std if scale.option else value
         ((mu, sigma),) = severity(_seen(full, x, std, seed), x.clamp(0, 1))
         return Calibrated(full, std, mu, sigma)
@@ -162,10 +161,5 @@ def _shown(found: Calibrated) -> str:
 def _seen(spec: str, x: Tensor, noise_std: float, seed: int) -> Tensor:
     """The degraded picture as a viewer sees it, in the size of the clean one."""
     operator = operators.make(spec, in_shape=(x.shape[1], x.shape[2], x.shape[3]))
-    if process_of(operator) is not None:
-        _, y = recorded(operator, x)
-    else:
-        y = observe(operator, x, noise_std, observation_noise(seed))
-    if y.shape[1] != x.shape[1]:
-        raise ShapeError(f"--severity: {spec} changes the channels, so that there is no error to measure.")
+    y = observe(operator, x, noise_std, observation_noise(seed)).seen
     return pictures.enlarge(y, (x.shape[-2], x.shape[-1])).to(x).clamp(0, 1)

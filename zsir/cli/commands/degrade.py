@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from zsir.cli.outputs import Job, ResultFiles, plan, with_traces
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from zsir.names.registry import Parsed
+    from zsir.names.parsed import Parsed
     from zsir.pictures import Picture
 
 #: operators that are a whole process, noise included
@@ -155,7 +155,7 @@ def _degraded(picture: Picture, number: int, s: DegradeOptions) -> Degraded:
     elif parsed.name in PROCESSES:
         return _process(picture, _numbered(parsed, s.seed, number))
     operator = operators.make(op, in_shape=picture.shape)
-    return Degraded(observe(operator, picture.pixels, noise, observation_noise(s.seed)), op, noise, remark)
+    return Degraded(observe(operator, picture.pixels, noise, observation_noise(s.seed)).seen, op, noise, remark)
 
 
 def _numbered(parsed: Parsed, seed: int, number: int) -> str:
@@ -165,7 +165,7 @@ def _numbered(parsed: Parsed, seed: int, number: int) -> str:
     options = {**parsed.options, "seed": parsed.options.get("seed", seed)}
     if number and "number" not in options:
         options["number"] = number
-    return type(parsed)(parsed.name, parsed.target, options).spec
+    return replace(parsed, options=options).spec
 
 
 def _process(picture: Picture, spec: str) -> Degraded:
