@@ -126,13 +126,6 @@ def _degrade_job(job: Job, number: int, s: DegradeOptions, batch: Batch) -> None
 
     (planned,) = job.results
     picture = pictures.read(job.source)
-<<<<<<< HEAD
-    _, height, width = picture.shape
-    operator = operators.make(s.op, in_shape=picture.shape)
-    y = observe(operator, picture.pixels, s.noise, observation_noise(s.seed)).seen
-    h, w = y.shape[-2:]
-    notes = {"op": s.op, "noise": _noise_text(s.noise), "seed": str(s.seed), "size": f"{width}x{height}"}
-=======
     done = _degraded(picture, number, s)
     _write(planned, picture, done, s)
     (_, height, width), (h, w) = picture.shape, done.y.shape[-2:]
@@ -187,7 +180,6 @@ def _write(planned: ResultFiles, picture: Picture, done: Degraded, s: DegradeOpt
 
     (_, height, width), (h, w) = picture.shape, done.y.shape[-2:]
     notes = {"op": done.op, "noise": _noise_text(done.noise), "seed": str(s.seed), "size": f"{width}x{height}"}
->>>>>>> 1dc1d8c (zsir degrade --op wild, --trace and --severity; severity as a metric)
     text = {f"zsir:{key}": value for key, value in notes.items()}
     if planned.trace is not None:
         files.write_bytes(planned.trace, done.trace.encode())
