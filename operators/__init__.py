@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from zsir.operators.sizes.striding import Stride, StridedBlur, stride
     from zsir.operators.sizes.window import Crop, crop
     from zsir.operators.stacked import Stacked, stack
+    from zsir.operators.wild.history import Trace, read_trace
+    from zsir.operators.wild.pipelines import degrade
+    from zsir.operators.wild.traced import Traced
     from zsir.protocols import Shape
 
 __all__ = [
@@ -65,10 +68,13 @@ __all__ = [
     "StageChain",
     "Stride",
     "StridedBlur",
+    "Trace",
+    "Traced",
     "box_mask",
     "channels",
     "convolution",
     "crop",
+    "degrade",
     "downsample",
     "file_mask",
     "from_functions",
@@ -82,6 +88,7 @@ __all__ = [
     "motion_blur",
     "noise_stage",
     "random_mask",
+    "read_trace",
     "resize",
     "shake_blur",
     "stack",

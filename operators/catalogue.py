@@ -60,6 +60,16 @@ OPERATORS = Registry(
             "one colour of each pixel, as under a Bayer filter",
             in_shape="zsir.operators.colours:colour_shape",
         ),
+        "wild": Entry(
+            "zsir.operators.wild.traced:wild",
+            "random chain of blurs, resizing, noise and JPEG, as published; for zsir degrade",
+            in_shape="zsir.operators.wild.traced:wild_picture_shape",
+        ),
+        "trace": Entry(
+            "zsir.operators.wild.traced:traced",
+            "what zsir degrade --trace wrote down",
+            in_shape="zsir.operators.wild.traced:traced_picture_shape",
+        ),
     },
     aliases={
         "denoise": "identity",

@@ -22,4 +22,16 @@ BIBTEX: dict[str, str] = {
   journal = {IEEE Transactions on Image Processing},
   year    = {2005}
 }""",
+    "realesrgan": """@inproceedings{wang2021realesrgan,
+  title     = {Real-{ESRGAN}: Training Real-World Blind Super-Resolution with Pure Synthetic Data},
+  author    = {Wang, Xintao and Xie, Liangbin and Dong, Chao and Shan, Ying},
+  booktitle = {ICCV Workshops},
+  year      = {2021}
+}""",
+    "wildir": """@inproceedings{luo2024photo,
+  title     = {Photo-Realistic Image Restoration in the Wild with Controlled Vision-Language Models},
+  author    = {Luo, Ziwei and Gustafsson, Fredrik K. and Zhao, Zheng and Sj{\"o}lund, Jens and Sch{\"o}n, Thomas B.},
+  booktitle = {CVPR Workshops},
+  year      = {2024}
+}""",
 }

@@ -106,6 +106,8 @@ def _made_by(picture: Picture, op: str) -> bool:
 
 def noted_noise(picture: Picture, op: str | LinearOperator) -> float | None:
     """The noise level that `zsir degrade` noted in the file, if it did so for the same operator."""
+    if isinstance(op, str) and OPERATORS.parse(op).name == "trace":
+        return 0.0  # a trace has all the noise by itself
     if not isinstance(op, str) or "zsir:noise" not in picture.text or not _made_by(picture, op):
         return None
     try:
