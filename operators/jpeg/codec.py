@@ -14,8 +14,6 @@ from zsir.errors import BadInput, BadSpec, ShapeError
 from zsir.operators.jpeg.coded import JpegFile
 
 SAMPLINGS = {"4:4:4": 0, "4:2:2": 1, "4:2:0": 2}
-#: red, green and blue of (Y, Cb - 128, Cr - 128): BT.601, full range
-TO_RGB = ((1.0, 0.0, 1.402), (1.0, -0.344136286, -0.714136286), (1.0, 1.772, 0.0))
 
 
 def encoded(x: Tensor, quality: int, sampling: str = "4:2:0", progressive: bool = False) -> bytes:
@@ -68,16 +66,15 @@ def decoded(file: JpegFile) -> Tensor:
     if file.space in ("cmyk", "ycck"):
         raise BadInput(f"The JPEG holds {file.space.upper()} inks and no RGB colours; save it as RGB.")
     width, height = file.size
-    planes = []
-    for part, (fy, fx) in zip(file.components, file.factors, strict=True):
+    x = torch.empty(len(file.components), height, width)
+    for i, (part, (fy, fx)) in enumerate(zip(file.components, file.factors, strict=True)):
         if part.codes is None:
             raise BadInput("Only the headers of the JPEG were read; read it with read_jpeg.")
         plane = plane_of(part.codes, part.table)[: -(-height // fy), : -(-width // fx)]
-        planes.append(_enlarged(plane, fy, fx)[:height, :width])
-    x = torch.stack(planes)
+        x[i] = _enlarged(plane, fy, fx)[:height, :width]
     if file.space == "ycbcr":
-        x = torch.einsum("ij,jhw->ihw", torch.tensor(TO_RGB), x - torch.tensor([0.0, 128.0, 128.0]).view(3, 1, 1))
-    return (x.round().clamp(0, 255) / 255)[None]
+        _to_rgb(x)
+    return x.round_().clamp_(0, 255).div_(255)[None]
 
 
 def dct_matrix(dtype: torch.dtype = torch.float32) -> Tensor:
@@ -119,6 +116,14 @@ def _enlarged(plane: Tensor, fy: int, fx: int) -> Tensor:
     if fy == 2:
         plane = _doubled(plane)
     return _doubled(plane.T).T if fx == 2 else plane
+
+
+def _to_rgb(x: Tensor) -> None:
+    """Y, Cb and Cr (3, height, width) become RGB in place: BT.601, full range."""
+    y, blue, red = x[0].clone(), x[1].clone().sub_(128), x[2].clone().sub_(128)
+    x[0] = y.add(red, alpha=1.402)
+    x[1] = y.add(blue, alpha=-0.344136286).add_(red, alpha=-0.714136286)
+    x[2] = y.add_(blue, alpha=1.772)
 
 
 def _doubled(plane: Tensor) -> Tensor:
