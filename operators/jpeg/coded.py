@@ -148,7 +148,7 @@ def _content(path: Path) -> bytes:
 
 def _file(data: bytes, codes: bool) -> JpegFile:
     """The file of its content."""
-    segments, store, tables = Segments(data), None, dict[int, NDArray[np.int64]]()
+    segments, store, tables = Segments(data, inside=codes), None, dict[int, NDArray[np.int64]]()
     for scan in segments.scans():
         assert segments.frame is not None, "a scan comes after the frame header"
         for part, _, _ in scan.parts:

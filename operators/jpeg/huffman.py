@@ -8,6 +8,7 @@ together) and the coefficients to advance. NumPy then reads all values at once, 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TypeAlias
 
 import numpy as np
@@ -47,6 +48,7 @@ class HuffmanTable:
     ac: list[int] = field(repr=False)
 
 
+@lru_cache(maxsize=16)  # most files have the tables of T.81, annex K
 def huffman_table(counts: bytes, symbols: bytes) -> HuffmanTable:
     """The table that a DHT segment describes.
 

@@ -83,6 +83,7 @@ class Segments:
 
     Attributes:
         data: The file.
+        inside: Whether scans are wanted with what they hold.
         frame: The frame header, once it was met.
         tables: Quantisation tables by number, int64 (8, 8) in natural order.
         jfif: Whether there is a JFIF segment.
@@ -92,6 +93,7 @@ class Segments:
     """
 
     data: bytes = field(repr=False)
+    inside: bool = True
     frame: Frame | None = None
     tables: dict[int, NDArray[np.int64]] = field(default_factory=dict)
     jfif: bool = False
@@ -136,7 +138,7 @@ class Segments:
                 raise BadInput(f"The file has more than {MOST_SCANS} scans; save the picture anew as a JPEG or PNG.")
             over = _AFTER_SCAN.search(data, at)
             end = over.start() if over else len(data)
-            yield self._scan(body, data[at:end])
+            yield self._scan(body, data[at:end] if self.inside else b"")
             at = end
 
     def _take(self, marker: int, body: bytes) -> None:
@@ -150,7 +152,7 @@ class Segments:
                 self._take_frame(FRAMES[marker], body)
             elif marker == DQT:
                 self._take_tables(body)
-            elif marker == DHT:
+            elif marker == DHT and self.inside:
                 self._take_huffman(body)
             elif marker == DRI:
                 (self._interval,) = struct.unpack(">H", body[:2])
