@@ -13,9 +13,9 @@ from torch.nn.functional import pad
 from zsir.errors import BadInput, BadSpec, ShapeError
 from zsir.operators.jpeg.coded import JpegFile
 
+#: decoders round halves up; flat blocks often end on one, and float32 misses it by some 1e-5
+HALF = 0.5 + 1e-3
 SAMPLINGS = {"4:4:4": 0, "4:2:2": 1, "4:2:0": 2}
-#: red, green and blue of (Y, Cb - 128, Cr - 128): BT.601, full range
-TO_RGB = ((1.0, 0.0, 1.402), (1.0, -0.344136286, -0.714136286), (1.0, 1.772, 0.0))
 
 
 def encoded(x: Tensor, quality: int, sampling: str = "4:2:0", progressive: bool = False) -> bytes:
@@ -68,16 +68,15 @@ def decoded(file: JpegFile) -> Tensor:
     if file.space in ("cmyk", "ycck"):
         raise BadInput(f"The JPEG holds {file.space.upper()} inks and no RGB colours; save it as RGB.")
     width, height = file.size
-    planes = []
-    for part, (fy, fx) in zip(file.components, file.factors, strict=True):
+    x = torch.empty(len(file.components), height, width)
+    for i, (part, (fy, fx)) in enumerate(zip(file.components, file.factors, strict=True)):
         if part.codes is None:
             raise BadInput("Only the headers of the JPEG were read; read it with read_jpeg.")
         plane = plane_of(part.codes, part.table)[: -(-height // fy), : -(-width // fx)]
-        planes.append(_enlarged(plane, fy, fx)[:height, :width])
-    x = torch.stack(planes)
+        x[i] = _enlarged(plane, fy, fx)[:height, :width]
     if file.space == "ycbcr":
-        x = torch.einsum("ij,jhw->ihw", torch.tensor(TO_RGB), x - torch.tensor([0.0, 128.0, 128.0]).view(3, 1, 1))
-    return (x.round().clamp(0, 255) / 255)[None]
+        _to_rgb(x)
+    return x.round_().clamp_(0, 255).div_(255)[None]
 
 
 def dct_matrix(dtype: torch.dtype = torch.float32) -> Tensor:
@@ -108,21 +107,36 @@ def plane_of(codes: Tensor, table: Tensor) -> Tensor:
     rows, columns = codes.shape[:2]
     dct = dct_matrix()
     blocks = dct.T @ (codes * table.to(torch.float32)) @ dct + 128
-    return blocks.round_().clamp_(0, 255).permute(0, 2, 1, 3).reshape(8 * rows, 8 * columns)
+    return blocks.add_(HALF).floor_().clamp_(0, 255).permute(0, 2, 1, 3).reshape(8 * rows, 8 * columns)
 
 
 def _enlarged(plane: Tensor, fy: int, fx: int) -> Tensor:
-    """A component at the size of the picture: smoothly where libjpeg-turbo does so, else by repeating."""
-    smooth = (fy, fx) == (1, 2) or (fy, fx) == (2, 1) or (fy, fx) == (2, 2)
+    """A component at the size of the picture: smoothly where libjpeg-turbo does so, else by repeating.
+
+    It rounds first and second samples of a pair differently, so that the errors cancel in the mean.
+    """
+    smooth = (fy, fx) in ((1, 2), (2, 1), (2, 2))
     if not smooth or (fx == 2 and plane.shape[1] <= 2):
         return plane.repeat_interleave(fy, 0).repeat_interleave(fx, 1)
-    if fy == 2:
-        plane = _doubled(plane)
-    return _doubled(plane.T).T if fx == 2 else plane
+    if fx == 1:
+        return _doubled(plane, (1 / 4, 1 / 2))
+    if fy == 1:
+        return _doubled(plane.T, (1 / 4, 1 / 2)).T
+    return _doubled(_doubled(plane, None).T, (8 / 16, 7 / 16)).T
 
 
-def _doubled(plane: Tensor) -> Tensor:
-    """Twice the rows: each gives two, of 3/4 itself and 1/4 its nearer neighbour."""
+def _doubled(plane: Tensor, shares: tuple[float, float] | None) -> Tensor:
+    """Twice the rows: each gives two, of 3/4 itself and 1/4 its nearer neighbour, rounded down after adding a share."""
     padded = pad(plane[None, None], (0, 0, 1, 1), mode="replicate")[0, 0]
-    up, down = 0.75 * plane + 0.25 * padded[:-2], 0.75 * plane + 0.25 * padded[2:]
-    return torch.stack([up, down], dim=1).reshape(-1, plane.shape[1])
+    pair = [plane.mul(0.75).add_(padded[:-2], alpha=0.25), plane.mul(0.75).add_(padded[2:], alpha=0.25)]
+    if shares is not None:
+        pair = [rows.add_(share).floor_() for rows, share in zip(pair, shares, strict=True)]
+    return torch.stack(pair, dim=1).reshape(-1, plane.shape[1])
+
+
+def _to_rgb(x: Tensor) -> None:
+    """Y, Cb and Cr (3, height, width) become RGB in place: BT.601, full range."""
+    y, blue, red = x[0].clone(), x[1].clone().sub_(128), x[2].clone().sub_(128)
+    x[0] = y.add(red, alpha=1.402)
+    x[1] = y.add(blue, alpha=-0.344136286).add_(red, alpha=-0.714136286)
+    x[2] = y.add_(blue, alpha=1.772)

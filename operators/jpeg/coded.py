@@ -127,23 +127,28 @@ def read_tables(source: bytes | str | Path) -> JpegFile:
 
 
 def _named(source: bytes | str | Path, codes: bool) -> JpegFile:
-    if isinstance(source, bytes):
-        return _file(source, codes)
+    """The file, its path named in errors."""
+    name = "" if isinstance(source, bytes) else f"{source}: "
     try:
-        data = Path(source).read_bytes()
-    except OSError as error:
-        raise BadInput(f"{source} cannot be read ({error.strerror or error}); give the path of a JPEG file.") from None
-    try:
-        return _file(data, codes)
+        return _file(source if isinstance(source, bytes) else _content(Path(source)), codes)
     except BadInput as error:
-        raise BadInput(f"{source}: {error}") from None
+        raise BadInput(f"{name}{error}") from None
     except MemoryError:
-        raise BadInput(f"{source}: There is not enough memory for a picture of this size; cut it into parts.") from None
+        raise BadInput(f"{name}There is not enough memory for a picture of this size; cut it into parts.") from None
+
+
+def _content(path: Path) -> bytes:
+    if path.exists() and not path.is_file():
+        raise BadInput("This is a folder, device or pipe; give the path of a JPEG file.")
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BadInput(f"The file cannot be read ({error.strerror}); give the path of a JPEG file.") from None
 
 
 def _file(data: bytes, codes: bool) -> JpegFile:
     """The file of its content."""
-    segments, store, tables = Segments(data), None, dict[int, NDArray[np.int64]]()
+    segments, store, tables = Segments(data, inside=codes), None, dict[int, NDArray[np.int64]]()
     for scan in segments.scans():
         assert segments.frame is not None, "a scan comes after the frame header"
         for part, _, _ in scan.parts:
@@ -210,8 +215,8 @@ def _check_complete(store: Store, ended: bool) -> None:
     if np.any(store.bits > 0) or np.any(store.bits[:, 0] < 0) or (not ended and np.any(store.bits < 0)):
         total = len(store.codes)
         raise BadInput(
-            f"The file is truncated: it has all {total} blocks, but not all scans that make them precise; get the whole "
-            "file again."
+            f"The file is truncated: not all scans that make its {total} blocks precise are there; get the whole file "
+            "again."
         )
 
 

@@ -43,8 +43,8 @@ class Work:
     def damaged(self, blocks: int) -> BadInput:
         """The error for bits that no encoder writes, after so many blocks."""
         return BadInput(
-            f"The file is damaged: after {blocks} of {len(self.flat)} blocks of a scan the Huffman codes make no sense; "
-            "get the original file again."
+            f"The file is damaged: the Huffman codes make no sense after {blocks} of {len(self.flat)} blocks; "
+            "get the original again."
         )
 
     def stretch(self, i: int) -> tuple[int, int]:

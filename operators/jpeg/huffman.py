@@ -8,6 +8,8 @@ together) and the coefficients to advance. NumPy then reads all values at once, 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +26,9 @@ LONGEST_MCU = 24_000
 PIECE = 1 << 19
 
 DAMAGED = -1  # in place of a position
+
+#: the next 16 bits from every position; indexing a memoryview is faster than indexing an array
+View: TypeAlias = memoryview
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +48,7 @@ class HuffmanTable:
     ac: list[int] = field(repr=False)
 
 
+@lru_cache(maxsize=16)  # most files have the tables of T.81, annex K
 def huffman_table(counts: bytes, symbols: bytes) -> HuffmanTable:
     """The table that a DHT segment describes.
 
@@ -88,7 +94,7 @@ class Bits:
         self.base = 0
         self.limit = 0
         self.windows = np.zeros(0, np.uint16)
-        self.view = memoryview(self.windows)
+        self.view: View = memoryview(self.windows.data)
 
     def look(self, position: int) -> None:
         """Lay out the 16 bits from every position on, for one piece of the scan that begins at this position."""
@@ -100,18 +106,19 @@ class Bits:
         for bit in range(8):
             self.windows[:, bit] = (words >> (8 - bit)) & 0xFFFF
         self.windows = self.windows.reshape(-1)
-        self.view = memoryview(self.windows)
+        self.view = memoryview(self.windows.data)
         self.base = 8 * first
         self.limit = len(self.windows) - LONGEST_MCU
 
     def at(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
         """The single bits at positions of the whole scan, 0 or 1; beyond the end 0."""
         inside = np.minimum(positions >> 3, len(self._bytes) - 1)
-        return (self._bytes[inside].astype(np.int64) >> (7 - (positions & 7))) & 1
+        bits: NDArray[np.int64] = (self._bytes[inside].astype(np.int64) >> (7 - (positions & 7))) & 1
+        return bits
 
 
 def walk_mcus(
-    view: memoryview, p: int, limit: int, layout: list[tuple[list[int], list[int]]], begin: int, n: int, starts: list[int]
+    view: View, p: int, limit: int, layout: list[tuple[list[int], list[int]]], begin: int, n: int, starts: list[int]
 ) -> tuple[int, int]:
     """Find where the symbols of whole MCUs begin.
 
@@ -163,7 +170,7 @@ class Band:
 
 
 def walk_band(
-    view: memoryview, p: int, limit: int, ac: list[int], band: tuple[int, int], block: int, n: int, found: Band
+    view: View, p: int, limit: int, ac: list[int], band: tuple[int, int], block: int, n: int, found: Band
 ) -> tuple[int, int]:
     """Find where the symbols of a band of AC coefficients begin, in its first scan.
 
@@ -238,7 +245,7 @@ class History:
 
 
 def walk_refined(
-    view: memoryview, p: int, limit: int, ac: list[int], history: History, block: int, n: int, found: Refined
+    view: View, p: int, limit: int, ac: list[int], history: History, block: int, n: int, found: Refined
 ) -> tuple[int, int]:
     """Find where the symbols and correction bits of a band of AC coefficients begin, in a refining scan.
 

@@ -15,7 +15,7 @@ from zsir.errors import BadInput
 from zsir.operators.jpeg.huffman import HuffmanTable, huffman_table
 from zsir.operators.jpeg.standard import ZIGZAG
 
-SOI, EOI, SOS, DQT, DHT, DRI, DAC, DNL = 0xD8, 0xD9, 0xDA, 0xDB, 0xC4, 0xDD, 0xCC, 0xDC
+SOI, EOI, SOS, DQT, DHT, DRI, DAC = 0xD8, 0xD9, 0xDA, 0xDB, 0xC4, 0xDD, 0xCC
 APP1, APP14, APP0 = 0xE1, 0xEE, 0xE0
 #: frames whose codes are read, by their marker
 FRAMES = {0xC0: "baseline", 0xC1: "extended", 0xC2: "progressive"}
@@ -83,6 +83,7 @@ class Segments:
 
     Attributes:
         data: The file.
+        inside: Whether scans are wanted with what they hold.
         frame: The frame header, once it was met.
         tables: Quantisation tables by number, int64 (8, 8) in natural order.
         jfif: Whether there is a JFIF segment.
@@ -92,6 +93,7 @@ class Segments:
     """
 
     data: bytes = field(repr=False)
+    inside: bool = True
     frame: Frame | None = None
     tables: dict[int, NDArray[np.int64]] = field(default_factory=dict)
     jfif: bool = False
@@ -136,7 +138,7 @@ class Segments:
                 raise BadInput(f"The file has more than {MOST_SCANS} scans; save the picture anew as a JPEG or PNG.")
             over = _AFTER_SCAN.search(data, at)
             end = over.start() if over else len(data)
-            yield self._scan(body, data[at:end])
+            yield self._scan(body, data[at:end] if self.inside else b"")
             at = end
 
     def _take(self, marker: int, body: bytes) -> None:
@@ -150,7 +152,7 @@ class Segments:
                 self._take_frame(FRAMES[marker], body)
             elif marker == DQT:
                 self._take_tables(body)
-            elif marker == DHT:
+            elif marker == DHT and self.inside:
                 self._take_huffman(body)
             elif marker == DRI:
                 (self._interval,) = struct.unpack(">H", body[:2])
@@ -161,7 +163,9 @@ class Segments:
             elif marker == APP1 and body[:6] == b"Exif\0\0":
                 self.orientation = exif_orientation(body[6:])
         except (struct.error, IndexError):
-            raise BadInput("A header of the file is cut short, so it is damaged; get the original file again.") from None
+            raise BadInput(
+                "A header of the file is cut short, so it is damaged; get the original file again."
+            ) from None
 
     def _take_frame(self, kind: str, body: bytes) -> None:
         if self.frame is not None:
@@ -169,18 +173,20 @@ class Segments:
         bits, height, width, n = struct.unpack(">BHHB", body[:6])
         if bits != 8:
             raise BadInput(
-                f"The file is a JPEG with {bits} bits per sample, and only 8 are read; save it as an 8-bit JPEG or a PNG."
+                f"The file is a JPEG with {bits} bits per sample, and only 8 are read; save it as an 8-bit JPEG."
             )
         if not height and width:
             raise BadInput(
                 "The file names its height only after the picture (DNL), which is not read; save it anew as a JPEG."
             )
         if not (height and width):
-            raise BadInput(f"The picture has the size {width}x{height}, so the file is damaged; get the original again.")
+            raise BadInput(
+                f"The picture has the size {width}x{height}, so the file is damaged; get the original again."
+            )
         if Image.MAX_IMAGE_PIXELS is not None and width * height > Image.MAX_IMAGE_PIXELS:
             raise BadInput(
-                f"The picture has {width}x{height} pixels, more than the {Image.MAX_IMAGE_PIXELS / 1e6:.0f} million that "
-                "are allowed; cut it into parts."
+                f"The picture has {width}x{height} pixels, more than the {Image.MAX_IMAGE_PIXELS / 1e6:.0f} million "
+                "that are allowed; cut it into parts."
             )
         if n not in (1, 3, 4):
             raise BadInput(f"The file is a JPEG with {n} components; 1, 3 and 4 are read: save it as RGB.")
@@ -194,9 +200,12 @@ class Segments:
         while body:
             deep, number = body[0] >> 4, body[0] & 15
             size = 128 if deep else 64
-            values = np.frombuffer(body[1 : 1 + size], ">u2" if deep else np.uint8).astype(np.int64)
-            if deep > 1 or number > 3 or len(values) != 64 or not values.all():
+            steps = body[1 : 1 + size]
+            if deep > 1 or number > 3 or len(steps) != size:
                 raise BadInput("A quantisation table is damaged; get the original file again.")
+            values = np.frombuffer(steps, ">u2" if deep else np.uint8).astype(np.int64)
+            if not values.all():
+                raise BadInput("A quantisation table has steps of 0, so the file is damaged; get the original again.")
             natural = np.empty(64, np.int64)
             natural[ZIGZAG] = values
             self.tables[number] = natural.reshape(8, 8)
@@ -232,7 +241,9 @@ class Segments:
 def _check_sampling(parts: tuple[Part, ...]) -> None:
     """Refuse sampling factors whose ratios are no whole numbers."""
     if not all(1 <= part.h <= 4 and 1 <= part.v <= 4 for part in parts):
-        raise BadInput("The sampling factors of the file are not from 1 to 4, so it is damaged; get the original again.")
+        raise BadInput(
+            "The sampling factors of the file are not from 1 to 4, so it is damaged; get the original again."
+        )
     h, v = max(part.h for part in parts), max(part.v for part in parts)
     if any(h % part.h or v % part.v for part in parts):
         layout = ", ".join(f"{part.h}x{part.v}" for part in parts)

@@ -98,6 +98,6 @@ class BandScan(Work):
             bit = self.bits.at(self.bits.base + each_bit(begins, counts))
             chosen = self.full[self.corrected : self.corrected + len(bit)]
             self.corrected += len(bit)
-            chosen, bit = chosen[bit == 1], 1 << low
+            chosen, step = chosen[bit == 1], 1 << low
             block, k = self.flat[chosen // self.history.span], self.scan.first + chosen % self.history.span
-            codes[block, k] += np.where(codes[block, k] > 0, bit, -bit).astype(np.int16)
+            codes[block, k] += np.where(codes[block, k] > 0, step, -step).astype(np.int16)

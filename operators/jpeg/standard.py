@@ -1,4 +1,4 @@
-"""Constants of the JPEG standard (ITU T.81): the zigzag order, and the example tables that libjpeg scales by quality."""
+"""Constants of the JPEG standard (ITU T.81): the zigzag, and the example tables that libjpeg scales by quality."""
 
 from __future__ import annotations
 
@@ -7,9 +7,6 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
-
-#: the longest zigzag walk over an 8x8 block
-COEFFICIENTS = 64
 
 
 def _zigzag() -> NDArray[np.int64]:
