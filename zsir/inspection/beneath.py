@@ -65,8 +65,9 @@ def beneath(codes: Floats, table: NDArray[np.int64]) -> Beneath | None:
     known = lost[0] > TWO
     peak = _peak(np.log(LEVELS), likelihood, best) if known else -np.inf
     ratio = LEVELS[1] / LEVELS[0]
-    error = max((high - low) / 2, LEVELS[best] * (ratio - 1) / 4)
-    return Beneath(float(np.exp(peak)) / 255 if known else 0.0, float(error) / 255, float(top) / 255)
+    error = float(max((high - low) / 2, LEVELS[best] * (ratio - 1) / 4))
+    std = float(np.exp(peak)) if known else 0.0
+    return Beneath(std / 255, error / 255, max(float(top), std + 2 * error if known else 0.0) / 255)
 
 
 def _likelihood(codes: Floats, table: NDArray[np.int64], order: Floats, choose: Floats, measure: Floats) -> Floats:

@@ -13,8 +13,8 @@ from zsir.errors import BadInput, PictureWarning
 from zsir.inspection.beneath import beneath
 from zsir.inspection.blocks import LUMA, blocks_of
 from zsir.inspection.comb import find_comb
-from zsir.inspection.enlarged import find_enlargement
-from zsir.inspection.findings import Findings, Jpeg, Noise
+from zsir.inspection.enlarged import find_enlargement, repeats
+from zsir.inspection.findings import Enlargement, Findings, Jpeg, Noise
 from zsir.inspection.grain import grain
 from zsir.inspection.report import Inspection
 from zsir.inspection.spectrum import Spectrum, spectrum
@@ -61,6 +61,10 @@ def _found(x: NDArray[np.float32], picture: Picture) -> Findings:
     if min(x.shape[1:]) < LEAST_SIDE:
         reason = f"the picture has fewer than {LEAST_SIDE} pixels on a side"
         return Findings(clipped, jpeg=jpeg, unknown=_all_unknown(reason))
+    if jpeg is None and (factor := repeats(x)) > 1:
+        unknown |= _all_unknown("pixels are repeated")
+        del unknown["enlargement"]
+        return Findings(clipped, enlargement=Enlargement(float(factor), 0.0, "nearest"), unknown=unknown)
     drawing = is_drawing(x) and not (jpeg and jpeg.from_file and (jpeg.quality or 0) < 90)
     if drawing:
         unknown |= _all_unknown("the picture is a drawing or screenshot, whose edges say nothing of a camera")
