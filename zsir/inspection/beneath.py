@@ -24,11 +24,13 @@ MOST = 12
 #: texture of flat blocks falls with this power of the frequency
 FALL = 4.0
 #: share of blocks that the choice misses, where texture looks like much more noise
-STRAYS = 0.02
+STRAYS = 0.005
 #: standard deviations tried, of luma 0 to 255
 LEVELS = np.geomspace(0.25, 64, 97)
 #: standard deviations of texture tried, at u + v = 3, in units of luma
 TEXTURES = np.array([0.0, 0.5, 1, 2, 3, 4.5, 6.5, 9, 13, 18, 26])
+#: cost of texture in log-likelihood, for where noise explains the codes nearly as well
+SMOOTH = 0.7
 #: drop of the log-likelihood at one and at two standard errors
 ONE, TWO = 0.5, 2.0
 
@@ -77,7 +79,7 @@ def _likelihood(codes: Floats, table: NDArray[np.int64], order: Floats, choose: 
     step, size = table[used].astype(np.float64), np.abs(flat[:, used])
     counts = np.stack([(size == k).sum(axis=0) for k in range(MOST)] + [(size >= MOST).sum(axis=0)])
     fall = (3.0 / order[used]) ** FALL
-    best: Floats = np.stack([_profile(counts, step, fall * t**2) for t in TEXTURES]).max(axis=0)
+    best: Floats = np.stack([_profile(counts, step, fall * t**2) - SMOOTH * t for t in TEXTURES]).max(axis=0)
     return best
 
 

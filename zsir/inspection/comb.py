@@ -35,6 +35,8 @@ WIDTH, TOP = 0.125, 512.0
 PERIODS = np.arange(1, 256)
 #: natural logarithm of the odds against chance above which a picture counts as decoded JPEG
 ODDS = 60.0
+#: and above which a drawing does: its patterns repeat, so that blocks are not independent
+ODDS_DRAWING = 1500.0
 #: fewer blocks than this that differ are a pattern, not a photograph
 LEAST_BLOCKS = 32
 #: frequencies that show the grid: low ones, where codes are rarely 0
@@ -118,11 +120,11 @@ def log_odds(score: Floats) -> Floats:
     return total
 
 
-def find_comb(x: NDArray[np.float32]) -> Comb | None:
+def find_comb(x: NDArray[np.float32], least: float = ODDS) -> Comb | None:
     """The trace of JPEG in a picture (channels, height, width) in [0, 1], or None where there is none."""
     gain = gains(JITTER if len(x) > 1 else JITTER_GREY)
     phase, odds = find_phase(x, gain)
-    if odds < ODDS:
+    if odds < least:
         return None
     blocks, whole = blocks_of(x, phase)
     table, quality = find_table(distinct(blocks[whole]), gain)
