@@ -18,6 +18,7 @@ from torch import Tensor
 
 import zsir
 from zsir import operators, pictures, priors, samplers
+from zsir.capabilities import cut
 from zsir.errors import BadInput, OutputError, ZsirError, failure, out_of_memory
 from zsir.experiments import cropping, measures
 from zsir.experiments.grid import Cell, slug
@@ -29,7 +30,7 @@ from zsir.operators import Operator
 from zsir.priors.wrappers.settings import Wrapping
 from zsir.problem import Problem
 from zsir.protocols import Prior
-from zsir.workflow.pose import fitting, observation_noise, observe
+from zsir.workflow.pose import Observed, fitting, observation_noise, observe
 
 #: where ``batch = "auto"`` begins on a GPU; halved until it fits
 LARGEST_BATCH = 64
@@ -58,8 +59,7 @@ class Ready:
 
     item: Item
     truth: Tensor | None = field(default=None, repr=False)
-    y: Tensor | None = field(default=None, repr=False)
-    operator: Operator | None = None
+    made: Observed | None = field(default=None, repr=False)
     error: ZsirError | None = None
 
 
@@ -152,10 +152,10 @@ class Engine:
         try:
             truth = load(item.picture.path, self.spec.data.size)
             operator = self._operator(item.cell.op, truth)
-            y = self._observe(item, truth, operator)
+            made = self._observe(item, truth, operator)
         except Exception as error:
             return Ready(item, error=failure(error, LESS))
-        return Ready(item, truth, y, operator)
+        return Ready(item, cut(made.operator, truth), made)
 
     def _operator(self, spec: str, x: Tensor) -> Operator:
         shape = tuple(x.shape[1:])
@@ -167,10 +167,11 @@ class Engine:
             self._operators[spec, shape] = found
         return found
 
-    def _observe(self, item: Item, truth: Tensor, operator: Operator) -> Tensor:
+    def _observe(self, item: Item, truth: Tensor, operator: Operator) -> Observed:
         """``A x + noise n``, n from seed and index alone; or the observation's file. What a mask hides stays black."""
         if item.picture.observed is not None:
-            return cropping.observation(item.picture.observed, self.spec.data.size, operator)
+            y = cropping.observation(item.picture.observed, self.spec.data.size, operator)
+            return Observed(y, y, operator, item.cell.noise)
         return observe(operator, truth, item.cell.noise, observation_noise(item.cell.seed, item.picture.index))
 
     def _solve(self, ready: Sequence[Ready], done: int) -> list[Solved]:
@@ -178,8 +179,8 @@ class Engine:
         solved = [Solved(one, error=one.error) for one in ready if one.error is not None]
         groups: dict[tuple[int, ...], list[Ready]] = {}
         for one in ready:
-            if one.truth is not None and one.y is not None:
-                groups.setdefault((*one.truth.shape, *one.y.shape), []).append(one)
+            if one.truth is not None and one.made is not None:
+                groups.setdefault((*one.truth.shape, *one.made.y.shape), []).append(one)
         if groups:  # weights that are missing end the run: no picture is to blame
             self._prior_of(ready[0].item.cell)
         for group in groups.values():
@@ -206,10 +207,13 @@ class Engine:
 
     def _together(self, group: Sequence[Ready], done: int) -> list[Solved]:
         first = group[0]
-        assert first.operator is not None
-        prior = fitting(self._prior_of(first.item.cell), first.operator)
-        y = torch.cat([one.y for one in group if one.y is not None])
-        problem = Problem(y.to(self.device), first.operator, first.item.cell.told)
+        assert first.made is not None
+        operator, cell = first.made.operator, first.item.cell
+        prior = fitting(self._prior_of(cell), operator)
+        y = torch.cat([one.made.y for one in group if one.made is not None])
+        # what the process adds by itself is known, whatever else is told
+        told = cell.told if cell.told != cell.noise else first.made.noise_std
+        problem = Problem(y.to(self.device), operator, told)
         numbers = [one.item.picture.index + SAMPLE_STRIDE * one.item.sample for one in group]
 
         def show(event: Event) -> None:
@@ -221,7 +225,8 @@ class Engine:
         return self._apart(group, solution, prior.fingerprint)
 
     def _apart(self, group: Sequence[Ready], solution: Solution, fingerprint: str) -> list[Solved]:
-        x = solution.x.clamp(0, 1).float().cpu()
+        assert group[0].made is not None
+        x = cut(group[0].made.operator, solution.x).clamp(0, 1).float().cpu()
         stats = solution.stats
         seconds = stats.seconds / len(group)
         return [
@@ -270,14 +275,16 @@ class Engine:
         assert solved.x is not None and solved.ready.truth is not None
         run, truth = self.spec.run, solved.ready.truth.clamp(0, 1)
         found, unmeasured = measures.measured(run.metrics, solved.x, truth, run.crop)
-        assert solved.ready.operator is not None
-        more, also = measures.against_data(run.metrics, solved.x - truth, solved.ready.operator, solved.residual)
+        assert solved.ready.made is not None
+        operator = solved.ready.made.operator
+        more, also = measures.against_data(run.metrics, solved.x - truth, operator, solved.residual)
         # JSON has no infinity
         finite = {name: value for name, value in (found | more).items() if math.isfinite(value)}
         return {name: finite.get(name) for name in run.metrics}, unmeasured | also
 
     def _pictures(self, solved: Solved) -> dict[str, str]:
         """Write estimate, observation and truth where the spec keeps them; name -> path in the folder."""
+        seen = None if solved.ready.made is None else solved.ready.made.seen
         item, save = solved.ready.item, self.spec.run.save
         limit = {"all": math.inf, "none": 0}.get(save)
         if item.picture.index >= (int(save.removeprefix("first:")) if limit is None else limit):
@@ -286,7 +293,7 @@ class Engine:
         number = f"{item.picture.index:03d}-"
         files = {
             "estimate": (f"pictures/{item.cell.slug}/{number}{name}.png", solved.x),
-            "observed": (f"observed/{item.cell.observation}/{number}{slug(item.picture.name)}.png", solved.ready.y),
+            "observed": (f"observed/{item.cell.observation}/{number}{slug(item.picture.name)}.png", seen),
             "truth": (f"truth/{number}{slug(item.picture.name)}.png", solved.ready.truth),
         }
         for kind, (path, pixels) in files.items():

@@ -67,7 +67,7 @@ __all__ = [
 __getattr__ = on_first_use(__name__, __file__)
 
 
-def make(spec: str, *, in_shape: Shape | None = None, out_shape: Shape | None = None) -> Operator:
+def make(spec: str | Parsed, *, in_shape: Shape | None = None, out_shape: Shape | None = None) -> Operator:
     """Build an operator from a spec, for pictures of one shape.
 
     One of the two shapes is needed. From ``out_shape`` an operator that changes the size takes the picture to be the
@@ -91,7 +91,7 @@ def make(spec: str, *, in_shape: Shape | None = None, out_shape: Shape | None = 
     """
     if (in_shape is None) == (out_shape is None):
         raise BadSpec("operators.make needs either in_shape (the picture) or out_shape (the observation).")
-    parsed = OPERATORS.parse(spec)
+    parsed = OPERATORS.parse(spec) if isinstance(spec, str) else spec
     if in_shape is None:
         assert out_shape is not None
         in_shape = picture_shape(parsed, out_shape)

@@ -20,6 +20,8 @@ from zsir.rng import generator
 
 #: an 8-bit file is never more exact than its rounding, whatever its noise is said to be
 ROUNDING = 1 / 255 / 12**0.5
+#: an observation with no more noise than this is as exact as its file: results are projected onto it
+EXACT = 1.5 * ROUNDING
 GREY = 0.5
 
 

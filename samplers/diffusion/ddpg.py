@@ -23,6 +23,7 @@ from zsir.problem import Problem
 from zsir.protocols import NoiseSource, Prior
 from zsir.samplers.base import BaseSampler, Calls, FreshNoise, Levels
 from zsir.samplers.chain import Chain, abar, check_calls, check_share, denoise
+from zsir.samplers.initial import EXACT
 
 
 @dataclass(frozen=True)
@@ -64,10 +65,10 @@ class DDPG(BaseSampler):
         """Denoise, preconditioned data step, noise back."""
         x, s, t, noise = state.x, state.here, state.next, problem.noise_std
         d = denoise(prior, x, s)
-        delta = abar(t) ** self.gamma if noise > 0 else 0.0
+        delta = abar(t) ** self.gamma if noise > EXACT else 0.0
         misfit = problem.operator.forward(d) - problem.y
         factor = (1 - abar(t)) / (1 - abar(s))
-        mode = self.mode if self.mode is not None else int(noise > 0)
+        mode = self.mode if self.mode is not None else int(noise > EXACT)
         back = (1 - delta) * (factor if mode == 1 else 1.0)
         least = delta * (1.0 if mode == 0 else factor)
         x0 = d - back * problem.operator.pinv(misfit, max(1e-4, self.reg_scale * (2 * noise) ** 2))
@@ -75,7 +76,7 @@ class DDPG(BaseSampler):
             x0 = x0 - least * problem.operator.adjoint(misfit)
         moved = x0
         if t > 0 and self.inject:
-            weight = delta if noise > 0 else 1.0
+            weight = delta if noise > EXACT else 1.0
             e = math.sqrt(1 - self.zeta) * weight / s * (x - x0)
             moved = x0 + t * (math.sqrt(self.zeta) * rng.randn_like(x) + e)
-        return state.moved(moved, d if noise > 0 else x0)
+        return state.moved(moved, d if noise > EXACT else x0)

@@ -27,7 +27,7 @@ from zsir.protocols import NoiseSource, Prior
 from zsir.samplers.base import BaseSampler, Calls
 from zsir.samplers.chain import check_reach, levels
 from zsir.samplers.few_step.published import CM4IR_PRESETS
-from zsir.samplers.initial import ROUNDING, expected_start, initial_estimate
+from zsir.samplers.initial import EXACT, ROUNDING, expected_start, initial_estimate
 from zsir.samplers.levels import cm4ir_levels, geometric
 
 
@@ -198,7 +198,7 @@ class CM4IR(BaseSampler):
         sigma = plan.sigmas[k]
         d = self._estimate(prior, x, sigma, plan.deltas[k])
         last = k + 1 == self.nfe
-        if last and problem.noise_std > 0:
+        if last and problem.noise_std > EXACT:
             return CM4IRState(x, d, plan, sigma, k + 1)
         x0 = d - problem.operator.pinv(problem.operator.forward(d) - problem.y, plan.ridges[k + 1])
         if last:

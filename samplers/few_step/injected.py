@@ -29,7 +29,7 @@ from zsir.samplers.diffusion.ddnm import back_projected
 from zsir.samplers.diffusion.ddrm import trust
 from zsir.samplers.diffusion.diffpir import exact_step
 from zsir.samplers.few_step.cm4ir import CM4IR, DENOISER
-from zsir.samplers.initial import ROUNDING, initial_estimate
+from zsir.samplers.initial import EXACT, ROUNDING, initial_estimate
 from zsir.samplers.spectral import Modes, modes_of
 
 UPDATES = {"ddnm": "pinv", "diffpir": "prox", "ddrm": "svd"}
@@ -90,7 +90,7 @@ class Injected(BaseSampler):
         """Denoise, data step, injection."""
         x, s, t = state.x, state.here, state.next
         d = prior.denoise(x, levels(x, (1 + self.delta) * s))
-        if t == 0 and problem.noise_std > 0:
+        if t == 0 and problem.noise_std > EXACT:
             return state.moved(d, d)
         x0 = self._data_step(problem, d, s, state.modes)
         if t == 0:

@@ -175,7 +175,7 @@ def test_full_disk(run, folder, monkeypatch, command):
     if command == "demo":
         done = run("demo", "out")
     else:
-        extra = FAST if command == "solve" else ()
+        extra = (*FAST, "--noise", "0") if command == "solve" else ()
         done = run(command, "--op", "identity", *extra, "other.png", "-o", "x.png", "--overwrite")
     assert done.code == 1 and "no space left on device" in done.message
     assert (folder / "x.png").read_text() == "precious" and not list(folder.glob(".zsir*"))
@@ -207,14 +207,15 @@ def test_interrupted(run, folder, monkeypatch):
         return original(*args, **options)
 
     monkeypatch.setattr(operators, "make", make)
-    done = run("solve", "--op", "identity", *FAST, folder, "--record", "r.json")
+    done = run("solve", "--op", "identity", *FAST, "--noise", "0", folder, "--record", "r.json")
     assert done.code == 130 and done.message == "interrupted; 1 of 3 files were written"
     assert pictures.read("colour_restored.png").pixels.shape == (1, 3, 22, 31)
     assert (folder / "r.json").exists()
 
 
 def test_ctrl_c(folder):
-    command = [sys.executable, "-m", "zsir", "solve", "--op", "identity", "--prior", "gaussian", "--seed", "0-999"]
+    command = [sys.executable, "-m", "zsir", "solve", "--op", "identity", "--prior", "gaussian", "--seed", "0-999",
+               "--noise", "0"]  # fmt: skip
     process = subprocess.Popen(
         [*command, str(folder), "-o", "out"],
         stdout=subprocess.PIPE,

@@ -11,7 +11,7 @@ from zsir import pictures
 from zsir.cli.commands.compare import _table
 from zsir.cli.tables import aligned, markdown
 from zsir.metrics.noise import Estimate
-from zsir.workflow import pose
+from zsir.workflow import noise_levels
 
 FAST = ("--prior", "gaussian", "--simulate", "-q")
 
@@ -176,11 +176,11 @@ def test_a_note_on_the_picture_is_said_once(run, folder, monkeypatch):
         calls.append(y)
         return Estimate(0.06)
 
-    monkeypatch.setattr(pose, "estimate_of", estimated)
+    monkeypatch.setattr(noise_levels, "estimate_of", estimated)
     assert run(*task, *methods, "--noise", "auto").err == "" and len(calls) == 1
     # and so is what the file itself says
     run("degrade", "--op", "identity", "--noise", "0.02", "scan.png", "-o", "noted.png")
-    done = run(*task[:-4], "noted.png", "-o", "p", *methods)
+    done = run(*task[:-4], "noted.png", "-o", "p", *methods, "--noise", "0")
     assert sum("says that it holds noise" in line for line in done.err.splitlines()) == 1
 
 

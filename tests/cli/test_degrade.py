@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -55,8 +58,13 @@ def test_solve_uses_the_notes_only_for_the_same_operator(run, folder):
 
 def test_solve_reminds_of_noise(run, folder):
     assert run("degrade", "--op", "identity", "--noise", "5/255", "other.png").code == 0
-    done = run("solve", "--op", "denoise", "--prior", "gaussian", "other_degraded.png")
-    assert done.code == 0 and done.message == "note: other_degraded.png says that it holds noise; add --noise 5/255."
+    task = ("solve", "--op", "denoise", "--prior", "gaussian", "other_degraded.png", "--overwrite")
+    done = run(*task, "--noise", "0")
+    assert done.code == 0 and "says that it holds noise of 0.0196 " in done.message
+    assert run(*task, "--record", "r.json").err == ""
+    (entry,) = json.loads((folder / "r.json").read_text())["results"]
+    expected = math.hypot(5 / 255, 1 / 255 / math.sqrt(12))  # and 8 bits
+    assert entry["provenance"]["noise_std"] == pytest.approx(expected, rel=1e-9)
 
 
 def test_only_png(run, folder):

@@ -68,7 +68,7 @@ def test_the_spread_is_that_of_the_posterior():
 
 def test_an_estimator_is_told_apart_from_a_sampler(run, folder):
     done = run("solve", "--op", "sr2x", "--prior", "gaussian", "--sampler", "hqs:nfe=2", "--samples", "3", "colour.png",
-               "-o", "one.png")  # fmt: skip
+               "--noise", "0", "-o", "one.png")  # fmt: skip
     assert done.code == 0
     assert done.message.startswith("note: HQS is an estimator") and "mmps with kernel=covariance" in done.message
     assert float(np.abs(np.load(folder / "one_std.npy")).max()) == 0

@@ -49,7 +49,7 @@ def test_defaults_are_those_of_the_command():
         if name in ("picture", "op", "callbacks"):
             continue
         default = options[renamed.get(name, name)].default
-        shown = {"noise": "0", "seed": "0"}.get(name, parameter.default)
+        shown = {"seed": "0"}.get(name, parameter.default)
         unset = default is None or repr(default).endswith("UNSET")
         assert not shown if unset else default == shown, name
     only_files = {"inputs", "again", "preset", "seeds", "output", "sheet", "record", "overwrite", "quiet", "op"}
@@ -72,20 +72,20 @@ def test_every_kind_of_picture_is_the_same_picture(small):
         "pillow": Image.open(small),
         "picture": zsir.read(small),
     }
-    expected = zsir.restore(small, "sr2x", **FAST).x
+    expected = zsir.restore(small, "sr2x", noise=0.02, **FAST).x
     for name, form in forms.items():
-        result = zsir.restore(form, "sr2x", **FAST)
+        result = zsir.restore(form, "sr2x", noise=0.02, **FAST)
         assert torch.allclose(result.x, expected, rtol=0, atol=1e-6), name
         assert result.x.shape == (1, 3, 38, 52) and result.numpy().shape == (38, 52, 3)
 
 
 def test_grey_and_transparency():
     grey = pattern(18, 23)[:, :, 0]
-    result = zsir.restore(grey, "sr2x", prior="photo", nfe=1)
+    result = zsir.restore(grey, "sr2x", noise=0.02, prior="photo", nfe=1)
     assert result.x.shape == (1, 1, 36, 46) and result.numpy().shape == (36, 46) and result.pil().mode == "L"
     assert result.provenance["prior"].startswith("Grey(photo")
     rgba = np.dstack([pattern(18, 23), np.full((18, 23), 128, np.uint8)])
-    made = zsir.restore(rgba, "sr2x", **FAST).pil()
+    made = zsir.restore(rgba, "sr2x", noise=0.02, **FAST).pil()
     assert made.mode == "RGBA" and made.size == (46, 36) and np.asarray(made)[:, :, 3].min() == 128
 
 

@@ -41,7 +41,7 @@ def pictures(count: int, size: int) -> list[Tensor]:
 def observation(x: Tensor, op: str, noise_std: float, index: int) -> Tensor:
     """What is seen of picture ``index``."""
     operator = operators.make(op, in_shape=(x.shape[1], x.shape[2], x.shape[3]))
-    return observe(operator, x, noise_std, observation_noise(0, index))
+    return observe(operator, x, noise_std, observation_noise(0, index)).seen
 
 
 def cbm3d(y: Tensor, noise_std: float) -> Tensor:

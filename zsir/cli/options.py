@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from zsir.errors import BadSpec
 from zsir.names.registry import noise_level
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 Settings = TypeVar("Settings")
 
 MOST_SEEDS = 1000
+#: where the value of an option comes from when the user gave it
+GIVEN = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
 
 
 def noise_std(context: click.Context, option: click.Parameter, value: str) -> float:
@@ -30,8 +33,8 @@ def noise_std(context: click.Context, option: click.Parameter, value: str) -> fl
     return std
 
 
-def noise_std_or_auto(context: click.Context, option: click.Parameter, value: str) -> float | None:
-    """As `noise_std`; None for ``auto``."""
+def noise_std_or_auto(context: click.Context, option: click.Parameter, value: str | None) -> float | None:
+    """As `noise_std`; None for ``auto``, which is the default."""
     return noise_level(value)
 
 
@@ -39,7 +42,7 @@ def check_simulation(simulate: bool, size: tuple[int, int] | None, noise: float 
     """Raise a usage error for an option that only makes sense for a real observation, given with ``--simulate``."""
     if simulate and size is not None:
         raise click.UsageError("--size is for real observations; with --simulate the clean picture has a size.")
-    if simulate and noise is None:
+    if simulate and noise is None and click.get_current_context().get_parameter_source("noise") in GIVEN:
         raise click.UsageError("--noise auto is for real observations; with --simulate state the noise to add.")
 
 
@@ -125,12 +128,11 @@ noise = click.option(
 )
 noise_or_auto = click.option(
     "--noise",
-    default="0",
     callback=noise_std_or_auto,
-    show_default=True,
     metavar="STD",
-    help="Standard deviation of the noise on the [0, 1] scale: 0.02 or 5/255. With auto, zsir estimates it from each "
-    "picture.",
+    help="Standard deviation of the noise on the [0, 1] scale: 0.02 or 5/255. With auto, the default, it is what zsir "
+    "degrade noted in the file, else an estimate, and at least the error of rounding.  [default: auto; 0 with "
+    "--simulate]",
 )
 seeds = click.option(
     "--seed",

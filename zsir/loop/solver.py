@@ -17,6 +17,7 @@ from zsir.loop.counted import Stopwatch, TimedOperator, TimedPrior
 from zsir.loop.provenance import provenance
 from zsir.loop.watch import FiniteWatch
 from zsir.problem import Problem
+from zsir.processes import project
 from zsir.protocols import NoiseSource, Prior, Sampler
 from zsir.rng import PictureNoise
 
@@ -139,6 +140,7 @@ def solve(
     data_seconds, prior_seconds = watch_data.seconds(), watch_prior.seconds()
     seconds = time.perf_counter() - began
     finite.check()
+    x = project(problem.operator, state.x0, problem.data)
     stats = Stats(
         nfe=timed.pictures // max(1, problem.y.shape[0]),
         operator_calls=dict(watch_data.calls),
@@ -146,9 +148,9 @@ def solve(
         seconds=seconds,
         seconds_prior=prior_seconds,
         seconds_data=data_seconds,
-        residual=problem.residual(state.x0),
+        residual=problem.residual(x),
     )
-    return Solution(state.x0, stats, provenance(problem, prior, sampler, seed, numbers))
+    return Solution(x, stats, provenance(problem, prior, sampler, seed, numbers))
 
 
 def _total(reports: list[CGReport]) -> int:

@@ -205,13 +205,14 @@ def _load(target: str) -> Callable[..., Any]:
 
 
 def number(text: str) -> float:
-    """A number written as ``0.02`` or as a fraction, ``5/255``; raises `BadSpec`.
+    """A number written as ``0.02`` or as a fraction, ``5/255`` or ``2.5/255``; raises `BadSpec`.
 
-    >>> number("5/255")
-    0.0196078431372549
+    >>> number("5/255"), number("25.5/255")
+    (0.0196078431372549, 0.1)
     """
+    above, slash, below = text.replace(" ", "").partition("/")
     try:
-        value = float(Fraction(text.replace(" ", ""))) if "/" in text else float(text)
+        value = float(Fraction(above)) / float(below) if slash else float(text)
     except (ValueError, ZeroDivisionError):
         raise BadSpec(f"'{text}' is not a number; write for example 0.02 or 5/255.") from None
     if value != value or value in (float("inf"), float("-inf")):

@@ -10,7 +10,7 @@ import io
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -50,6 +50,8 @@ class Picture:
         path: The file, or ``picture`` for a picture that comes from no file.
         text: The text entries of a PNG.
         icc: The colour profile of the file, or None.
+        format: The format of the file as Pillow names it, such as ``JPEG``; empty where there is no file.
+        orientation: The EXIF orientation, 1 to 8, that the pixels of the file were turned by to stand upright.
     """
 
     pixels: Tensor = field(repr=False)
@@ -59,6 +61,8 @@ class Picture:
     path: Path
     text: Mapping[str, str] = field(default_factory=dict)
     icc: bytes | None = field(default=None, repr=False)
+    format: str = ""
+    orientation: int = 1
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -179,10 +183,12 @@ def _picture(
 ) -> Picture:
     """A Pillow picture as ours, upright; ``deep`` are the samples of a PNG with 16 bits, which Pillow cuts to 8."""
     values, bits = (_scaled(deep, 65535), 16) if deep is not None else _values(image, path, notes)
-    values = _upright(values, image.getexif().get(ORIENTATION, 1))
+    orientation = image.getexif().get(ORIENTATION, 1)
+    values = _upright(values, orientation)
     text = {k: str(v) for k, v in getattr(image, "text", {}).items()}
     icc = None if image.mode in ("CMYK", "LAB") else image.info.get("icc_profile")
-    return _split(values, bits, image.mode, path, text, icc)
+    picture = _split(values, bits, image.mode, path, text, icc)
+    return replace(picture, format=image.format or "", orientation=orientation if orientation in range(1, 9) else 1)
 
 
 def _split(

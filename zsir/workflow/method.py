@@ -54,7 +54,7 @@ class Method:
         around = self.wrapping
         return {
             "op": self.op_text,
-            "noise": "auto" if self.noise_std is None else self.noise_std,
+            "noise": self.noise_std if self.noise_std is not None else 0.0 if simulate else "auto",
             "prior": self.prior_spec or repr(self.prior),
             "sampler": spec_of(self.sampler) or repr(self.sampler),
             "tile": around.tile,
@@ -76,7 +76,7 @@ class Method:
 
 def load_method(
     op: str | LinearOperator,
-    noise: float | str | None = 0.0,
+    noise: float | str | None = None,
     prior: str | Prior = "photo",
     sampler: str | Sampler | None = None,
     *,

@@ -9,6 +9,7 @@ from typing import Any
 
 from zsir.errors import BadSpec, PictureWarning
 from zsir.loop.solver import Event, solve
+from zsir.names.registry import noise_level
 from zsir.pictures import Picture, PictureLike, as_picture
 from zsir.priors.wrappers.settings import Wrapping
 from zsir.protocols import LinearOperator, Prior, Sampler
@@ -24,7 +25,7 @@ def restore(
     picture: PictureLike,
     op: str | LinearOperator,
     *,
-    noise: float | str = 0.0,
+    noise: float | str | None = None,
     prior: str | Prior = "photo",
     sampler: str | Sampler | None = None,
     nfe: int | None = None,
@@ -51,8 +52,9 @@ def restore(
             and 65535, floats lie in [0, 1]. C is 1 or 3, one more with transparency, which is carried along.
         op: How the picture was degraded: a spec such as ``sr4x`` or ``blur:sigma=3`` (``zsir list ops`` shows all), or
             an operator whose ``out_shape`` is that of the picture.
-        noise: Standard deviation of the noise on the [0, 1] scale: a number, a text such as ``"5/255"``, or ``"auto"``
-            to estimate it from the picture.
+        noise: Standard deviation of the noise on the [0, 1] scale: a number, a text such as ``"5/255"``, or ``"auto"``.
+            By default, and for ``"auto"``, it is what `zsir degrade` noted in the file, else an estimate from the
+            picture, and at least the error of rounding to its bits. With ``simulate`` the default is 0.
         prior: What pictures look like: a spec such as ``photo``, ``cm-photo`` or ``tv``, or a prior.
         sampler: The algorithm: a spec such as ``hqs:nfe=8``, or a sampler. By default ``cm4ir`` up to 8 calls of the
             network, ``hqs`` above, and ``mmps`` for several samples.
@@ -90,6 +92,8 @@ def restore(
     >>> big.x.shape, big.numpy().shape, big.pil().size, round(big.residual, 1)
     (torch.Size([1, 3, 24, 32]), (24, 32, 3), (32, 24), 1.1)
     """
+    if simulate and isinstance(noise, str) and noise_level(noise) is None:
+        raise BadSpec("The noise of a simulated observation must be stated, as in noise='5/255', or left out for none.")
     seed, samples = whole("seed", seed, least=0), whole("samples", samples, least=1)
     method = load_method(
         *(op, noise, prior, sampler),

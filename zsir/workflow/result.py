@@ -151,7 +151,7 @@ def judged(
     x = solution.x[:1]
     misfit = metrics.contradiction(posed.problem, x)[0]
     return Restored(
-        x=x.clamp(0, 1).cpu().float(),
+        x=posed.shown(x).clamp(0, 1).cpu().float(),
         observation=posed.observation,
         truth=posed.truth,
         verdict=tuple(filter(None, [*posed.remarks, misfit, *remarks])),

@@ -74,20 +74,30 @@ def draw(
     groups = [range(start, min(start + together, count)) for start in range(0, count, together)]
     parts = []
     for place, numbers in enumerate(groups):
-        y = posed.problem.y.expand(len(numbers), -1, -1, -1)
-        problem = Problem(y, posed.problem.operator, posed.problem.noise_std)
+        problem = _repeated(posed.problem, len(numbers))
         shown = [_numbered(callback, place, len(groups)) for callback in callbacks]
         parts.append(solve(problem, posed.prior, sampler, seed=seed, indices=list(numbers), callbacks=shown))
     clipped = torch.cat([part.x for part in parts]).clamp(0, 1)
     try:
-        unseen = metrics.split(posed.problem.operator, clipped)[1].std(dim=0, keepdim=True).cpu().float()
+        free = posed.shown(metrics.split(posed.problem.operator, clipped)[1])
+        unseen = free.std(dim=0, keepdim=True).cpu().float()
     except SolveError:
         unseen = None
-    samples = clipped.cpu().float()
+    whole, samples = clipped.mean(dim=0, keepdim=True), posed.shown(clipped).cpu().float()
     low, high = (samples.quantile(q, dim=0, keepdim=True) for q in QUANTILES)
     mean, std = samples.mean(dim=0, keepdim=True), samples.std(dim=0, keepdim=True)
     residuals = [value for part in parts for value in part.stats.residual]
-    return Spread(samples, mean, std, unseen, (low, high), _of_mean(posed, mean, parts), residuals)
+    return Spread(samples, mean, std, unseen, (low, high), _of_mean(posed, whole, parts), residuals)
+
+
+def _repeated(problem: Problem, count: int) -> Problem:
+    """The same observation ``count`` times."""
+
+    def repeated(x: Tensor) -> Tensor:
+        return x.expand(count, *(-1,) * (x.ndim - 1))
+
+    x_init = None if problem.x_init is None else repeated(problem.x_init)
+    return replace(problem, y=repeated(problem.y), x_init=x_init)
 
 
 def _numbered(callback: Callable[[Event], None], place: int, groups: int) -> Callable[[Event], None]:

@@ -66,7 +66,7 @@ def _degrade_job(job: Job, s: DegradeOptions, batch: Batch) -> None:
     picture = pictures.read(job.source)
     _, height, width = picture.shape
     operator = operators.make(s.op, in_shape=picture.shape)
-    y = observe(operator, picture.pixels, s.noise, observation_noise(s.seed))
+    y = observe(operator, picture.pixels, s.noise, observation_noise(s.seed)).seen
     h, w = y.shape[-2:]
     notes = {"op": s.op, "noise": _noise_text(s.noise), "seed": str(s.seed), "size": f"{width}x{height}"}
     text = {f"zsir:{key}": value for key, value in notes.items()}

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
 from zsir.cli import options
 from zsir.cli.batch import Batch
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
 
 
 MOST_SAMPLES = 1000
-#: where an option comes from that the user gave
-GIVEN = (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
 
 
 @dataclass(frozen=True)
@@ -178,7 +175,7 @@ def _repeat(s: SolveOptions) -> None:
     from zsir.cli.again import repeat
 
     context = click.get_current_context()
-    given = [p.name for p in context.command.params if p.name and context.get_parameter_source(p.name) in GIVEN]
+    given = [p.name for p in context.command.params if p.name and context.get_parameter_source(p.name) in options.GIVEN]
     wrong = [name for name in given if name not in ("again", "output", "overwrite", "quiet")]
     if wrong:
         raise click.UsageError(
