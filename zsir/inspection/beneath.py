@@ -24,11 +24,13 @@ MOST = 12
 #: texture of flat blocks falls with this power of the frequency
 FALL = 4.0
 #: share of blocks that the choice misses, where texture looks like much more noise
-STRAYS = 0.02
+STRAYS = 0.005
 #: standard deviations tried, of luma 0 to 255
 LEVELS = np.geomspace(0.25, 64, 97)
 #: standard deviations of texture tried, at u + v = 3, in units of luma
 TEXTURES = np.array([0.0, 0.5, 1, 2, 3, 4.5, 6.5, 9, 13, 18, 26])
+#: cost of texture in log-likelihood, for where noise explains the codes nearly as well
+SMOOTH = 0.7
 #: drop of the log-likelihood at one and at two standard errors
 ONE, TWO = 0.5, 2.0
 
@@ -65,8 +67,9 @@ def beneath(codes: Floats, table: NDArray[np.int64]) -> Beneath | None:
     known = lost[0] > TWO
     peak = _peak(np.log(LEVELS), likelihood, best) if known else -np.inf
     ratio = LEVELS[1] / LEVELS[0]
-    error = max((high - low) / 2, LEVELS[best] * (ratio - 1) / 4)
-    return Beneath(float(np.exp(peak)) / 255 if known else 0.0, float(error) / 255, float(top) / 255)
+    error = float(max((high - low) / 2, LEVELS[best] * (ratio - 1) / 4))
+    std = float(np.exp(peak)) if known else 0.0
+    return Beneath(std / 255, error / 255, max(float(top), std + 2 * error if known else 0.0) / 255)
 
 
 def _likelihood(codes: Floats, table: NDArray[np.int64], order: Floats, choose: Floats, measure: Floats) -> Floats:
@@ -76,7 +79,7 @@ def _likelihood(codes: Floats, table: NDArray[np.int64], order: Floats, choose: 
     step, size = table[used].astype(np.float64), np.abs(flat[:, used])
     counts = np.stack([(size == k).sum(axis=0) for k in range(MOST)] + [(size >= MOST).sum(axis=0)])
     fall = (3.0 / order[used]) ** FALL
-    best: Floats = np.stack([_profile(counts, step, fall * t**2) for t in TEXTURES]).max(axis=0)
+    best: Floats = np.stack([_profile(counts, step, fall * t**2) - SMOOTH * t for t in TEXTURES]).max(axis=0)
     return best
 
 

@@ -34,7 +34,11 @@ STRAYS = 0.03
 WIDTH, TOP = 0.125, 512.0
 PERIODS = np.arange(1, 256)
 #: natural logarithm of the odds against chance above which a picture counts as decoded JPEG
-ODDS = 30.0
+ODDS = 60.0
+#: and above which a drawing does: its patterns repeat, so that blocks are not independent
+ODDS_DRAWING = 1500.0
+#: fewer blocks than this that differ are a pattern, not a photograph
+LEAST_BLOCKS = 32
 #: frequencies that show the grid: low ones, where codes are rarely 0
 EARLY = [(u, v) for u in range(5) for v in range(5) if 1 <= u + v <= 4]
 #: windows for the search of the grid: this many, of this side
@@ -104,7 +108,9 @@ def histograms(coefficients: Floats) -> Floats:
 
 def distinct(blocks: Floats) -> Floats:
     """Blocks (count, 8, 8) without repetitions: a pattern that repeats is one piece of evidence, however often."""
-    return np.unique(np.round(blocks.reshape(-1, SIDE**2), 2), axis=0).reshape(-1, SIDE, SIDE)
+    # one number a block: blocks that differ have the same one by a chance that does not matter
+    keys = np.round(blocks.reshape(-1, SIDE**2), 2) @ np.sqrt(np.arange(2, SIDE**2 + 2))
+    return blocks[np.unique(np.round(keys, 4), return_index=True)[1]]
 
 
 def log_odds(score: Floats) -> Floats:
@@ -114,11 +120,11 @@ def log_odds(score: Floats) -> Floats:
     return total
 
 
-def find_comb(x: NDArray[np.float32]) -> Comb | None:
+def find_comb(x: NDArray[np.float32], least: float = ODDS) -> Comb | None:
     """The trace of JPEG in a picture (channels, height, width) in [0, 1], or None where there is none."""
     gain = gains(JITTER if len(x) > 1 else JITTER_GREY)
     phase, odds = find_phase(x, gain)
-    if odds < ODDS:
+    if odds < least:
         return None
     blocks, whole = blocks_of(x, phase)
     table, quality = find_table(distinct(blocks[whole]), gain)
@@ -135,7 +141,7 @@ def find_phase(x: NDArray[np.float32], gain: Floats) -> tuple[tuple[int, int], f
     pieces.sort(key=lambda p: -float(np.abs(np.diff(p[0])).mean() * (1 - p[1].mean())))
     planes, clipped = (np.stack(part) for part in zip(*pieces[:LOOKS], strict=True))
     rows, columns = zip(*EARLY, strict=True)
-    best, odds = (0, 0), -np.inf
+    best, odds = (0, 0), 0.0
     inner = side - 7
     for i in range(SIDE):
         for j in range(SIDE):
@@ -143,7 +149,7 @@ def find_phase(x: NDArray[np.float32], gain: Floats) -> tuple[tuple[int, int], f
             lost = clipped[:, i : i + inner, j : j + inner]
             cut = lost.reshape(len(lost), inner // SIDE, SIDE, inner // SIDE, SIDE).any(axis=(2, 4)).reshape(-1)
             kept = distinct(blocks[~cut])
-            if len(kept) == 0:
+            if len(kept) < LEAST_BLOCKS:
                 continue
             score = float(log_odds(histograms(kept[:, rows, columns]) @ gain).sum())
             if score > odds:

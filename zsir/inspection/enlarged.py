@@ -51,8 +51,6 @@ def find_enlargement(x: NDArray[np.float32], blocks: bool = False) -> Enlargemen
     """
     if min(x.shape[1:]) < WINDOW:
         return None
-    if (factor := repeats(x)) > 1:
-        return Enlargement(float(factor), 0.0, "nearest")
     grey = luma(x)
     pairs = [(f, f) for f in ALWAYS] + candidates(grey, blocks)
     tried = [fitted(grey, pair, kernel) for pair in dict.fromkeys(pairs) for kernel in KERNELS]

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from zsir.errors import BadInput, PictureWarning
 from zsir.inspection.beneath import beneath
 from zsir.inspection.blocks import LUMA, blocks_of
-from zsir.inspection.comb import find_comb
-from zsir.inspection.enlarged import find_enlargement
-from zsir.inspection.findings import Findings, Jpeg, Noise
+from zsir.inspection.comb import ODDS, ODDS_DRAWING, find_comb
+from zsir.inspection.enlarged import find_enlargement, repeats
+from zsir.inspection.findings import Enlargement, Findings, Jpeg, Noise
 from zsir.inspection.grain import grain
 from zsir.inspection.report import Inspection
 from zsir.inspection.spectrum import Spectrum, spectrum
@@ -53,24 +53,24 @@ def inspect(picture: PictureLike) -> Inspection:
 
 def _found(x: NDArray[np.float32], picture: Picture) -> Findings:
     unknown: dict[str, str] = {}
-    jpeg = _jpeg(x, picture, unknown)
     clipped = clipping(x)
     if is_flat(x):
-        reason = "all pixels are the same"
-        return Findings(clipped, jpeg=jpeg, unknown=_all_unknown(reason))
+        return Findings(clipped, unknown=_all_unknown("all pixels are the same"))
     if min(x.shape[1:]) < LEAST_SIDE:
-        reason = f"the picture has fewer than {LEAST_SIDE} pixels on a side"
-        return Findings(clipped, jpeg=jpeg, unknown=_all_unknown(reason))
-    drawing = is_drawing(x) and not (jpeg and jpeg.from_file and (jpeg.quality or 0) < 90)
-    if drawing:
-        unknown |= _all_unknown("the picture is a drawing or screenshot, whose edges say nothing of a camera")
-        return Findings(clipped, jpeg=jpeg, drawing=True, unknown=unknown)
+        return Findings(clipped, unknown=_all_unknown(f"the picture has fewer than {LEAST_SIDE} pixels on a side"))
+    factor = repeats(x)
+    drawing = is_drawing(x[:, ::factor, ::factor])
+    jpeg = _jpeg(x, picture, drawing, unknown)
+    if jpeg is None and (drawing or factor > 1):
+        unknown |= _all_unknown("the picture is a drawing or screenshot" if drawing else "its pixels are repeated")
+        enlarged = None if drawing else Enlargement(float(factor), 0.0, "nearest")
+        return Findings(clipped, enlargement=enlarged, drawing=drawing, unknown=unknown)
     noise = _noise(x, jpeg, unknown)
     gauss = _width(x, jpeg, noise, unknown)
     enlarged = find_enlargement(x, blocks=jpeg is not None)
     # an enlarged picture is soft because of it
     blur = as_blur(gauss) if gauss and not enlarged else None
-    return Findings(clipped, noise=noise, jpeg=jpeg, blur=blur, enlargement=enlarged, unknown=unknown)
+    return Findings(clipped, noise=noise, jpeg=jpeg, blur=blur, enlargement=enlarged, drawing=drawing, unknown=unknown)
 
 
 def _all_unknown(reason: str) -> dict[str, str]:
@@ -81,13 +81,13 @@ def _all_unknown(reason: str) -> dict[str, str]:
     }
 
 
-def _jpeg(x: NDArray[np.float32], picture: Picture, unknown: dict[str, str]) -> Jpeg | None:
+def _jpeg(x: NDArray[np.float32], picture: Picture, drawing: bool, unknown: dict[str, str]) -> Jpeg | None:
     if picture.from_file and (found := jpeg_of_file(Path(picture.path))):
         return found
     if not _eight_bits(x):
         unknown["jpeg"] = "JPEG cannot be recognised: the values are not those of a file with 8 bits."
         return None
-    comb = find_comb(x)
+    comb = find_comb(x, ODDS_DRAWING if drawing else ODDS)
     return jpeg_of_comb(comb) if comb else None
 
 

@@ -49,7 +49,7 @@ class Inspection:
     @property
     def hypotheses(self) -> tuple[Hypothesis, ...]:
         """What may have happened, likeliest first; empty where the picture needs nothing."""
-        return () if self.needs_nothing else tuple(_hypotheses(self.findings, self.noise))
+        return () if self.needs_nothing else tuple(_hypotheses(self.findings, self.noise, self.shape))
 
     @property
     def spec(self) -> str:
@@ -111,12 +111,23 @@ def jpeg_stage(jpeg: Jpeg | None) -> str:
     return f"jpeg:q={jpeg.quality}" if jpeg.quality is not None and jpeg.phase == (0, 0) else ""
 
 
-def _hypotheses(found: Findings, noise: float) -> Iterator[Hypothesis]:
+def enlarging(found: Enlargement, shape: tuple[int, int, int]) -> tuple[str, str]:
+    """The stages of an enlargement: the reduction that lost the detail, and the enlargement itself."""
+    _, height, width = shape
+    small = f"{max(1, round(width / found.factor))}x{max(1, round(height / found.factor))}"
+    return f"resize:size={small}", f"resize:size={width}x{height},kernel={found.kernel or 'bicubic'}"
+
+
+def _hypotheses(found: Findings, noise: float, shape: tuple[int, int, int]) -> Iterator[Hypothesis]:
     last = jpeg_stage(found.jpeg)
 
     def chain(*stages: str) -> str:
         return " | ".join(stage for stage in (*stages, last) if stage) or "identity"
 
+    if found.enlargement:
+        yield Hypothesis(chain(*enlarging(found.enlargement, shape)), noise, 1.0)
+        yield Hypothesis(chain(), noise, 0.1)
+        return
     blur = found.blur
     if blur is None:
         yield Hypothesis(chain(), noise, 1.0)
