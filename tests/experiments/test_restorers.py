@@ -80,14 +80,14 @@ def test_a_run(tmp_path: Path) -> None:
     spec = tmp_path / "spec.toml"
     spec.write_text(
         '[data]\nfolder = "scikit-image"\npictures = 2\nsize = 32\n[[task]]\nop = "wild"\n'
-        '[[method]]\nrestorer = "nothing"\n[[method]]\nprior = "gaussian"\nsampler = "hqs:nfe=1"\n'
+        '[[method]]\nrestorer = "nothing"\n[[method]]\nrestorer = "tv"\n'
         "[run]\nseeds = [0, 1]\n",
         encoding="utf-8",
     )
     done = runner().invoke(main, ["run", str(spec), "--out", str(tmp_path / "run")])
     assert done.exit_code == 0, done.output
     records = [json.loads(line) for line in (tmp_path / "run" / "manifest.0.jsonl").read_text().splitlines()]
-    assert len(records) == 8 and {record["method"] for record in records} == {"nothing", "hqs:nfe=1"}
+    assert len(records) == 8 and {record["method"] for record in records} == {"nothing", "tv"}
     for record in (record for record in records if record["method"] == "nothing"):
         truth, seen, made = (
             pictures.read(tmp_path / "run" / record["outputs"][key]).pixels for key in ("truth", "observed", "estimate")
