@@ -121,7 +121,7 @@ def _diagonal(plane: np.ndarray) -> np.ndarray:
     """The finest diagonal details of the wavelet db2, the picture mirrored at its border."""
     for _ in range(2):
         padded = np.pad(plane, ((0, 0), (3, 3)), mode="symmetric")
-        plane = sum(tap * padded[:, k : k + plane.shape[1] + 3] for k, tap in enumerate(DB2))[:, 1::2].T
+        plane = np.add.reduce([tap * padded[:, k : k + plane.shape[1] + 3] for k, tap in enumerate(DB2)])[:, 1::2].T
     return plane
 
 
