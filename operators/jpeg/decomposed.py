@@ -77,8 +77,7 @@ def weighted(kind: Kind) -> Tensor:
     layout = Layout((colours.shape[1], *kind.size), kind.factors)
     (region,) = layout.regions()
     spread = torch.from_numpy(np.frombuffer(kind.spread).copy()).view(len(kind.factors), 64)
-    weights = [1 / each.repeat(rows * columns) for each, (rows, columns) in zip(spread, layout.grids, strict=True)]
-    return torch.cat(weights)[:, None] * unit_matrix(layout, region, colours)
+    return unit_matrix(layout, region, colours) / layout.row(region, spread)[:, None]
 
 
 @lru_cache(maxsize=64)

@@ -9,16 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import cast
 
-import torch
 from torch import Tensor
 
 from zsir.errors import BadInput
 from zsir.operators.jpeg.blockwise import JpegOperator
 from zsir.operators.jpeg.coded import JpegFile, read_jpeg
-from zsir.operators.jpeg.uncertain import jpeg_operator
+from zsir.operators.jpeg.measurement import of_tables
 from zsir.operators.jpeg.upright import Upright
 from zsir.pictures import Picture
-from zsir.protocols import LinearOperator
 
 #: formats of Pillow whose first picture is a JPEG
 JPEG = ("JPEG", "MPO")
@@ -54,17 +52,18 @@ def coding_of(picture: Picture) -> Coding:
 
 def operator_of_file(file: JpegFile, noise_before: float = 0.0) -> Upright | JpegOperator:
     """The operator from upright pictures to the codes of a file, and how noisy they were before."""
-    operator = jpeg_operator(file, noise_before)
+    operator = of_tables(file)
+    if noise_before > 0:
+        operator = operator.with_noise(noise_before)
     return operator if file.orientation == 1 else Upright(operator, file.orientation)
 
 
-def measured(operator: LinearOperator, file: JpegFile) -> Tensor:
+def measured(operator: Upright | JpegOperator, file: JpegFile) -> Tensor:
     """What `operator_of_file` observes: y (1, numbers) of the codes in the file."""
-    inner = cast(JpegOperator, operator.inner if isinstance(operator, Upright) else operator)
-    codes = [cast(Tensor, part.codes).numpy() for part in file.components]
-    return inner.measured(codes).to(torch.float32)
+    inner = operator.inner if isinstance(operator, Upright) else operator
+    return cast(JpegOperator, inner).measured(file)
 
 
 def as_white(file: JpegFile) -> float:
     """Standard deviation of the white noise that the error of the decoded file is taken for behind other stages."""
-    return AS_WHITE * jpeg_operator(file, 0.0).own_noise
+    return AS_WHITE * of_tables(file).own_noise

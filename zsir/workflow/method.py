@@ -93,8 +93,9 @@ def load_method(
     """Parse and load everything that the arguments name, so that mistakes surface before a picture is read.
 
     ``noise`` is a number on the [0, 1] scale, a text such as ``5/255``, or ``auto`` (None) to estimate it from each
-    observation. ``wrapping`` says which wrappers go around the prior, ``ignore_jpeg`` takes JPEG files as pixels. With ``several`` samples the default sampler is
-    one that draws from the posterior. Raises `UnknownName`, `BadSpec` or `BadInput`.
+    observation. ``wrapping`` says which wrappers go around the prior, ``ignore_jpeg`` takes JPEG files as pixels. With
+    ``several`` samples the default sampler is one that draws from the posterior. Raises `UnknownName`, `BadSpec` or
+    `BadInput`.
     """
     if isinstance(op, str):
         OPERATORS.parse(op)

@@ -40,8 +40,8 @@ def rounding(bits: int) -> float:
 def level_beneath(picture: Picture, file: JpegFile, noted: float | None) -> Level:
     """The noise that a picture carried before it became the JPEG ``file``, for which no level was stated.
 
-    In flat parts of the picture the codes are those of the noise. What they do not show counts as none: the error of the
-    quantisation is known from the tables.
+    In flat parts of the picture the codes are those of the noise. What they do not show counts as none, because the
+    error of the quantisation is known from the tables.
     """
     if noted is not None:
         return Level(noted, "noted")
