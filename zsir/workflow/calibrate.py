@@ -39,7 +39,7 @@ class Scale:
     def at(self, share: float) -> float:
         """The value at a share, 0 (mild) to 1 (severe), of the range."""
         if self.log:
-            value = self.mild * (self.severe / self.mild) ** share
+            value = self.mild * float((self.severe / self.mild) ** share)
         else:
             value = self.mild + share * (self.severe - self.mild)
         return value if not self.step else self.mild + self.step * round((value - self.mild) / self.step)
