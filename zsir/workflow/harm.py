@@ -43,6 +43,8 @@ FAR = 0.05
 #: more than this share of numbers far outside is harm, where the power of what is hardly seen is above the second:
 #: below it, overshoots stand beside edges, and nothing was magnified
 MOST_OUTSIDE, MAGNIFIED = 0.015, 0.1
+#: less of them is enough where that power is above the second, as in pictures of low contrast
+SOME_OUTSIDE, MUCH_UNSEEN = 0.005, 1.0
 #: and so is more than this power alone. Pictures have 0.005 to 0.7
 MOST_UNSEEN = 2.0
 #: a mask means the opposite where it shows one colour on at least the first share of its pixels, and hides pixels of
@@ -76,7 +78,8 @@ class Signs:
     @property
     def harmful(self) -> bool:
         """Whether one of them says that the result is worse than its observation."""
-        return (self.outside > MOST_OUTSIDE and self.unseen > MAGNIFIED) or self.unseen > MOST_UNSEEN
+        limit = SOME_OUTSIDE if self.unseen > MUCH_UNSEEN else MOST_OUTSIDE
+        return (self.outside > limit and self.unseen > MAGNIFIED) or self.unseen > MOST_UNSEEN
 
 
 def signs_of(problem: Problem, x: Tensor) -> Signs:
