@@ -14,6 +14,7 @@ from zsir.inspection.beneath import beneath
 from zsir.inspection.inspecting import LUMA_SHARE
 from zsir.metrics.noise import estimate_of
 from zsir.operators.jpeg.coded import JpegFile
+from zsir.operators.jpeg.measurement import of_tables
 from zsir.pictures import Picture
 from zsir.protocols import LinearOperator
 
@@ -40,17 +41,17 @@ def rounding(bits: int) -> float:
 def level_beneath(picture: Picture, file: JpegFile, noted: float | None) -> Level:
     """The noise that a picture carried before it became the JPEG ``file``, for which no level was stated.
 
-    In flat parts of the picture the codes are those of the noise. What they do not show counts as none, because the
-    error of the quantisation is known from the tables.
+    In flat parts of the picture the codes are those of the noise, or of texture, which looks the same. Only what is
+    more than the error of the quantisation itself counts as noise.
     """
     if noted is not None:
         return Level(noted, "noted")
     luma = file.components[0]
     codes = np.asarray(luma.codes).reshape(-1, 8, 8)
     found = beneath(codes[:: -(-len(codes) // MOST_BLOCKS)].astype(np.float64), np.asarray(luma.table))
-    if found is None or found.std == 0:
-        return Level(0.0, "rounding")
-    return Level(min(1.0, found.std / (LUMA_SHARE if file.space == "ycbcr" else 1.0)), "estimated")
+    std = 0.0 if found is None else found.std / (LUMA_SHARE if file.space == "ycbcr" else 1.0)
+    beyond = std**2 - of_tables(file).own_noise ** 2
+    return Level(min(1.0, math.sqrt(beyond)), "estimated") if beyond > 0 else Level(0.0, "rounding")
 
 
 def level_of(picture: Picture, operator: LinearOperator, y: Tensor, noted: float | None) -> Level:
