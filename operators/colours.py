@@ -78,7 +78,14 @@ class Channels(Operator):
         return Plans({"m": m, "u": u, "s": s[:, None, None], "vt": vt})
 
     def factors(self, like: Tensor) -> dict[str, Tensor]:
-        """U, S (rank, 1, 1) and V^T of M, as ``u``, ``s`` and ``vt``, in the dtype and on the device of ``like``."""
+        """The singular value decomposition of M.
+
+        Args:
+            like: A tensor whose dtype and device the factors take.
+
+        Returns:
+            ``m`` (rows, channels), ``u`` (rows, rank), ``s`` (rank, 1, 1) and ``vt`` (rank, channels), by name.
+        """
         return self._plans.like(like)
 
     def forward(self, x: Tensor) -> Tensor:

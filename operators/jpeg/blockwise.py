@@ -265,7 +265,8 @@ class JpegOperator(Operator):
 
         def inside(c: Tensor, region: Region) -> Tensor:
             place = self._regions.index(region)
-            return c.split(sizes)[place].view(region.count, -1)
+            part: Tensor = c.split(sizes)[place]
+            return part.view(region.count, -1)
 
         def put(c: Tensor, region: Region, units: Tensor) -> None:
             inside(c, region).copy_(units)
