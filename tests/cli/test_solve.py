@@ -219,10 +219,12 @@ def test_a_misfit_is_one_sentence_and_recorded(run, folder):
     sharp[..., 12:36, 14:44] = 0.9
     pictures.write("rough.png", sharp)
     task = ("--op", "blur:sigma=3", *FAST, "--noise", "0.01", "rough.png", "--overwrite")
-    done = run("solve", *task, "--record", "r.json")
-    assert done.code == 0 and done.message.startswith("note: rough.png: The result misses the observation by 0.")
+    done = run("solve", *task, "--record", "r.json", "--force")
+    assert done.code == 0 and done.message.startswith("note: rough.png: The result ")
+    assert "(contradicts the observation)" in done.out
     (entry,) = json.loads((folder / "r.json").read_text())["results"]
-    assert done.message == f"note: rough.png: {entry['misfit']}"
+    assert entry["misfit"].startswith("The result misses the observation by 0.") and "refused" not in entry
+    assert done.message == f"note: rough.png: {entry['harm']}"
 
 
 def test_noise_stated_wrongly_is_told_and_recorded(run, folder):

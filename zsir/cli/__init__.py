@@ -10,6 +10,7 @@ from zsir.cli.commands.convert import convert
 from zsir.cli.commands.degrade import degrade
 from zsir.cli.commands.demo import demo
 from zsir.cli.commands.info import cite, describe, list_names
+from zsir.cli.commands.inspect import inspect
 from zsir.cli.commands.report import report
 from zsir.cli.commands.run import run
 from zsir.cli.commands.solve import solve
@@ -32,7 +33,8 @@ Completion of commands and options with the tab key, in your shell's start-up fi
   eval "$(_ZSIR_COMPLETE=bash_source zsir)"     # bash, in ~/.bashrc
   eval "$(_ZSIR_COMPLETE=zsh_source zsir)"      # zsh, in ~/.zshrc
 
-Exit codes: 0 done, 1 a file or a computation failed, 2 the command is wrong, 70 a bug, 130 interrupted.
+Exit codes: 0 done, 1 a file or a computation failed, 2 the command is wrong, 3 a result is worse than its observation
+and was not written, 70 a bug, 130 interrupted.
 """
 
 
@@ -51,7 +53,7 @@ def main(context: click.Context) -> None:
 
 
 COMMANDS = (
-    *(solve, compare, trace, tune, degrade),
+    *(solve, inspect, compare, trace, tune, degrade),
     *(run, report),
     *(train, distill, convert),
     *(demo, list_names, describe, cite),

@@ -20,6 +20,7 @@ from zsir.problem import Problem
 from zsir.processes import project
 from zsir.protocols import NoiseSource, Prior, Sampler
 from zsir.rng import PictureNoise
+from zsir.units import in_picture_units
 
 
 @dataclass(frozen=True)
@@ -119,9 +120,10 @@ def solve(
     """
     check_compatible(problem, prior, sampler)
     watch_prior, watch_data = Stopwatch(), Stopwatch()
-    operator = relaxed(problem.operator) if problem.y.dtype == torch.float32 else problem.operator
-    counted = Problem(problem.data, TimedOperator(operator, watch_data), problem.noise_std, problem.x_init)
-    timed = TimedPrior(conditioned_by(problem, prior), watch_prior)
+    posed = in_picture_units(problem)
+    operator = relaxed(posed.operator) if problem.y.dtype == torch.float32 else posed.operator
+    counted = Problem(posed.data, TimedOperator(operator, watch_data), posed.noise_std, posed.x_init)
+    timed = TimedPrior(conditioned_by(posed, prior), watch_prior)
     finite = FiniteWatch(timed.failed)
     numbers = list(indices) if indices is not None else list(range(problem.y.shape[0]))
     if len(numbers) != problem.y.shape[0]:

@@ -35,11 +35,12 @@ def operator_of(picture: Picture, op: str | LinearOperator, size: tuple[int, int
         if tuple(op.out_shape) != seen:
             raise ShapeError(f"{op!r} makes observations of shape {tuple(op.out_shape)}, this one has {seen}.")
         return op
-    parsed = OPERATORS.parse(op)
+    parsed = without_coding(OPERATORS.parse(op))
     if not _made_by(picture, op):
         parsed = with_unknown_borders(parsed)
+    channels = operators.picture_channels(parsed, seen[0])
     if size is not None:
-        operator = _for_size(parsed, (seen[0], *size))
+        operator = _for_size(parsed, (channels, *size))
         if tuple(operator.out_shape) != seen:
             raise ShapeError(
                 f"--size {size[1]}x{size[0]}: {op} makes {operator.out_shape[-1]}x{operator.out_shape[-2]} pixels of "
@@ -48,10 +49,20 @@ def operator_of(picture: Picture, op: str | LinearOperator, size: tuple[int, int
         return operator
     noted = noted_size(picture, op)
     if noted is not None:
-        operator = operators.make(parsed, in_shape=(seen[0], *noted))
+        operator = operators.make(parsed, in_shape=(channels, *noted))
         if tuple(operator.out_shape) == seen:  # else the file was cut or resized since
             return operator
     return operators.make(parsed, out_shape=seen)
+
+
+def without_coding(parsed: Parsed) -> Parsed:
+    """The spec without a last stage ``jpeg``, which the file itself stands for."""
+    if parsed.name == "jpeg":
+        return OPERATORS.parse("identity")
+    if not parsed.stages or parsed.stages[-1].name != "jpeg":
+        return parsed
+    stages = parsed.stages[:-1]
+    return stages[0] if len(stages) == 1 else replace(parsed, stages=stages, options={"stages": stages})
 
 
 def with_unknown_borders(parsed: Parsed) -> Parsed:
@@ -95,6 +106,8 @@ def _made_by(picture: Picture, op: str) -> bool:
 
 def noted_noise(picture: Picture, op: str | LinearOperator) -> float | None:
     """The noise level that `zsir degrade` noted in the file, if it did so for the same operator."""
+    if isinstance(op, str) and OPERATORS.parse(op).name == "trace":
+        return 0.0  # a trace has all the noise by itself
     if not isinstance(op, str) or "zsir:noise" not in picture.text or not _made_by(picture, op):
         return None
     try:

@@ -6,10 +6,14 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 from torch import Tensor
 
 from zsir.errors import BadInput
+from zsir.inspection.beneath import beneath
+from zsir.inspection.inspecting import LUMA_SHARE
 from zsir.metrics.noise import estimate_of
+from zsir.operators.jpeg.coded import JpegFile
 from zsir.pictures import Picture
 from zsir.protocols import LinearOperator
 
@@ -23,12 +27,30 @@ class Level:
     remark: str = ""
 
 
+#: blocks of a file that are looked at, evenly spread
+MOST_BLOCKS = 2**16
 NO_NOISE = Level(0.0, "stated")
 
 
 def rounding(bits: int) -> float:
     """Standard deviation of the error that rounding to ``bits`` per sample makes, on the [0, 1] scale."""
     return 1 / (math.pow(2, bits) - 1) / math.sqrt(12)
+
+
+def level_beneath(picture: Picture, file: JpegFile, noted: float | None) -> Level:
+    """The noise that a picture carried before it became the JPEG ``file``, for which no level was stated.
+
+    In flat parts of the picture the codes are those of the noise. What they do not show counts as none, because the
+    error of the quantisation is known from the tables.
+    """
+    if noted is not None:
+        return Level(noted, "noted")
+    luma = file.components[0]
+    codes = np.asarray(luma.codes).reshape(-1, 8, 8)
+    found = beneath(codes[:: -(-len(codes) // MOST_BLOCKS)].astype(np.float64), np.asarray(luma.table))
+    if found is None or found.std == 0:
+        return Level(0.0, "rounding")
+    return Level(min(1.0, found.std / (LUMA_SHARE if file.space == "ycbcr" else 1.0)), "estimated")
 
 
 def level_of(picture: Picture, operator: LinearOperator, y: Tensor, noted: float | None) -> Level:

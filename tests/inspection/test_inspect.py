@@ -1,0 +1,122 @@
+"""Whole inspections: enlargements, drawings, pictures that need nothing or tell nothing, and the command."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.cli.conftest import Run, run
+from tests.inspection.conftest import damaged, photograph, planes
+from zsir import inspect
+from zsir.errors import BadInput
+from zsir.inspection.enlarged import find_enlargement
+from zsir.inspection.grain import grain
+
+__all__ = ["run"]  # the fixture
+
+KERNELS = {"bilinear": 2, "bicubic": 3, "lanczos": 1}
+
+
+@pytest.mark.parametrize("factor", [1.5, 2, 3])
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_enlargement(factor, kernel):
+    small = Image.fromarray(damaged(photograph("monuments_wonders_petra"))).resize((130, 131), 3)
+    size = (round(factor * 130), round(factor * 131))
+    found = find_enlargement(planes(np.asarray(small.resize(size, KERNELS[kernel]))))
+    assert found is not None
+    assert found.factor == pytest.approx(factor, rel=0.01)
+    # the spaces of bilinear and bicubic enlargement by 2 are the same
+    assert found.kernel == ("" if factor == 2 and kernel != "lanczos" else kernel)
+
+
+@pytest.mark.parametrize("op", ["", "blur:sigma=1.2,boundary=reflect", "blur:sigma=2,boundary=reflect"])
+def test_blur_is_no_enlargement(photo, op):
+    assert find_enlargement(planes(damaged(photo, op))) is None
+
+
+def test_command_of_an_enlargement():
+    small = Image.fromarray(damaged(photograph("monuments_wonders_petra"))).resize((130, 131), 3)
+    found = inspect(np.asarray(small.resize((390, 393), 3)))
+    assert found.findings.blur is None
+    assert found.spec == "resize:size=130x131 | resize:size=390x393,kernel=bicubic"
+    assert "enlarged 3.00 times with a bicubic kernel" in " ".join(found.sentences)
+
+
+def test_repeated_pixels():
+    y = damaged(photograph("monuments_wonders_petra"))[:90, :80]
+    found = inspect(y.repeat(3, axis=0).repeat(3, axis=1)).findings.enlargement
+    assert found is not None and (found.factor, found.kernel) == (3, "nearest")
+
+
+def test_sharp_photograph_needs_nothing(photo):
+    found = inspect(damaged(photo))
+    assert found.needs_nothing
+    assert found.hypotheses == () and found.command() == "" and found.spec == ""
+    assert found.sentences[-1] == "The picture needs nothing that a restoration could give."
+
+
+def test_screenshot_needs_nothing():
+    y = np.full((120, 200, 3), 255, np.uint8)
+    y[20:40, 10:150] = (20, 60, 200)
+    y[60:62] = 0
+    found = inspect(y)
+    assert found.needs_nothing and found.findings.drawing
+    assert "drawing or screenshot" in found.sentences[0]
+
+
+@pytest.mark.parametrize("level", [2, 5, 10])
+def test_noise(photo, level):
+    found = grain(planes(damaged(photo, "", level / 255)))
+    assert 255 * found.std == pytest.approx(level, rel=0.1)
+    assert not found.beneath_jpeg
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 3), (5, 9, 3), (64, 64, 3)])
+def test_nothing_to_estimate(shape):
+    found = inspect(np.full(shape, 77, np.uint8))
+    assert found.needs_nothing and found.findings.noise is None and found.findings.blur is None
+    assert set(found.findings.unknown) == {"noise", "blur", "enlargement"}
+    assert all("cannot be" in sentence for sentence in found.findings.unknown.values())
+
+
+def test_pure_noise_is_not_blurred():
+    y = np.random.default_rng(0).normal(128, 40, (128, 128, 3)).clip(0, 255).astype(np.uint8)
+    found = inspect(y).findings
+    assert found.blur is None and found.enlargement is None and found.jpeg is None
+
+
+def test_command_of_a_chain(tmp_path):
+    path = tmp_path / "soft photo.jpg"
+    y = damaged(photograph("monuments_wonders_petra"), "blur:sigma=2,boundary=reflect", 4 / 255)
+    Image.fromarray(y).save(path, quality=90)
+    found = inspect(path)
+    command = found.command(output="out.png")
+    assert command.startswith("zsir solve --op 'blur:sigma=") and "| jpeg'" in command
+    assert f"'{path}' -o out.png" in command
+    assert found.hypotheses[0].score == 1 and all(0 < h.score <= 1 for h in found.hypotheses)
+    assert found.noise == pytest.approx(4 / 255, rel=0.2)
+
+
+def test_cli(run: Run, tmp_path):
+    path = tmp_path / "a.png"
+    Image.fromarray(damaged(photograph("monuments_wonders_petra"), "blur:sigma=2,boundary=reflect")).save(path)
+    done = run("inspect", path, tmp_path / "none.png")
+    assert done.code == 1
+    assert done.message == f"{tmp_path / 'none.png'}: there is no such file."
+    assert "blurred like a Gaussian" in done.out and "zsir solve --op blur:sigma=" in done.out
+    done = run("inspect", "--json", path, path)
+    assert done.code == 0
+    records = [json.loads(line) for line in done.out.splitlines()]
+    assert len(records) == 2
+    assert records[0]["findings"]["blur"]["width"] == pytest.approx(2, rel=0.1)
+    assert records[0]["command"] in inspect(path).command()
+
+
+def test_unreadable(tmp_path):
+    path = tmp_path / "broken.jpg"
+    path.write_bytes(b"\xff\xd8\xff\xe0 not a picture")
+    with pytest.raises(BadInput, match="not a"):
+        inspect(path)

@@ -1,0 +1,196 @@
+"""An inspection as people and programs read it."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from zsir.inspection.findings import Enlargement, Findings, Hypothesis, Jpeg, Noise
+
+#: noise of less than this is nothing to remove
+VISIBLE = 1.5 / 255
+#: JPEG from this quality on needs no repair; a table not of libjpeg's is judged by its mean step
+GOOD_QUALITY, GOOD_STEP = 96, 8.0
+#: shares of clipped pixels worth a sentence
+CLIPPED = 0.01
+#: rounding to 8 bits
+ROUNDING = 0.29 / 255
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What a picture has been through.
+
+    Attributes:
+        path: The file, or empty.
+        shape: (channels, height, width) of the picture.
+        findings: Everything found, with figures and error bars.
+    """
+
+    path: str
+    shape: tuple[int, int, int]
+    findings: Findings
+
+    @property
+    def needs_nothing(self) -> bool:
+        """Whether nothing was found that a restoration could repair."""
+        found = self.findings
+        damaged = found.blur or found.enlargement or (found.jpeg and coarse(found.jpeg))
+        return not damaged and not (found.noise and found.noise.std >= VISIBLE)
+
+    @property
+    def noise(self) -> float:
+        """Standard deviation of the noise before JPEG, on the [0, 1] scale, never below that of rounding to 8 bits."""
+        return max(ROUNDING, self.findings.noise.std if self.findings.noise else 0.0)
+
+    @property
+    def hypotheses(self) -> tuple[Hypothesis, ...]:
+        """What may have happened, likeliest first; empty where the picture needs nothing."""
+        return () if self.needs_nothing else tuple(_hypotheses(self.findings, self.noise, self.shape))
+
+    @property
+    def spec(self) -> str:
+        """The chain of operators of the likeliest hypothesis; empty where the picture needs nothing."""
+        return self.hypotheses[0].spec if self.hypotheses else ""
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """The findings in words, one sentence each."""
+        return tuple(_sentences(self))
+
+    def command(self, path: str = "", output: str = "restored.png") -> str:
+        """The command that repairs the picture.
+
+        Args:
+            path: The file; by default the one that was inspected.
+            output: The file to write.
+
+        Returns:
+            A ``zsir solve`` command, or an empty string where the picture needs nothing.
+        """
+        if not self.hypotheses:
+            return ""
+        best = self.hypotheses[0]
+        words = ["zsir", "solve", "--op", best.spec, "--noise", f"{best.noise:.4f}", path or self.path or "PICTURE"]
+        return shlex.join([*words, "-o", output])
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything as JSON can hold it.
+
+        Returns:
+            The keys ``path``, ``shape``, ``needs_nothing``, ``findings``, ``sentences``, ``hypotheses``, ``command``.
+        """
+        return {
+            "path": self.path,
+            "shape": list(self.shape),
+            "needs_nothing": self.needs_nothing,
+            "findings": dataclasses.asdict(self.findings),
+            "sentences": list(self.sentences),
+            "hypotheses": [dataclasses.asdict(one) for one in self.hypotheses],
+            "command": self.command(),
+        }
+
+
+def coarse(jpeg: Jpeg) -> bool:
+    """Whether the steps of a JPEG are worth a repair."""
+    if jpeg.quality is not None:
+        return jpeg.quality < GOOD_QUALITY
+    steps = [q for q in jpeg.tables[0] if q] if jpeg.tables else []
+    return bool(steps) and sum(steps) / len(steps) > GOOD_STEP
+
+
+def jpeg_stage(jpeg: Jpeg | None) -> str:
+    """The last stage of a chain, empty where there is none or its grid or table is not known."""
+    if jpeg is None:
+        return ""
+    if jpeg.from_file:
+        return "jpeg"
+    return f"jpeg:q={jpeg.quality}" if jpeg.quality is not None and jpeg.phase == (0, 0) else ""
+
+
+def enlarging(found: Enlargement, shape: tuple[int, int, int]) -> tuple[str, str]:
+    """The stages of an enlargement: the reduction that lost the detail, and the enlargement itself."""
+    _, height, width = shape
+    small = f"{max(1, round(width / found.factor))}x{max(1, round(height / found.factor))}"
+    return f"resize:size={small}", f"resize:size={width}x{height},kernel={found.kernel or 'bicubic'}"
+
+
+def _hypotheses(found: Findings, noise: float, shape: tuple[int, int, int]) -> Iterator[Hypothesis]:
+    last = jpeg_stage(found.jpeg)
+
+    def chain(*stages: str) -> str:
+        return " | ".join(stage for stage in (*stages, last) if stage) or "identity"
+
+    if found.enlargement:
+        yield Hypothesis(chain(*enlarging(found.enlargement, shape)), noise, 1.0)
+        yield Hypothesis(chain(), noise, 0.1)
+        return
+    blur = found.blur
+    if blur is None:
+        yield Hypothesis(chain(), noise, 1.0)
+        return
+    yield Hypothesis(chain(blur.spec), noise, 1.0)
+    if blur.kind == "gaussian":
+        for sign in (-1, 1):
+            width = blur.width + sign * blur.error
+            yield Hypothesis(chain(f"blur:sigma={width:.2f}"), noise, 0.6)
+    yield Hypothesis(chain(), noise, 0.1)
+
+
+def _sentences(one: Inspection) -> Iterator[str]:
+    found = one.findings
+    if found.drawing:
+        yield "The picture is a drawing or screenshot: it has flat areas that repeat exactly."
+    if found.jpeg:
+        yield _of_jpeg(found.jpeg)
+    if found.noise:
+        yield _of_noise(found.noise)
+    if found.blur:
+        yield _of_blur(found)
+    elif found.enlargement:
+        yield _of_enlargement(found.enlargement)
+    elif "blur" not in found.unknown and not found.drawing:
+        yield "No blur was found."
+    clip = found.clipping
+    if clip.white >= CLIPPED or clip.black >= CLIPPED:
+        yield f"Clipped: {100 * clip.white:.1f} % of the pixels are at white, {100 * clip.black:.1f} % at black."
+    yield from found.unknown.values()
+    if one.needs_nothing:
+        yield "The picture needs nothing that a restoration could give."
+
+
+def _of_jpeg(jpeg: Jpeg) -> str:
+    where = "The file is a JPEG" if jpeg.from_file else "The picture was a JPEG"
+    kind = f" of quality {jpeg.quality}" if jpeg.quality is not None else " with tables that are not libjpeg's"
+    sampling = f", colour {jpeg.sampling}" if jpeg.sampling else ""
+    source = "tables read from the file" if jpeg.from_file else "found by the steps of its pixels"
+    at = "" if jpeg.phase == (0, 0) else f", cropped: its blocks begin at row {jpeg.phase[0]}, column {jpeg.phase[1]}"
+    return f"{where}{kind}{sampling} ({source}){at}."
+
+
+def _of_noise(noise: Noise) -> str:
+    where = " beneath the JPEG" if noise.beneath_jpeg else ""
+    if noise.std == 0:
+        return f"No noise was found{where}; it is below {noise.bound:.4f} ({255 * noise.bound:.1f}/255)."
+    kind = {True: "white ", False: "coloured ", None: ""}[noise.white]
+    return (
+        f"The {kind}noise{where} has the level {noise.std:.4f} ({255 * noise.std:.1f}/255), "
+        f"give or take {255 * noise.error:.1f}/255."
+    )
+
+
+def _of_enlargement(enlarged: Enlargement) -> str:
+    how = {"": "", "nearest": " by repeating pixels"}.get(enlarged.kernel, f" with a {enlarged.kernel} kernel")
+    return f"The picture was enlarged {enlarged.factor:.2f} times{how}: it has no detail of its own beyond that size."
+
+
+def _of_blur(found: Findings) -> str:
+    blur = found.blur
+    assert blur is not None
+    if blur.kind == "gaussian":
+        return f"The picture is blurred like a Gaussian of {blur.width:.2f} +- {blur.error:.2f} pixels."
+    angle = "" if blur.angle is None else f" at {blur.angle:.0f} degrees"
+    return f"The picture is blurred by a {blur.kind} of {blur.width:.1f} +- {blur.error:.1f} pixels{angle}."
