@@ -211,4 +211,3 @@ def unit_matrix(layout: Layout, region: Region, colours: Tensor) -> Tensor:
         part = torch.einsum("abuvij,c->abuvcij", both, mixed)
         parts.append(part.reshape(64 * tall * wide, -1))
     return torch.cat(parts)
-
