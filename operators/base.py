@@ -249,7 +249,7 @@ class Scaled(Operator):
         return None if twin is None else self.factor * cast(Operator, twin)
 
     def __getattr__(self, name: str) -> Any:
-        return may.passed_on(self, "inner", name, ("pictorial", "margins"))
+        return may.passed_on(self, "inner", name, ("pictorial", "margins", "metric"))
 
     @property
     def T(self) -> Operator:

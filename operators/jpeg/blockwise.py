@@ -13,22 +13,23 @@ for other operators.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from zsir.errors import BadSpec, ShapeError
+from zsir.errors import BadInput, BadSpec, ShapeError
 from zsir.linalg import ridge_inverse
 from zsir.operators.base import Operator
-from zsir.operators.jpeg.decomposed import Colour, Kind, Norm, colour_matrix, triple, weighted
+from zsir.operators.jpeg.coded import JpegFile
+from zsir.operators.jpeg.decomposed import Colour, Kind, Norm, box_step, colour_matrix, triple, weighted
+from zsir.operators.jpeg.encoder import by_pillow, in_floats, pillow_writes
 from zsir.operators.jpeg.units import Factors, Layout, Region
 from zsir.operators.plans import SVD, Plans
-from zsir.protocols import Shape
+from zsir.protocols import NoiseSource, Shape
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +99,13 @@ class JpegOperator(Operator):
         """``level``."""
         return self.level
 
+    def metric(self, x: Tensor) -> Tensor:
+        """G x, with ``G = M^T M`` for the norm of the file's colours and the identity for ``rgb``."""
+        if self.norm == "rgb":
+            return x
+        mixing = colour_matrix(self.colour).to(x)
+        return torch.einsum("dc,bchw->bdhw", mixing.T @ mixing, x)
+
     @cached_property
     def layout(self) -> Layout:
         """Where pixels and codes stand."""
@@ -121,44 +129,78 @@ class JpegOperator(Operator):
         return [Kind((r.down.size, r.across.size), self.factors, self.colour, spread) for r in self._regions]
 
     @cached_property
-    def _matrices(self) -> list[Plans]:
-        return [Plans({"a": self.level * weighted(kind)}) for kind in self._kinds]
+    def _plans(self) -> dict[Kind, Plans]:
+        return {kind: Plans({"a": self.level * weighted(kind)}) for kind in set(self._kinds)}
 
-    def measured(self, codes: Sequence[NDArray[np.int16]]) -> Tensor:
-        """y of the codes of a file.
+    @cached_property
+    def _offset(self) -> Tensor:
+        """The coefficients of the 128 that encoders subtract, (components, 64) float64 on the 0..255 scale."""
+        offset = torch.zeros(len(self.tables), 64, dtype=torch.float64)
+        offset[: None if self.colour == "rgb" else 1, 0] = 8 * 128
+        return offset
+
+    def measured(self, file: JpegFile) -> Tensor:
+        """The observation that a file holds.
 
         Args:
-            codes: The codes of each component, (rows, columns, 8, 8), without blocks beyond the picture.
+            file: A file with codes, of the operator's size, sampling and tables.
 
         Returns:
-            The observation, (1, numbers) float64.
+            y, (1, numbers) float64.
 
         Raises:
-            ShapeError: A component has another number of blocks than the picture needs.
+            ShapeError: The file has another size, sampling or colour space.
+            BadInput: Only the headers of the file were read.
         """
+        ours = (self.in_shape[2], self.in_shape[1]), self.factors, self.colour
+        if (file.size, file.factors, file.space) != ours:
+            raise ShapeError(
+                f"The file is {file.text}, but the operator is for {ours[0][0]}x{ours[0][1]} pixels, {self.colour}, "
+                f"factors {self.factors}; make the operator of the file itself."
+            )
         found = []
-        for i, (plane, grid) in enumerate(zip(codes, self.layout.grids, strict=True)):
-            if plane.shape[:2] != grid:
-                raise ShapeError(
-                    f"Component {i} has {plane.shape[0]}x{plane.shape[1]} blocks, but a picture of "
-                    f"{self.in_shape[2]}x{self.in_shape[1]} pixels has {grid[0]}x{grid[1]}."
-                )
-            values = torch.from_numpy(plane.astype(np.float64)).view(-1, 64) * self.tables[i].double().flatten()
-            if i == 0 or self.colour == "rgb":
-                values[:, 0] += 8 * 128
+        for i, part in enumerate(file.components):
+            if part.codes is None:
+                raise BadInput("Only the headers of the JPEG were read; read it with read_jpeg.")
+            values = part.codes.double().reshape(-1, 64) * self.tables[i].double().flatten() + self._offset[i]
             found.append((values / 255 * (self.level / self.spread[i])).flatten())
         return torch.cat(found)[None]
+
+    def record(self, x: Tensor, rng: NoiseSource) -> tuple[Tensor, Tensor]:
+        """Encode pictures, by Pillow where it writes this kind of file.
+
+        Args:
+            x: Pictures, (batch, *in_shape), in [0, 1].
+            rng: Where the noise before the encoder comes from.
+
+        Returns:
+            The observations y, (batch, numbers), and the pictures that a viewer decodes, (batch, *in_shape).
+        """
+        self.check_input(x, self.in_shape)
+        if self.noise_before > 0:
+            x = x + self.noise_before * rng.randn_like(x)
+        made = [self._encoded(one) for one in x]
+        return torch.cat([self.measured(file) for file, _ in made]).to(x), torch.stack([seen for _, seen in made]).to(x)
+
+    def _encoded(self, x: Tensor) -> tuple[JpegFile, Tensor]:
+        if pillow_writes(self.tables, self.factors, self.colour):
+            return by_pillow(x, self.tables, self.factors)
+        rounded = (x[None].double().cpu().clamp(0, 1) * 255).round()
+        coefficients = self.forward(rounded)[0]
+        for i, plane in enumerate(self.layout.planes(coefficients)):
+            plane *= self.spread[i] / self.level
+        return in_floats(coefficients, self.layout, self.tables, self.colour, self._offset)
 
     def forward(self, x: Tensor) -> Tensor:
         """level diag(1/s) T M x."""
         self.check_input(x, self.in_shape)
-        matrices = [plans.like(x)["a"] for plans in self._matrices]
+        matrices = [self._plans[kind].like(x)["a"] for kind in self._kinds]
         return self._mapped(x, self.layout.pixels, [m.T for m in matrices], self.layout.set_codes, self.out_shape)
 
     def adjoint(self, y: Tensor) -> Tensor:
         """M^T T^T diag(level/s) y."""
         self.check_input(y, self.out_shape)
-        matrices = [plans.like(y)["a"] for plans in self._matrices]
+        matrices = [self._plans[kind].like(y)["a"] for kind in self._kinds]
         return self._mapped(y, self.layout.codes, matrices, self.layout.set_pixels, self.in_shape)
 
     def pinv(self, y: Tensor, ridge: float | Tensor = 0.0) -> Tensor:
@@ -166,13 +208,52 @@ class JpegOperator(Operator):
         self.check_input(y, self.out_shape)
         if isinstance(ridge, Tensor) and ridge.ndim:
             return torch.cat([self.pinv(one, float(r)) for one, r in zip(y.split(1), ridge, strict=True)])
-        matrices = [self._inverse(kind, float(ridge)).to(y) for kind in self._kinds]
+        inverses = {kind: self._inverse(kind, float(ridge)).to(y) for kind in set(self._kinds)}
+        matrices = [inverses[kind] for kind in self._kinds]
         return self._mapped(y, self.layout.codes, matrices, self.layout.set_pixels, self.in_shape)
 
     def _inverse(self, kind: Kind, ridge: float) -> Tensor:
         """The transposed ridge inverse of one unit, (numbers, channels * pixels) float64."""
         found = triple(kind, self.norm)
         return (found.u * ridge_inverse(self.level * found.s, ridge)) @ found.v.T
+
+    def with_noise(self, std: float) -> JpegOperator:
+        """The operator of pictures that carried more noise before they were encoded.
+
+        Args:
+            std: Standard deviation of the noise to add, on the [0, 1] scale.
+
+        Returns:
+            An operator whose ``noise_before`` and ``own_noise`` have both parts.
+        """
+        return replace(self, noise_before=math.hypot(self.noise_before, std), level=math.hypot(self.level, std))
+
+    def project(self, x: Tensor, y: Tensor) -> Tensor:
+        """The nearest pictures, in the colours of the file, whose coefficients lie within half a step of y.
+
+        Args:
+            x: Pictures, (batch, *in_shape).
+            y: Observations, (batch, numbers), as `measured` gives them.
+
+        Returns:
+            Pictures, (batch, *in_shape).
+        """
+        self.check_input(x, self.in_shape)
+        self.check_input(y, self.out_shape)
+        norms = torch.tensor([math.sqrt(fy * fx) for fy, fx in self.factors], dtype=torch.float64)[:, None]
+        unit = norms.reciprocal().expand(-1, 64).contiguous().numpy().tobytes()
+        steps, scale = self.tables.double().flatten(1), 255 * self.spread / self.level
+        made = torch.empty_like(x)
+        for one, numbers, target in zip(x, y, made, strict=True):
+            for region, kind in zip(self._regions, self._kinds, strict=True):
+                found = triple(replace(kind, spread=unit), "ycbcr")
+                half, factor = (self.layout.row(region, norms * values) for values in (steps / 2, scale))
+                wanted = self.layout.codes(numbers, region).double() * factor
+                units = self.layout.pixels(one, region).double()
+                d = 255 * units @ weighted(replace(kind, spread=unit)).to(units).T
+                change = box_step(found, d, wanted - half.to(d), wanted + half.to(d)) / 255
+                self.layout.set_pixels(target, region, (units + change).to(x))
+        return made
 
     def svd(self, like: Tensor) -> SVD:
         """The decomposition in the dtype and on the device of ``like``; coefficients unit by unit, (all,)."""
@@ -183,7 +264,8 @@ class JpegOperator(Operator):
 
         def inside(c: Tensor, region: Region) -> Tensor:
             place = self._regions.index(region)
-            return c.split(sizes)[place].view(region.count, -1)
+            found: Tensor = c.split(sizes)[place].view(region.count, -1)
+            return found
 
         def put(c: Tensor, region: Region, units: Tensor) -> None:
             inside(c, region).copy_(units)

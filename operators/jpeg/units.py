@@ -20,6 +20,8 @@ from zsir.protocols import Shape
 
 #: how many rows and columns of the picture share one sample of a component
 Factors: TypeAlias = tuple[int, int]
+#: units that are worked on at a time, which bounds the memory
+TOGETHER = 4096
 
 
 def cosines() -> Tensor:
@@ -87,11 +89,13 @@ class Layout:
         return sum(64 * rows * columns for rows, columns in self.grids)
 
     def regions(self) -> Iterator[Region]:
-        """The kinds of units: inside, right border, lower border, corner, as far as there are any."""
+        """Runs of equal units: inside, in bands of rows, at the right border, at the lower border, in the corner."""
         _, h, w = self.in_shape
-        for down in _spans(h, self.unit[0]):
-            for across in _spans(w, self.unit[1]):
-                yield Region(down, across)
+        across = list(_spans(w, self.unit[1], w))
+        rows = max(1, TOGETHER // across[0].count)
+        for down in _spans(h, self.unit[0], rows):
+            for each in across:
+                yield Region(down, each)
 
     def pixels(self, x: Tensor, region: Region) -> Tensor:
         """The pixels of one picture (channels, height, width), unit by unit: (units, channels * size * size)."""
@@ -116,6 +120,11 @@ class Layout:
             units = part.reshape(region.down.count, tall, region.across.count, wide, 64)
             found.append(units.permute(0, 2, 1, 3, 4).reshape(region.count, -1))
         return torch.cat(found, dim=1)
+
+    def row(self, region: Region, values: Tensor) -> Tensor:
+        """Values by component and frequency (components, 64) in the order of `codes`, (numbers of a unit,)."""
+        boxes = self._boxes(region)
+        return torch.cat([each.repeat(tall * wide) for each, ((_, tall), (_, wide)) in zip(values, boxes, strict=True)])
 
     def set_codes(self, y: Tensor, region: Region, units: Tensor) -> None:
         """Write the numbers that `codes` reads."""
@@ -156,11 +165,11 @@ class Layout:
         return found
 
 
-def _spans(length: int, unit: int) -> Iterator[Span]:
-    """The whole units of a side, then the one that the picture fills in part."""
+def _spans(length: int, unit: int, most: int) -> Iterator[Span]:
+    """The whole units of a side in runs of at most ``most``, then the one that the picture fills in part."""
     whole, rest = divmod(length, unit)
-    if whole:
-        yield Span(0, whole, unit)
+    for first in range(0, whole, most):
+        yield Span(first * unit, min(most, whole - first), unit)
     if rest:
         yield Span(whole * unit, 1, rest)
 
@@ -180,7 +189,8 @@ def _repeated(samples: Tensor, blocks: int) -> Tensor:
 
 def _transformed(samples: Tensor) -> Tensor:
     """The DCT of every 8 rows of ``samples``."""
-    return torch.block_diag(*[cosines()] * (samples.shape[0] // 8)) @ samples
+    blocks: Tensor = torch.block_diag(*[cosines()] * (samples.shape[0] // 8))  # type: ignore[no-untyped-call]
+    return blocks @ samples
 
 
 def unit_matrix(layout: Layout, region: Region, colours: Tensor) -> Tensor:
@@ -202,4 +212,3 @@ def unit_matrix(layout: Layout, region: Region, colours: Tensor) -> Tensor:
         part = torch.einsum("abuvij,c->abuvcij", both, mixed)
         parts.append(part.reshape(64 * tall * wide, -1))
     return torch.cat(parts)
-
