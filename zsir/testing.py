@@ -11,6 +11,7 @@ from torch import Tensor
 from zsir.capabilities import metric_of
 from zsir.loop.solver import solve
 from zsir.problem import Problem
+from zsir.processes import metric_of
 from zsir.protocols import LinearOperator, Prior, Sampler
 from zsir.rng import generator
 
