@@ -243,12 +243,6 @@ def reduction(operator: LinearOperator) -> float:
     return max(1.0, height / operator.out_shape[-2]) if makes_pictures(operator) else 1.0
 
 
-def metric_of(operator: LinearOperator) -> Callable[[Tensor], Tensor]:
-    """x -> G x for the norm ``x^T G x`` that pinv and prox of the operator keep small; the identity for almost all."""
-    method: Callable[[Tensor], Tensor] | None = getattr(operator, "metric", None)
-    return (lambda x: x) if method is None else method
-
-
 def matrices_of(operator: LinearOperator) -> tuple[Tensor, Tensor] | None:
     """M_h and M_w of an operator that acts as ``A X = M_h X M_w^T`` on every channel, in float64; else None."""
     matrices: tuple[Tensor, Tensor] | None = getattr(operator, "matrices", None)

@@ -13,7 +13,7 @@ from zsir.operators.jpeg.blockwise import JpegOperator
 from zsir.operators.jpeg.coded import JpegFile, read_tables
 from zsir.operators.jpeg.decomposed import Colour
 from zsir.operators.jpeg.quantised import equivalent_noise
-from zsir.operators.jpeg.stream.standard import CHROMA, LUMA, scaled_table
+from zsir.operators.jpeg.standard import CHROMA, LUMA, scaled_table
 from zsir.operators.jpeg.units import Factors
 from zsir.protocols import Shape
 

@@ -189,8 +189,8 @@ def _repeated(samples: Tensor, blocks: int) -> Tensor:
 
 def _transformed(samples: Tensor) -> Tensor:
     """The DCT of every 8 rows of ``samples``."""
-    made: Tensor = torch.block_diag(*[cosines()] * (samples.shape[0] // 8)) @ samples
-    return made
+    blocks: Tensor = torch.block_diag(*[cosines()] * (samples.shape[0] // 8))
+    return blocks @ samples
 
 
 def unit_matrix(layout: Layout, region: Region, colours: Tensor) -> Tensor:

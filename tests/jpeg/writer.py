@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from zsir.operators.jpeg.stream.standard import ZIGZAG
+from zsir.operators.jpeg.standard import ZIGZAG
 
 DC_SYMBOLS = list(range(12))
 AC_SYMBOLS = [0, 0xF0, *(16 * run + size for run in range(16) for size in range(1, 11))]

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from zsir.operators.jpeg.stream.markers import Frame
-from zsir.operators.jpeg.stream.standard import ZIGZAG
+from zsir.operators.jpeg.scans.markers import Frame
+from zsir.operators.jpeg.standard import ZIGZAG
 
 Numbers = NDArray[np.int64]
 

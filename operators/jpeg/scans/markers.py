@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from zsir.errors import BadInput
-from zsir.operators.jpeg.stream.huffman import HuffmanTable, huffman_table
-from zsir.operators.jpeg.stream.standard import ZIGZAG
+from zsir.operators.jpeg.scans.huffman import HuffmanTable, huffman_table
+from zsir.operators.jpeg.standard import ZIGZAG
 
 SOI, EOI, SOS, DQT, DHT, DRI, DAC = 0xD8, 0xD9, 0xDA, 0xDB, 0xC4, 0xDD, 0xCC
 APP1, APP14, APP0 = 0xE1, 0xEE, 0xE0

@@ -1,1 +1,0 @@
-"""The bytes of a JPEG file: its segments, its Huffman codes and the scans that they make (ITU T.81)."""
