@@ -320,9 +320,8 @@ def matrix_of(rows: str | None, path: str | None) -> Tensor:
             raise BadInput(f"channels:path={path}: give a .npy file, as numpy.save writes it.")
         matrix = torch.from_numpy(np.asarray(read_gray(str(path)), dtype=np.float64))
     if max(matrix.shape) > MOST_CHANNELS:
-        raise BadSpec(
-            f"channels: the matrix is {matrix.shape[0]}x{matrix.shape[1]}; at most {MOST_CHANNELS} are taken."
-        )
+        given = "x".join(str(n) for n in matrix.shape)
+        raise BadSpec(f"channels: the matrix is {given}; at most {MOST_CHANNELS} rows and columns are taken.")
     return matrix
 
 

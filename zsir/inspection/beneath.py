@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from zsir.inspection.blocks import SIDE, Floats
+from zsir.inspection.pieces import SIDE, Floats
 
 #: share of the blocks that counts as flat, and the least number of them
 SHARE, LEAST = 0.05, 24
