@@ -17,7 +17,7 @@ from zsir.errors import BadInput
 from zsir.operators.jpeg import markers
 from zsir.operators.jpeg.codec import decoded
 from zsir.operators.jpeg.coded import read_jpeg, read_tables
-from zsir.operators.jpeg.markers import exif_orientation
+from zsir.operators.jpeg.scans.markers import exif_orientation
 
 
 def without(data: bytes, marker: int) -> bytes:
