@@ -19,7 +19,7 @@ OPERATORS = Registry(
         "mask": Entry("zsir.operators.mask:random_mask", "a random share of the pixels is observed"),
         "box": Entry("zsir.operators.mask:box_mask", "a rectangle of pixels is missing"),
         "mask-file": Entry("zsir.operators.painted:file_mask", "pixels that are white in a picture are observed"),
-        "scratches": Entry("zsir.operators.painted:scratches", "pure white or black damage, found in the picture itself"),
+        "scratches": Entry("zsir.operators.painted:scratches", "pure white or black damage, found in the picture"),
         "crop": Entry(
             "zsir.operators.sizes.window:crop",
             "a window of the picture is observed",

@@ -119,6 +119,6 @@ def project(operator: LinearOperator, x: Tensor, y: Tensor) -> Tensor:
 
 
 def metric_of(operator: LinearOperator) -> Callable[[Tensor], Tensor]:
-    """x -> G x for the norm ``x^T G x`` of the operator's pinv and prox. See `MeasuresPictures`."""
+    """x -> G x for the norm ``x^T G x`` that the operator's pinv and prox keep small; the identity for almost all."""
     method: Callable[[Tensor], Tensor] | None = getattr(operator, "metric", None)
     return (lambda x: x) if method is None else method

@@ -10,7 +10,7 @@ from tests.inspection.conftest import coded, damaged, decoded, photograph, plane
 from zsir import inspect
 from zsir.inspection.beneath import beneath
 from zsir.inspection.comb import find_comb, libjpeg_table, quality_of
-from zsir.inspection.tables import jpeg_of_file
+from zsir.inspection.jpeg_tables import jpeg_of_file
 
 
 @pytest.mark.parametrize("quality", [10, 30, 50, 75, 92])
@@ -63,7 +63,9 @@ def test_pattern_is_no_comb():
 
 def test_quality_of_tables():
     for quality in range(1, 101):
-        assert np.array_equal(libjpeg_table(quality_of(libjpeg_table(quality))), libjpeg_table(quality))
+        found = quality_of(libjpeg_table(quality))
+        assert found is not None
+        assert np.array_equal(libjpeg_table(found), libjpeg_table(quality))
     assert quality_of(libjpeg_table(50) + 1) is None
 
 

@@ -8,8 +8,8 @@ from zsir.lazy import on_first_use
 
 if TYPE_CHECKING:
     from zsir.inspection.findings import Blur, Clipping, Enlargement, Findings, Hypothesis, Jpeg, Noise
+    from zsir.inspection.inspected import Inspection
     from zsir.inspection.inspecting import inspect
-    from zsir.inspection.report import Inspection
 
 __all__ = [
     "Blur",

@@ -2,8 +2,8 @@
 
 The energy outside this space is that of rounding and later noise, if factor, kernel and grid are right. Shifted by half
 a pixel of the small picture, the same space misses fine detail. The ratio of both energies tells an enlargement from a
-blur, which has no grid. Factors that are no whole number leave a period in the second differences, too, which says which
-factors to try.
+blur, which has no grid. Factors that are no whole number leave a period in the second differences, too. The period says
+which factors to try.
 
 Source: Gallagher 2005, Detection of linear and cubic interpolation in JPEG compressed images, CRV (the period); the
 ratio of energies is our own.
@@ -12,12 +12,13 @@ ratio of energies is our own.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from zsir.inspection.blocks import Floats, luma, spread
 from zsir.inspection.findings import Enlargement
+from zsir.inspection.pieces import Floats, luma, spread
 
 #: kernels with their half widths, in pixels of the small picture
 KERNELS = {"bilinear": 1, "bicubic": 2, "lanczos": 3}
@@ -63,9 +64,9 @@ def find_enlargement(x: NDArray[np.float32], blocks: bool = False) -> Enlargemen
     return Enlargement(factor, factor / min(grey.shape), best.kernel if len(alike) == 1 else "")
 
 
-def weights(kernel: str, t: Floats) -> Floats:
+def weights(kernel: str, t: NDArray[np.floating[Any]]) -> Floats:
     """Values of an interpolation kernel at distances t."""
-    t = np.abs(t)
+    t = np.abs(t).astype(np.float64)
     if kernel == "bilinear":
         return np.clip(1 - t, 0, None)
     if kernel == "bicubic":

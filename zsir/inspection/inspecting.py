@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 
 from zsir.errors import BadInput, PictureWarning
 from zsir.inspection.beneath import beneath
-from zsir.inspection.blocks import LUMA, blocks_of
 from zsir.inspection.comb import ODDS, ODDS_DRAWING, find_comb
 from zsir.inspection.enlarged import find_enlargement, repeats
 from zsir.inspection.findings import Enlargement, Findings, Jpeg, Noise
 from zsir.inspection.grain import grain
-from zsir.inspection.report import Inspection
+from zsir.inspection.inspected import Inspection
+from zsir.inspection.jpeg_tables import jpeg_of_comb, jpeg_of_file, luma_table
+from zsir.inspection.pieces import LUMA, blocks_of
 from zsir.inspection.spectrum import Spectrum, spectrum
 from zsir.inspection.surface import clipping, is_drawing, is_flat
-from zsir.inspection.tables import jpeg_of_comb, jpeg_of_file, luma_table
 from zsir.inspection.widths import Gauss, as_blur, gaussian_width
 from zsir.pictures import Picture, PictureLike, as_picture
 
@@ -112,8 +112,8 @@ def _noise(x: NDArray[np.float32], jpeg: Jpeg | None, unknown: dict[str, str]) -
         return None
     # the error of texture that looks like noise, measured on photographs
     share = LUMA_SHARE if len(x) == 3 else 1.0
-    error = math.hypot(found.error, 0.1 * found.std) / share
-    return Noise(found.std / share, error, found.bound / share + 2 * error, beneath_jpeg=True, grey=len(x) == 1)
+    wrong = math.hypot(found.error, 0.1 * found.std) / share
+    return Noise(found.std / share, wrong, found.bound / share + 2 * wrong, beneath_jpeg=True, grey=len(x) == 1)
 
 
 def _width(x: NDArray[np.float32], jpeg: Jpeg | None, noise: Noise | None, unknown: dict[str, str]) -> Gauss | None:
