@@ -105,9 +105,7 @@ def design(s: Spectrum) -> Floats:
     """Columns (count, 7) of log S and of a Gaussian's log|K|^2."""
     angle, radius = np.arctan2(s.down, s.across), s.radius
     turns = [wave(2 * k * angle) for k in (1, 2) for wave in (np.cos, np.sin)]
-    columns: Floats = np.stack(
-        [np.ones_like(radius), -np.log(radius / 0.1), -4 * np.pi**2 * radius**2, *turns], axis=1
-    )
+    columns: Floats = np.stack([np.ones_like(radius), -np.log(radius / 0.1), -4 * np.pi**2 * radius**2, *turns], axis=1)
     return columns
 
 
