@@ -69,7 +69,7 @@ def transformed(planes: Floats) -> Floats:
 def blocks_of(
     x: NDArray[np.float32], phase: tuple[int, int] = (0, 0), most: int = 16384
 ) -> tuple[Floats, NDArray[np.bool_]]:
-    """DCT coefficients (count, 8, 8) of luma minus 128 on the grid that begins at ``phase``, and which blocks are whole.
+    """DCT coefficients (count, 8, 8) of luma minus 128 on the grid from ``phase`` on, and which blocks are whole.
 
     A block is whole where no sample is 0 or 255: rounding to the limits of a file spoils all its coefficients.
     """

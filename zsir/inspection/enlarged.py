@@ -2,8 +2,8 @@
 
 The energy outside this space is that of rounding and later noise, if factor, kernel and grid are right. Shifted by half
 a pixel of the small picture, the same space misses fine detail. The ratio of both energies tells an enlargement from a
-blur, which has no grid. Factors that are no whole number leave a period in the second differences, too, which says which
-factors to try.
+blur, which has no grid. Factors that are no whole number leave a period in the second differences, too, which
+says which factors to try.
 
 Source: Gallagher 2005, Detection of linear and cubic interpolation in JPEG compressed images, CRV (the period); the
 ratio of energies is our own.
@@ -88,7 +88,7 @@ def space(kernel: str, factor: float, start: int, shift: float) -> Floats:
 
 
 def fitted(x: NDArray[np.float32], factor: tuple[float, float], kernel: str) -> Fitted:
-    """How well luma of a picture (channels, height, width) lies in the space of a factor (down, across) and a kernel."""
+    """How well luma of a picture lies in the space of a factor (down, across) and a kernel."""
     downs, acrosses = (spread(n, WINDOW, 12, WINDOWS) for n in x.shape[1:])
     energies = []
     for share in (0.0, 0.5):

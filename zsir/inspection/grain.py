@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from zsir.errors import BadInput
 from zsir.inspection.blocks import SIDE, Floats, transformed, windows
 from zsir.inspection.findings import Noise
 from zsir.metrics.noise import estimate
