@@ -79,7 +79,7 @@ def space(kernel: str, factor: float, start: int, shift: float) -> Floats:
     """An orthonormal basis (`WINDOW`, dimension) of what enlargement makes of pixels from ``start`` on."""
     where = (start + np.arange(WINDOW) + 0.5 + shift) / factor - 0.5
     half = KERNELS[kernel]
-    centres = np.arange(np.floor(where[0]) - half + 1, np.ceil(where[-1]) + half)
+    centres: Floats = np.arange(np.floor(where[0]) - half + 1, np.ceil(where[-1]) + half, dtype=np.float64)
     matrix = weights(kernel, where[:, None] - centres[None])
     matrix /= matrix.sum(axis=1, keepdims=True)
     basis, singular, _ = np.linalg.svd(matrix, full_matrices=False)
