@@ -30,7 +30,7 @@ from zsir.errors import BadInput, BadSpec, ShapeError
 from zsir.protocols import Prior
 
 #: turns of picture and kernel at each scale, and with the prior; taps below these shares of the largest are dropped
-TURNS, FINE_TURNS, COARSE_SHARE, FINE_SHARE = 5, 3, 0.05, 0.03
+TURNS, FINE_TURNS, COARSE_SHARE, FINE_SHARE = 5, 6, 0.05, 0.03
 #: levels of the prior's x-step, and the weight of the prior, as in HQS
 LEVELS, WEIGHT = (60 / 255, 25 / 255, 10 / 255), 0.23
 #: a kernel is looked for in an array that is this much larger: its centre of mass is not the middle of its path
@@ -86,7 +86,7 @@ def estimate_kernel(y: Tensor, size: int, noise_std: float, prior: Prior) -> Ker
     noise = max(noise_std, LEAST_NOISE)
     taps = math.ceil(ROOM * size) // 2 * 2 + 1
     calm = _denoised(prior, y.float(), noise)
-    kernel = _coarse_to_fine(calm.mean(1, keepdim=True), taps, noise)
+    kernel = coarse_to_fine(calm.mean(1, keepdim=True), taps, noise)
     grid, noisy = Grid(calm, taps, noise), Grid(y.float(), taps, noise)
     x, before = noisy.filled, kernel
     for _ in range(FINE_TURNS):
@@ -103,7 +103,9 @@ def _check(y: Tensor, size: int) -> None:
     if y.ndim != 4 or len(y) != 1:
         raise ShapeError(f"A kernel is estimated from one observation (1, c, h, w), not from {tuple(y.shape)}.")
     if size % 2 == 0 or not 3 <= size <= 63:
-        raise BadSpec(f"kernel:size={size} must be an odd number from 3 to 63 pixels, larger than the motion; write 31.")
+        raise BadSpec(
+            f"kernel:size={size} must be an odd number from 3 to 63 pixels, larger than the motion; write 31."
+        )
     if min(y.shape[-2:]) < max(3 * size, 32):
         raise BadInput(
             f"A kernel of {size} pixels cannot be found in {y.shape[-1]}x{y.shape[-2]} pixels; the picture must have "
@@ -125,9 +127,17 @@ def _refitted(grid: Grid, x: Tensor, kernel: Tensor, share: float) -> Tensor:
     return recentred(thresholded(least_squares(form, right, kernel), share))
 
 
-def _coarse_to_fine(y: Tensor, taps: int, noise: float) -> Tensor:
-    """A first kernel, from pictures of few edges; it begins as a short horizontal line, which has no symmetry of its
-    own to keep."""
+def coarse_to_fine(y: Tensor, taps: int, noise: float) -> Tensor:
+    """A first kernel, from pictures of few edges. It begins as a short horizontal line: a single tap would stay one.
+
+    Args:
+        y: The observation without its noise, (1, 1, height, width).
+        taps: Side of the kernel, odd.
+        noise: Noise of the observation, > 0.
+
+    Returns:
+        The kernel, (taps, taps) float64.
+    """
     kernel = torch.zeros(3, 3, dtype=torch.float64)
     kernel[1] = 1 / 3
     for side in ladder(taps):
