@@ -8,7 +8,7 @@ from zsir.blind.simplex import ladder, least_squares, on_simplex, recentred, res
 
 
 def test_projection_is_the_nearest_point() -> None:
-    """v - P v is constant on the support of P v, and no smaller than that constant off it: the optimality conditions."""
+    """v - P v is constant on the support of P v, and no smaller than that off it: the optimality conditions."""
     v = torch.randn(40, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     p = on_simplex(v)
     assert abs(float(p.sum()) - 1) < 1e-12

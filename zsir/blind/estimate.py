@@ -6,8 +6,8 @@
 3. The prior's own restoration takes the place of the edges, again in turn with the kernel: Fast Diffusion EM's
    alternation inside half-quadratic splitting.
 
-What is not handled: kernels that change over the picture, saturated light sources, and gamma. Pictures are taken as they
-are stored, not linearised. The border is handled: it is never seen as a part of the picture. The noise level must be
+What is not handled: kernels that change over the picture, saturated light sources, and gamma. Pictures are taken as
+they are stored, not linearised. The border is handled: it is never seen as a part of the picture. The noise level must be
 about right, and the kernel must be smaller than ``size``.
 
 Source: Laroche, Almansa and Coupete 2024, Fast diffusion EM, WACV (the alternation); Levin et al. 2011, Efficient
@@ -103,9 +103,7 @@ def _check(y: Tensor, size: int) -> None:
     if y.ndim != 4 or len(y) != 1:
         raise ShapeError(f"A kernel is estimated from one observation (1, c, h, w), not from {tuple(y.shape)}.")
     if size % 2 == 0 or not 3 <= size <= 63:
-        raise BadSpec(
-            f"kernel:size={size} must be an odd number from 3 to 63 pixels, larger than the motion; write 31."
-        )
+        raise BadSpec(f"kernel:size={size} must be an odd number from 3 to 63 pixels, such as 31.")
     if min(y.shape[-2:]) < max(3 * size, 32):
         raise BadInput(
             f"A kernel of {size} pixels cannot be found in {y.shape[-1]}x{y.shape[-2]} pixels; the picture must have "

@@ -61,8 +61,8 @@ def resolve_auto(
 
     - ``blur:sigma=auto``: the width of a Gaussian, by the likelihood of the spectrum
     - ``motion:length=auto,angle=auto``: length and angle, or one of them, in the same way
-    - ``kernel:auto,size=21``: any kernel of up to 21 pixels; it is written beside the result, as ``NAME.kernel.png`` (16
-      bits, the largest tap white) and ``NAME.kernel.npy``
+    - ``kernel:auto,size=21``: any kernel of up to 21 pixels; it is written beside the result, as ``NAME.kernel.png``
+      (16 bits, the largest tap white) and ``NAME.kernel.npy``
 
     Args:
         spec: The spec, or a chain in which one stage has ``auto``. Other options stay as they are.
@@ -86,10 +86,8 @@ def resolve_auto(
     if len(asked) > 1:
         raise BadSpec(f"{spec}: only one stage of a chain can be auto; state the numbers of the others.")
     name, options = _taken_apart(stages[asked[0]])
-    if name == "kernel":
-        found = _kernel(options, y, noise_std, prior, beside)
-    else:
-        found = _numbers(name, options, y, noise_std)
+    is_kernel = name == "kernel"
+    found = _kernel(options, y, noise_std, prior, beside) if is_kernel else _numbers(name, options, y, noise_std)
     stages[asked[0]] = found.spec
     return Resolved(" | ".join(stages), found.remark, found.files, found.found)
 
