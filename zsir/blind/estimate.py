@@ -7,8 +7,8 @@
    alternation inside half-quadratic splitting.
 
 What is not handled: kernels that change over the picture, saturated light sources, and gamma. Pictures are taken as
-they are stored, not linearised. The border is handled: it is never seen as a part of the picture. The noise level must be
-about right, and the kernel must be smaller than ``size``.
+they are stored, not linearised. The border is no part of what is fitted. The noise level must be about right, and the
+motion must fit in ``size`` pixels.
 
 Source: Laroche, Almansa and Coupete 2024, Fast diffusion EM, WACV (the alternation); Levin et al. 2011, Efficient
 marginal likelihood optimization in blind deconvolution, CVPR (the covariance)
