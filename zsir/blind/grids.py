@@ -78,7 +78,8 @@ class Grid:
     def radius(self) -> Tensor:
         """Frequency without direction, cycles per pixel."""
         rows, columns = torch.fft.fftfreq(self.size[0])[:, None], torch.fft.rfftfreq(self.size[1])
-        return (rows**2 + columns**2).sqrt()
+        radius: Tensor = (rows**2 + columns**2).sqrt()
+        return radius
 
     @cached_property
     def power(self) -> Tensor:

@@ -112,6 +112,8 @@ def _together(name: str, options: dict[str, str]) -> str:
 
 def _numbers(name: str, options: dict[str, str], y: Tensor, noise_std: float) -> Resolved:
     """``blur`` and ``motion``."""
+    keys: tuple[str, ...]
+    units: tuple[str, ...]
     if name == "blur":
         found, keys, units = width_of(y, noise_std), ("sigma",), ("pixels",)
     else:
