@@ -249,7 +249,7 @@ class Scaled(Operator):
         return None if twin is None else self.factor * cast(Operator, twin)
 
     def __getattr__(self, name: str) -> Any:
-        found = may.passed_on(self, "inner", name, ("pictorial", "margins", "unit"))
+        found = may.passed_on(self, "inner", name, ("pictorial", "margins", "metric", "unit"))
         return abs(self.factor) * found if name == "unit" else found
 
     @property

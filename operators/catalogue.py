@@ -19,6 +19,7 @@ OPERATORS = Registry(
         "mask": Entry("zsir.operators.mask:random_mask", "a random share of the pixels is observed"),
         "box": Entry("zsir.operators.mask:box_mask", "a rectangle of pixels is missing"),
         "mask-file": Entry("zsir.operators.painted:file_mask", "pixels that are white in a picture are observed"),
+        "scratches": Entry("zsir.operators.painted:scratches", "pure white or black damage, found in the picture"),
         "crop": Entry(
             "zsir.operators.sizes.window:crop",
             "a window of the picture is observed",
@@ -34,7 +35,9 @@ OPERATORS = Registry(
             "reduction by a whole factor, antialiased",
             in_shape="zsir.operators.resampling:picture_shape",
         ),
-        "jpeg": Entry("zsir.operators.jpeg.measurement:jpeg", "coding as a JPEG file, by quality or by a file's tables"),
+        "jpeg": Entry(
+            "zsir.operators.jpeg.measurement:jpeg", "coding as a JPEG file, by quality or by a file's tables"
+        ),
         "noise": Entry("zsir.operators.chains:noise_stage", "white noise between two stages of a chain"),
         "resize": Entry(
             "zsir.operators.sizes.resizing:resize",

@@ -78,7 +78,14 @@ class Channels(Operator):
         return Plans({"m": m, "u": u, "s": s[:, None, None], "vt": vt})
 
     def factors(self, like: Tensor) -> dict[str, Tensor]:
-        """U, S (rank, 1, 1) and V^T of M, as ``u``, ``s`` and ``vt``, in the dtype and on the device of ``like``."""
+        """The singular value decomposition of M.
+
+        Args:
+            like: A tensor whose dtype and device the factors take.
+
+        Returns:
+            ``m`` (rows, channels), ``u`` (rows, rank), ``s`` (rank, 1, 1) and ``vt`` (rank, channels), by name.
+        """
         return self._plans.like(like)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -313,9 +320,8 @@ def matrix_of(rows: str | None, path: str | None) -> Tensor:
             raise BadInput(f"channels:path={path}: give a .npy file, as numpy.save writes it.")
         matrix = torch.from_numpy(np.asarray(read_gray(str(path)), dtype=np.float64))
     if max(matrix.shape) > MOST_CHANNELS:
-        raise BadSpec(
-            f"channels: the matrix is {matrix.shape[0]}x{matrix.shape[1]}; at most {MOST_CHANNELS} are taken."
-        )
+        given = "x".join(str(n) for n in matrix.shape)
+        raise BadSpec(f"channels: the matrix is {given}; at most {MOST_CHANNELS} rows and columns are taken.")
     return matrix
 
 

@@ -206,3 +206,20 @@ def _nothing(path: str, invert: bool, brightest: float, transparent: bool) -> st
     if 0 < brightest < DIM:
         return f"{text} (the brightest value is {255 * brightest:.0f}/255: multiply the mask so that it becomes 255)."
     return f"{text}. If the damage is white and is all that was painted, add invert=true."
+
+
+def scratches(in_shape: Shape) -> Mask:
+    """Damage of pure white or black, such as scratches or painted-out parts, found in the picture that is restored.
+
+    forward ``A x = m * x``; adjoint ``A^T y = m * y``; pinv ``m * y / (1 + ridge)``, m found in the observation.
+
+    Args:
+        in_shape: (channels, height, width) of the picture.
+
+    Returns:
+        Nothing: without an observation there is no mask.
+
+    Raises:
+        BadSpec: Always; `zsir solve` and `zsir.restore` put the mask that they find in its place.
+    """
+    raise BadSpec("scratches are found in the picture that is restored; to degrade one use mask, box or mask-file.")

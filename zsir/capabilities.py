@@ -3,7 +3,7 @@
 `zsir.protocols` says what every operator, prior and sampler has. Everything optional stands here, each with its
 meaning, with what is assumed where it is missing, and with what the operator algebra (`Scaled`, `Composed`, `Stacked`,
 `Adjoint`) makes of it. No other module asks for one by its name. `zsir.processes` has those of operators that stand for
-a process that is not linear, `zsir.units` that of operators whose y has a unit of its own.
+a process that is not linear, `zsir.observation_units` that of operators whose y has a unit of its own.
 
 | part | attribute | function | where it is missing | algebra |
 |---|---|---|---|---|
@@ -12,7 +12,6 @@ a process that is not linear, `zsir.units` that of operators whose y has a unit 
 | operator | ``parts`` | `separate` | y is one observation | ``Stacked`` has them |
 | operator | ``twin`` | `twin_of`, `statistical_twin` | the operator itself | built of the parts' twins |
 | operator | ``matrices`` | `matrices_of` | the operator is not separable | products of separable operators are one |
-| operator | ``metric`` | `metric_of` | pictures are as far apart as their pixels | that of A for ``c A`` |
 | operator | ``original`` | `original` | the operator itself | - |
 | operator | ``pictorial`` | `makes_pictures` | y is a picture in [0, 1] | that of the operator that writes y |
 | operator | ``margins`` | `margins_of`, `cut` | x is the picture | those of all operators, in pixels of x |
@@ -102,20 +101,6 @@ class ReachesBeyond(Protocol):
     @property
     def margins(self) -> Margins:
         """Number of those pixels at the top, bottom, left and right of x."""
-
-
-class MeasuresPictures(Protocol):
-    """An operator whose pinv and prox measure pictures by ``x^T G x``, as in the colours of a JPEG file."""
-
-    def metric(self, x: Tensor) -> Tensor:
-        """G x, for a symmetric positive definite matrix G.
-
-        Args:
-            x: Pictures, (batch, *in_shape).
-
-        Returns:
-            Pictures, (batch, *in_shape).
-        """
 
 
 class Decomposable(Protocol):
@@ -241,12 +226,6 @@ def reduction(operator: LinearOperator) -> float:
     top, bottom, _, _ = margins_of(operator)
     height = operator.in_shape[1] - top - bottom
     return max(1.0, height / operator.out_shape[-2]) if makes_pictures(operator) else 1.0
-
-
-def metric_of(operator: LinearOperator) -> Callable[[Tensor], Tensor]:
-    """x -> G x for the norm ``x^T G x`` that pinv and prox of the operator keep small; the identity for almost all."""
-    method: Callable[[Tensor], Tensor] | None = getattr(operator, "metric", None)
-    return (lambda x: x) if method is None else method
 
 
 def matrices_of(operator: LinearOperator) -> tuple[Tensor, Tensor] | None:

@@ -8,6 +8,7 @@ The operator is the linear part that solvers work with. What the process is beyo
 | ``record`` | `process_of`, `recorded` | y is A x | `zsir.operators.chains` |
 | ``with_noise`` | `noisy` | noise is added to y | `zsir.operators.chains` |
 | ``project`` | `project` | x itself | none |
+| ``metric`` | `metric_of` | pictures are as far apart as their pixels | that of A for ``c A`` |
 """
 
 from __future__ import annotations
@@ -65,6 +66,20 @@ class Records(Protocol):
         """
 
 
+class MeasuresPictures(Protocol):
+    """An operator whose pinv and prox measure pictures by ``x^T G x``, as in the colours of a JPEG file."""
+
+    def metric(self, x: Tensor) -> Tensor:
+        """G x, for a symmetric positive definite matrix G.
+
+        Args:
+            x: Pictures, (batch, *in_shape).
+
+        Returns:
+            Pictures, (batch, *in_shape).
+        """
+
+
 def own_noise(operator: LinearOperator) -> float:
     """Standard deviation of the error that the process behind the operator leaves in y. See `Records`."""
     return float(getattr(operator, "own_noise", 0.0))
@@ -101,3 +116,9 @@ def project(operator: LinearOperator, x: Tensor, y: Tensor) -> Tensor:
     """The nearest pictures of which the operator's process can have made y; x itself where it knows none."""
     method: Callable[[Tensor, Tensor], Tensor] | None = getattr(operator, "project", None)
     return x if method is None else method(x, y)
+
+
+def metric_of(operator: LinearOperator) -> Callable[[Tensor], Tensor]:
+    """x -> G x for the norm ``x^T G x`` that the operator's pinv and prox keep small; the identity for almost all."""
+    method: Callable[[Tensor], Tensor] | None = getattr(operator, "metric", None)
+    return (lambda x: x) if method is None else method

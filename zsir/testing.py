@@ -8,9 +8,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from zsir.capabilities import metric_of
 from zsir.loop.solver import solve
 from zsir.problem import Problem
+from zsir.processes import metric_of
 from zsir.protocols import LinearOperator, Prior, Sampler
 from zsir.rng import generator
 

@@ -20,8 +20,6 @@ from torch import Tensor
 from zsir.errors import SolveError
 from zsir.linalg import note_cg
 
-#: relative accuracy of the data that a result is exact for
-EXACT = {torch.float64: 1e-12, torch.float32: 2e-6}
 #: the error is estimated from as many steps that came after it (Strakos and Tichy 2002)
 DELAY = 4
 #: iterations after which it is given up
@@ -54,8 +52,8 @@ class Strips:
     def continued(self, y: Tensor, accuracy: float) -> Tensor:
         """y (channels, *block) continued to the whole grid, (channels, *grid), such that G^-1 of it vanishes outside.
 
-        The error that is left in ``K^H G^-1`` of the result is estimated and brought below ``accuracy`` times the norm
-        of y. Raises `SolveError` where that does not come about.
+        The norm of the error that is left in ``K^H G^-1`` of the result is estimated and brought below ``accuracy``.
+        Raises `SolveError` where that does not come about.
         """
         known = torch.nn.functional.pad(y, (0, self.right, 0, self.low))
         if not self.low + self.right:
@@ -64,7 +62,6 @@ class Strips:
         s, z = torch.zeros_like(r), self._preconditioned(r)
         p, rz, gains = z, _dot(r, z), list[Tensor]()
         size = float(y.double().norm())
-        limit = (accuracy * size) ** 2
         for _ in range(MOST):
             hp = self._taken(self._whitened(self._put(p)))
             alpha = _safe_ratio(rz, _dot(p, hp))
@@ -72,7 +69,7 @@ class Strips:
             s = s + alpha.to(s) * p
             r = r - alpha.to(s) * hp
             asked = len(gains) >= DELAY and (not y.is_cuda or len(gains) % DELAY == 0)  # asking makes a GPU wait
-            if asked and (error := float(torch.stack(gains[-DELAY:]).sum())) <= limit:
+            if asked and (error := float(torch.stack(gains[-DELAY:]).sum())) <= accuracy**2:
                 note_cg(len(gains), math.sqrt(max(0.0, error)) / size if size else 0.0)
                 return known + self._put(s)
             z = self._preconditioned(r)

@@ -18,18 +18,20 @@ from zsir.errors import ShapeError
 from zsir.operators.base import Operator
 from zsir.operators.blurs.fourier import chained, multiply
 from zsir.operators.blurs.lines import line_factors, valid_matrix
-from zsir.operators.blurs.strips import EXACT, Strips
+from zsir.operators.blurs.strips import Strips
 from zsir.operators.plans import SVD, Plans
 from zsir.operators.separable import Separable
 from zsir.protocols import Shape
 
 #: the smallest ridge whose inverse the arithmetic carries, as a share of the largest |K|^2
 LEAST_RIDGE = {torch.float64: 1e-12, torch.float32: 1e-7}
-#: relative accuracy of the stand-in for statistics
-ROUGH = 1e-2
-#: relative accuracy that a sampler needs. The results of HQS then differ from the exact ones by 5e-5 (rms) at noise
-#: 0 and by 1e-6 at noise 0.02; the rounding of an 8-bit file is 1e-3
-ENOUGH = 3e-3
+#: relative error of the data that a result is as exact as
+EXACT = {torch.float64: 1e-12, torch.float32: 2e-6}
+#: the same for a stand-in that is asked for statistics
+ROUGH = 1e-4
+#: the same inside samplers. Their ridge at level sigma is about (noise / sigma)^2. If the noise is the rounding of an
+#: 8-bit file, the error is at most half a percent of sigma, and the prior removes sigma next
+ENOUGH = 1e-5
 #: strips of so many ridges are kept
 KEPT = 2
 
@@ -47,7 +49,7 @@ class ValidBlur(Operator):
         in_shape: (channels, height, width) of x, the picture with its margins.
         kernel: The weights, (rows, columns) float64, centre at ``n // 2``.
         label: Name in messages.
-        accuracy: Relative error that pinv may have. By default that of data rounded to the dtype.
+        accuracy: pinv and prox are as exact as for data with this relative error. By default that of the dtype.
 
     Raises:
         ShapeError: The kernel reaches as far as the picture is large.
@@ -142,11 +144,19 @@ class ValidBlur(Operator):
     def pinv(self, y: Tensor, ridge: float | Tensor = 0.0) -> Tensor:
         """A^T (A A^T + ridge)^-1 y, picture by picture."""
         self.check_input(y, self.out_shape)
+        return self._inverses(y, ridge, _norms(y))
+
+    def prox(self, z: Tensor, y: Tensor, rho: float | Tensor) -> Tensor:
+        """z + pinv(y - A z, rho), as exact as y and z are, even if they nearly fit."""
+        return z + self._inverses(y - self.forward(z), rho, [a + b for a, b in zip(_norms(y), _norms(z), strict=True)])
+
+    def _inverses(self, y: Tensor, ridge: float | Tensor, sizes: list[float]) -> Tensor:
         ridges = ridge.flatten().tolist() if isinstance(ridge, Tensor) else [float(ridge)]
         ridges = ridges * len(y) if len(ridges) == 1 else ridges
-        return torch.cat([self._inverse(one, value) for one, value in zip(y.split(1), ridges, strict=True)])
+        each = zip(y.split(1), ridges, sizes, strict=True)
+        return torch.cat([self._inverse(one, value, size) for one, value, size in each])
 
-    def _inverse(self, y: Tensor, ridge: float) -> Tensor:
+    def _inverse(self, y: Tensor, ridge: float, size: float) -> Tensor:
         power = self._plans.like(y.double())["power"]
         ridge = max(ridge, LEAST_RIDGE[y.dtype] * float(power.max()))
         key = (ridge, y.dtype, y.device)
@@ -156,9 +166,9 @@ class ValidBlur(Operator):
             _, h, w = self.out_shape
             self._strips[key] = Strips(power, (h, w), self._grid[1], ridge, y)
         strips = self._strips[key]
-        # rounding of y, of this relative size, is amplified by up to so much whatever the method
+        # the inverse amplifies errors of the data by up to so much, by whatever method
         amplified = max(1.0, 0.5 / ridge**0.5)
-        accuracy = max(self.accuracy, EXACT[y.dtype] * amplified)
+        accuracy = max(self.accuracy, EXACT[y.dtype]) * amplified * size
         gain = self._plans.like(y)["k"].conj() * strips.inverse
         return self._cut(multiply(strips.continued(y[0], accuracy)[None], gain))
 
@@ -175,6 +185,12 @@ class ValidBlur(Operator):
             return None
         both = ValidBlur(inner.in_shape, chained(self.kernel, inner.kernel), f"{self.label} @ {inner.label}")
         return both if both.out_shape == self.out_shape else None
+
+
+def _norms(x: Tensor) -> list[float]:
+    """The norm of every picture."""
+    norms: list[float] = x.flatten(1).norm(dim=1, dtype=torch.float64).tolist()
+    return norms
 
 
 def reach(kernel: Tensor) -> Margins:

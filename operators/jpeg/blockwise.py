@@ -24,9 +24,8 @@ from torch import Tensor
 from zsir.errors import BadInput, BadSpec, ShapeError
 from zsir.linalg import ridge_inverse
 from zsir.operators.base import Operator
-from zsir.operators.jpeg.boxed import box_step
 from zsir.operators.jpeg.coded import JpegFile
-from zsir.operators.jpeg.decomposed import Colour, Kind, Norm, colour_matrix, triple, weighted
+from zsir.operators.jpeg.decomposed import Colour, Kind, Norm, box_step, colour_matrix, triple, weighted
 from zsir.operators.jpeg.encoder import by_pillow, in_floats, pillow_writes
 from zsir.operators.jpeg.units import Factors, Layout, Region
 from zsir.operators.plans import SVD, Plans
@@ -265,7 +264,8 @@ class JpegOperator(Operator):
 
         def inside(c: Tensor, region: Region) -> Tensor:
             place = self._regions.index(region)
-            return c.split(sizes)[place].view(region.count, -1)
+            found: Tensor = c.split(sizes)[place].view(region.count, -1)
+            return found
 
         def put(c: Tensor, region: Region, units: Tensor) -> None:
             inside(c, region).copy_(units)

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from zsir.errors import BadInput
-from zsir.operators.jpeg.markers import Scan, Segments
-from zsir.operators.jpeg.progressive import BandScan
-from zsir.operators.jpeg.sequential import BlockScan
+from zsir.operators.jpeg.scans.markers import Scan, Segments
+from zsir.operators.jpeg.scans.progressive import BandScan
+from zsir.operators.jpeg.scans.sequential import BlockScan
+from zsir.operators.jpeg.scans.store import Store
 from zsir.operators.jpeg.standard import libjpeg_quality
-from zsir.operators.jpeg.store import Store
 
 #: names of chroma layouts by (horizontal, vertical) reduction
 LAYOUTS = {(1, 1): "4:4:4", (2, 1): "4:2:2", (1, 2): "4:4:0", (2, 2): "4:2:0", (4, 1): "4:1:1", (4, 2): "4:1:0"}

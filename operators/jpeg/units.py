@@ -189,7 +189,8 @@ def _repeated(samples: Tensor, blocks: int) -> Tensor:
 
 def _transformed(samples: Tensor) -> Tensor:
     """The DCT of every 8 rows of ``samples``."""
-    return torch.block_diag(*[cosines()] * (samples.shape[0] // 8)) @ samples
+    blocks: Tensor = torch.block_diag(*[cosines()] * (samples.shape[0] // 8))
+    return blocks @ samples
 
 
 def unit_matrix(layout: Layout, region: Region, colours: Tensor) -> Tensor:
@@ -211,4 +212,3 @@ def unit_matrix(layout: Layout, region: Region, colours: Tensor) -> Tensor:
         part = torch.einsum("abuvij,c->abuvcij", both, mixed)
         parts.append(part.reshape(64 * tall * wide, -1))
     return torch.cat(parts)
-

@@ -59,7 +59,7 @@ class Functions(Operator):
 
     @cached_property
     def unit(self) -> float:
-        """The largest singular value, unless observations are pictures. See `zsir.units`."""
+        """The largest singular value, unless observations are pictures. See `zsir.observation_units`."""
         return 1.0 if self.pictorial else norm2(self, torch.zeros((), dtype=self.dtype)) ** 0.5
 
     def forward(self, x: Tensor) -> Tensor:

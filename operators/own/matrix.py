@@ -48,7 +48,7 @@ class Matrix(Operator):
 
     @cached_property
     def unit(self) -> float:
-        """The largest singular value, unless observations are pictures. See `zsir.units`."""
+        """The largest singular value, unless observations are pictures. See `zsir.observation_units`."""
         return 1.0 if self.pictorial else float(self._factors.like(self.matrix.double())["s"].max()) or 1.0
 
     @cached_property
@@ -119,7 +119,7 @@ class SparseMatrix(Operator):
 
     @cached_property
     def unit(self) -> float:
-        """The largest singular value, unless observations are pictures. See `zsir.units`."""
+        """The largest singular value, unless observations are pictures. See `zsir.observation_units`."""
         return 1.0 if self.pictorial else norm2(self, torch.zeros((), dtype=torch.float64)) ** 0.5
 
     @cached_property

@@ -42,6 +42,9 @@ SPECS = {
     "motion:length=9,angle=33,boundary=circular": False,
     "shake:size=9,boundary=circular": False,
     "noise:std=0.02": True,
+    "jpeg:q=60": True,
+    "jpeg:q=90,sampling=444": True,
+    "jpeg:q=30,sampling=422": True,
     "sr4x": True,
     "sr3x-matlab": True,
     "downsample:factor=2,kernel=box": True,
@@ -74,8 +77,8 @@ def dense(op: Any) -> torch.Tensor:
 def test_every_registered_operator_is_in_this_file() -> None:
     tested = {spec.partition(":")[0] for spec in [*SPECS, *COLOURED, *ITERATIVE]}
     expanded = {OPERATORS.aliases.get(t, t).partition(":")[0] for t in tested}
-    # from files: those two below, and the traces of tests/wild
-    assert expanded == set(OPERATORS.names()) - {"mask-file", "kernel", "wild", "trace"}
+    # those of files are below, wild and trace in tests/wild, scratches in tests/workflow
+    assert expanded == set(OPERATORS.names()) - {"mask-file", "kernel", "wild", "trace", "scratches"}
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)

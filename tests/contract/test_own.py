@@ -12,10 +12,10 @@ import torch
 from zsir import Problem, operators, priors, samplers, solve
 from zsir.capabilities import makes_pictures, offers
 from zsir.errors import BadInput, Incompatible, ShapeError
+from zsir.observation_units import unit_of
 from zsir.operators import from_functions, from_matrix
 from zsir.rng import generator
 from zsir.testing import check_operator
-from zsir.units import unit_of
 
 SHAPE = (1, 12, 14)
 N = math.prod(SHAPE)

@@ -10,7 +10,7 @@ from tests.inspection.conftest import coded, damaged, decoded, photograph, plane
 from zsir import inspect
 from zsir.inspection.beneath import beneath
 from zsir.inspection.comb import find_comb, libjpeg_table, quality_of
-from zsir.inspection.tables import jpeg_of_file
+from zsir.inspection.jpeg_tables import jpeg_of_file
 
 
 @pytest.mark.parametrize("quality", [10, 30, 50, 75, 92])
@@ -87,7 +87,9 @@ def test_codes_without_noise():
 
 @pytest.mark.parametrize("noise", [0.03, 0.06])
 def test_phone_picture(tmp_path, noise):
-    x = torch.nn.functional.interpolate(photograph("farm_animals_animals_pig"), scale_factor=2, mode="bicubic").clamp(0, 1)
+    x = torch.nn.functional.interpolate(photograph("farm_animals_animals_pig"), scale_factor=2, mode="bicubic").clamp(
+        0, 1
+    )
     path = tmp_path / "phone.jpg"
     path.write_bytes(coded(damaged(x, "", noise), 80))
     found = inspect(path).findings.noise

@@ -12,9 +12,9 @@ import torch
 from tests.jpeg.pictures import picture, saved, shown
 from tests.jpeg.writer import Layout, random_codes, written
 from zsir.errors import BadInput, BadSpec, ShapeError
-from zsir.operators.jpeg import huffman
 from zsir.operators.jpeg.codec import decoded, encoded
 from zsir.operators.jpeg.coded import JpegFile, read_jpeg
+from zsir.operators.jpeg.scans import huffman
 
 #: codes by jpeglib's read_dct of files that libjpeg-turbo 3 wrote through Pillow, and Pillow's decode
 RECORDED = Path(__file__).parent / "data" / "codes.npz"

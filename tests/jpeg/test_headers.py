@@ -14,10 +14,10 @@ from PIL import Image
 from tests.jpeg.pictures import picture, saved
 from tests.jpeg.writer import Layout, random_codes, written
 from zsir.errors import BadInput
-from zsir.operators.jpeg import markers
 from zsir.operators.jpeg.codec import decoded
 from zsir.operators.jpeg.coded import read_jpeg, read_tables
-from zsir.operators.jpeg.markers import exif_orientation
+from zsir.operators.jpeg.scans import markers
+from zsir.operators.jpeg.scans.markers import exif_orientation
 
 
 def without(data: bytes, marker: int) -> bytes:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from zsir.lazy import on_first_use
 
 if TYPE_CHECKING:
+    from zsir.inspection.conclusions import Inspection
     from zsir.inspection.findings import Blur, Clipping, Enlargement, Findings, Hypothesis, Jpeg, Noise
     from zsir.inspection.inspecting import inspect
-    from zsir.inspection.report import Inspection
 
 __all__ = [
     "Blur",

@@ -1,8 +1,8 @@
 """Noise beneath JPEG: in flat blocks the codes are those of the noise, each known but for its interval.
 
-A coefficient with noise of standard deviation s has code k with probability Phi((k + 1/2) q / s) - Phi((k - 1/2) q / s).
-The likelihood over all high frequencies of the flattest blocks gives s, and its curvature the error. Classic estimators
-see next to nothing, because most codes are 0.
+A coefficient with noise of standard deviation s has the code k with probability
+Phi((k + 1/2) q / s) - Phi((k - 1/2) q / s). The likelihood of the flattest blocks gives s, and its fall the error.
+Classic estimators see next to nothing, because most codes are 0.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from zsir.inspection.blocks import SIDE, Floats
+from zsir.inspection.pieces import SIDE, Floats
 
 #: share of the blocks that counts as flat, and the least number of them
 SHARE, LEAST = 0.05, 24

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from zsir.inspection.blocks import SIDE, Floats, blocks_of, luma, transformed, windows
+from zsir.inspection.pieces import SIDE, Floats, blocks_of, luma, transformed, windows
 
 #: the luma table of the standard (Annex K), natural order, which libjpeg scales by its quality
 STANDARD = np.array(
@@ -45,7 +45,7 @@ EARLY = [(u, v) for u in range(5) for v in range(5) if 1 <= u + v <= 4]
 LOOKS, LOOK = 48, 71
 #: fewer coefficients beyond half a period than this say nothing of the period
 LEAST = 3
-#: a table of libjpeg is accepted where it has this share of the log-likelihood of the table with the best period of each
+#: a table of libjpeg is accepted where it has this share of the log-likelihood of the best periods
 EXPLAINED = 0.7
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from zsir.inspection.blocks import windows
+from zsir.inspection.pieces import windows
 from zsir.inspection.findings import Clipping
 
 #: a drawing: pixels that equal their right and lower neighbours exactly, clipped ones aside, or colours

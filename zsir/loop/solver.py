@@ -16,11 +16,11 @@ from zsir.loop.compatible import check_compatible, conditioned_by
 from zsir.loop.counted import Stopwatch, TimedOperator, TimedPrior
 from zsir.loop.provenance import provenance
 from zsir.loop.watch import FiniteWatch
+from zsir.observation_units import in_picture_units
 from zsir.problem import Problem
 from zsir.processes import project
 from zsir.protocols import NoiseSource, Prior, Sampler
 from zsir.rng import PictureNoise
-from zsir.units import in_picture_units
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,8 @@ from zsir.operators.catalogue import OPERATORS
 from zsir.priors.wrappers.settings import Wrapping
 from zsir.protocols import LinearOperator, Prior, Sampler
 
+#: the spec of a degradation that is to be found out
+AUTO = "auto"
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
@@ -97,7 +99,7 @@ def load_method(
     ``several`` samples the default sampler is one that draws from the posterior. Raises `UnknownName`, `BadSpec` or
     `BadInput`.
     """
-    if isinstance(op, str):
+    if isinstance(op, str) and op.strip() != AUTO:
         OPERATORS.parse(op)
     noise_std, around = noise_level(noise), wrapping or Wrapping()
     loaded = priors.wrap(priors.load(prior) if isinstance(prior, str) else prior, around)

@@ -6,8 +6,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from zsir.operators.jpeg.entropy import Work, each_bit
-from zsir.operators.jpeg.huffman import DAMAGED, Band, History, HuffmanTable, Refined, walk_band, walk_refined
+from zsir.operators.jpeg.scans.entropy import Work, each_bit
+from zsir.operators.jpeg.scans.huffman import DAMAGED, Band, History, HuffmanTable, Refined, walk_band, walk_refined
 
 Found: TypeAlias = "Band | Refined"
 

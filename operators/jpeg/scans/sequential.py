@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from zsir.operators.jpeg.entropy import Work
-from zsir.operators.jpeg.huffman import DAMAGED, walk_mcus
+from zsir.operators.jpeg.scans.entropy import Work
+from zsir.operators.jpeg.scans.huffman import DAMAGED, walk_mcus
 
 
 class BlockScan(Work):

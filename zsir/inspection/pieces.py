@@ -52,7 +52,8 @@ def windows(x: NDArray[np.float32], side: int, step: int, most: int) -> Iterator
 def luma(x: NDArray[np.float32]) -> Floats:
     """Luma (height, width), 0 to 255, of a picture (channels, height, width) in [0, 1]."""
     if len(x) == 1:
-        return 255.0 * x[0].astype(np.float64)
+        grey: Floats = 255.0 * x[0].astype(np.float64)
+        return grey
     plane: Floats = np.tensordot(255 * np.array(LUMA), x.astype(np.float64), 1)
     return plane
 
@@ -69,7 +70,7 @@ def transformed(planes: Floats) -> Floats:
 def blocks_of(
     x: NDArray[np.float32], phase: tuple[int, int] = (0, 0), most: int = 16384
 ) -> tuple[Floats, NDArray[np.bool_]]:
-    """DCT coefficients (count, 8, 8) of luma minus 128 on the grid that begins at ``phase``, and which blocks are whole.
+    """DCT coefficients (count, 8, 8) of luma minus 128 on the grid from ``phase`` on, and which blocks are whole.
 
     A block is whole where no sample is 0 or 255: rounding to the limits of a file spoils all its coefficients.
     """

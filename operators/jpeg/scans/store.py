@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from zsir.operators.jpeg.markers import Frame
+from zsir.operators.jpeg.scans.markers import Frame
 from zsir.operators.jpeg.standard import ZIGZAG
 
 Numbers = NDArray[np.int64]

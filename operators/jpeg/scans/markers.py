@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from zsir.errors import BadInput
-from zsir.operators.jpeg.huffman import HuffmanTable, huffman_table
+from zsir.operators.jpeg.scans.huffman import HuffmanTable, huffman_table
 from zsir.operators.jpeg.standard import ZIGZAG
 
 SOI, EOI, SOS, DQT, DHT, DRI, DAC = 0xD8, 0xD9, 0xDA, 0xDB, 0xC4, 0xDD, 0xCC

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zsir.errors import BadInput
-from zsir.operators.jpeg.huffman import Bits, HuffmanTable
-from zsir.operators.jpeg.markers import Scan
-from zsir.operators.jpeg.store import Numbers, Store
+from zsir.operators.jpeg.scans.huffman import Bits, HuffmanTable
+from zsir.operators.jpeg.scans.markers import Scan
+from zsir.operators.jpeg.scans.store import Numbers, Store
 
 
 class Work:
