@@ -25,7 +25,7 @@ from zsir.version import __version__
 if TYPE_CHECKING:
     from zsir import errors, metrics, operators, priors, samplers, testing
     from zsir.errors import PictureWarning, ZsirError
-    from zsir.inspection.inspected import Inspection
+    from zsir.inspection.conclusions import Inspection
     from zsir.inspection.inspecting import inspect
     from zsir.loop.solver import Event, Solution, Stats, solve
     from zsir.pictures.reading import Picture, read

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from tests.inspection.conftest import coded, damaged, decoded, photograph, planes
-from zsir import inspect
+from zsir import inspect, operators
+from zsir.inspection.directed import directed_blur
 from zsir.inspection.spectrum import FALL, WIDTH, Spectrum, design, fit, spectrum
 from zsir.inspection.widths import as_blur, gaussian_width
 
@@ -61,3 +63,35 @@ def test_beneath_jpeg():
 @pytest.mark.parametrize("noise", [0, 10 / 255])
 def test_sharp_is_not_blurred(photo, noise):
     assert as_blur(looked_at(damaged(photo, "", noise))) is None
+
+
+@pytest.mark.parametrize("length, angle, noise", [(9, 30, 2 / 255), (15, 100, 5 / 255), (21, 0, 0)])
+def test_motion(length, angle, noise):
+    y = damaged(photograph("monuments_wonders_petra"), f"motion:length={length},angle={angle},boundary=reflect", noise)
+    seen = spectrum(planes(y))
+    assert seen is not None
+    found = directed_blur(seen, gaussian_width(seen).fit)
+    assert found is not None and found.kind == "motion" and found.angle is not None
+    assert found.width == pytest.approx(length, rel=0.1)
+    assert abs((found.angle - angle + 90) % 180 - 90) < 4
+    assert operators.make(found.spec, in_shape=(3, 64, 64)).in_shape == (3, 64, 64)
+
+
+@pytest.mark.parametrize("op", ["", "blur:sigma=1.2,boundary=reflect", "blur:sigma=2.5,boundary=reflect"])
+def test_gaussian_is_no_motion(photo, op):
+    seen = spectrum(planes(damaged(photo, op, 2 / 255)))
+    assert seen is not None
+    assert directed_blur(seen, gaussian_width(seen).fit) is None
+
+
+def test_defocus():
+    offsets = np.arange(-3, 3.0001, 1 / 16)
+    inside = (offsets[:, None] ** 2 + offsets**2 <= 9)[:-1, :-1]
+    kernel = torch.from_numpy(inside.reshape(6, 16, 6, 16).sum(axis=(1, 3)) / inside.sum())
+    x = photograph("monuments_wonders_petra").double()
+    y = torch.nn.functional.conv2d(x.transpose(0, 1), kernel[None, None]).transpose(0, 1)
+    seen = spectrum(planes(damaged(y, "", 2 / 255)))
+    assert seen is not None
+    found = directed_blur(seen, gaussian_width(seen).fit)
+    assert found is not None and found.kind == "defocus"
+    assert found.width == pytest.approx(3, rel=0.08)

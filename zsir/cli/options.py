@@ -117,7 +117,13 @@ preset = click.option(
 )
 _OP_HELP = "How the picture was degraded, such as sr4x or blur:sigma=3."
 op = click.option("--op", required=True, metavar="SPEC", help=_OP_HELP)
-op_or_again = click.option("--op", metavar="SPEC", help=_OP_HELP)
+op_or_auto = click.option(
+    "--op",
+    default="auto",
+    metavar="SPEC",
+    show_default=True,
+    help=_OP_HELP + " With auto, zsir inspects the picture and says what it believes; one that needs nothing stays.",
+)
 noise = click.option(
     "--noise",
     default="0",
@@ -187,7 +193,8 @@ prior = click.option(
 sampler = click.option(
     "--sampler",
     metavar="SPEC",
-    help="The algorithm.  [default: cm4ir for up to 8 network calls, hqs for more, mmps for several samples]",
+    help="The algorithm.  [default: cm4ir for up to 8 network calls, hqs for more and for --op auto, mmps for several "
+    "samples]",
 )
 nfe = click.option(
     "--nfe",

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from zsir.lazy import on_first_use
 
 if TYPE_CHECKING:
+    from zsir.inspection.conclusions import Inspection
     from zsir.inspection.findings import Blur, Clipping, Enlargement, Findings, Hypothesis, Jpeg, Noise
-    from zsir.inspection.inspected import Inspection
     from zsir.inspection.inspecting import inspect
 
 __all__ = [

@@ -45,7 +45,7 @@ EARLY = [(u, v) for u in range(5) for v in range(5) if 1 <= u + v <= 4]
 LOOKS, LOOK = 48, 71
 #: fewer coefficients beyond half a period than this say nothing of the period
 LEAST = 3
-#: a table of libjpeg is accepted where it has this share of the log-likelihood of the table of best periods
+#: a table of libjpeg is accepted where it has this share of the log-likelihood of the best periods
 EXPLAINED = 0.7
 
 

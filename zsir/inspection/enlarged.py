@@ -2,8 +2,8 @@
 
 The energy outside this space is that of rounding and later noise, if factor, kernel and grid are right. Shifted by half
 a pixel of the small picture, the same space misses fine detail. The ratio of both energies tells an enlargement from a
-blur, which has no grid. Factors that are no whole number leave a period in the second differences, too. The period says
-which factors to try.
+blur, which has no grid. Factors that are no whole number leave a period in the second differences, too, which
+says which factors to try.
 
 Source: Gallagher 2005, Detection of linear and cubic interpolation in JPEG compressed images, CRV (the period); the
 ratio of energies is our own.
@@ -12,7 +12,6 @@ ratio of energies is our own.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +30,8 @@ CLEAR, CLEAR_LARGE, LARGE = 0.3, 0.9, 3.5
 ALWAYS, LARGEST = (2.0, 3.0, 4.0), 8.5
 #: a period in the second differences is worth a try from this many times the median power
 PEAK, LOWEST_PEAK = 12.0, 0.09
+#: rows or columns that the second differences are the mean of
+LINES = 512
 #: singular values below this share of the largest are outside the space
 RANK = 1e-3
 
@@ -52,21 +53,20 @@ def find_enlargement(x: NDArray[np.float32], blocks: bool = False) -> Enlargemen
     """
     if min(x.shape[1:]) < WINDOW:
         return None
-    grey = luma(x)
-    pairs = [(f, f) for f in ALWAYS] + candidates(grey, blocks)
-    tried = [fitted(grey, pair, kernel) for pair in dict.fromkeys(pairs) for kernel in KERNELS]
+    pairs = [(f, f) for f in ALWAYS] + candidates(x, blocks)
+    tried = [fitted(x, pair, kernel) for pair in dict.fromkeys(pairs) for kernel in KERNELS]
     clear = [one for one in tried if one.clear >= (CLEAR_LARGE if max(one.factor) >= LARGE else CLEAR)]
     if not clear:
         return None
     best = max(clear, key=lambda one: one.clear)
     alike = [one.kernel for one in clear if one.factor == best.factor and one.outside < 1.02 * best.outside]
     factor = sum(best.factor) / 2
-    return Enlargement(factor, factor / min(grey.shape), best.kernel if len(alike) == 1 else "")
+    return Enlargement(factor, factor / min(x.shape[1:]), best.kernel if len(alike) == 1 else "")
 
 
-def weights(kernel: str, t: NDArray[np.floating[Any]]) -> Floats:
+def weights(kernel: str, t: Floats) -> Floats:
     """Values of an interpolation kernel at distances t."""
-    t = np.abs(t).astype(np.float64)
+    t = np.abs(t)
     if kernel == "bilinear":
         return np.clip(1 - t, 0, None)
     if kernel == "bicubic":
@@ -79,7 +79,7 @@ def space(kernel: str, factor: float, start: int, shift: float) -> Floats:
     """An orthonormal basis (`WINDOW`, dimension) of what enlargement makes of pixels from ``start`` on."""
     where = (start + np.arange(WINDOW) + 0.5 + shift) / factor - 0.5
     half = KERNELS[kernel]
-    centres = np.arange(np.floor(where[0]) - half + 1, np.ceil(where[-1]) + half)
+    centres: Floats = np.arange(np.floor(where[0]) - half + 1, np.ceil(where[-1]) + half, dtype=np.float64)
     matrix = weights(kernel, where[:, None] - centres[None])
     matrix /= matrix.sum(axis=1, keepdims=True)
     basis, singular, _ = np.linalg.svd(matrix, full_matrices=False)
@@ -87,9 +87,9 @@ def space(kernel: str, factor: float, start: int, shift: float) -> Floats:
     return found
 
 
-def fitted(grey: Floats, factor: tuple[float, float], kernel: str) -> Fitted:
-    """How well luma (height, width) lies in the space of a factor (down, across) and a kernel."""
-    downs, acrosses = (spread(n, WINDOW, 12, WINDOWS) for n in grey.shape)
+def fitted(x: NDArray[np.float32], factor: tuple[float, float], kernel: str) -> Fitted:
+    """How well luma of a picture lies in the space of a factor (down, across) and a kernel."""
+    downs, acrosses = (spread(n, WINDOW, 12, WINDOWS) for n in x.shape[1:])
     energies = []
     for share in (0.0, 0.5):
         rows = {i: space(kernel, factor[0], i, share * factor[0]) for i in downs}
@@ -97,7 +97,7 @@ def fitted(grey: Floats, factor: tuple[float, float], kernel: str) -> Fitted:
         total = 0.0
         for i in downs:
             for j in acrosses:
-                piece = grey[i : i + WINDOW, j : j + WINDOW]
+                piece = luma(x[:, i : i + WINDOW, j : j + WINDOW])
                 piece = piece - piece.mean()
                 for basis, turned in ((rows[i], piece), (columns[j], piece.T)):
                     kept = basis.T @ turned
@@ -107,17 +107,16 @@ def fitted(grey: Floats, factor: tuple[float, float], kernel: str) -> Fitted:
     return Fitted(factor, kernel, energies[0], float(np.log(energies[1] / energies[0])))
 
 
-def candidates(grey: Floats, blocks: bool) -> list[tuple[float, float]]:
+def candidates(x: NDArray[np.float32], blocks: bool) -> list[tuple[float, float]]:
     """Factors (down, across) whose period stands out in the second differences of both axes."""
-    down, across = (_periods(grey, axis, blocks) for axis in (0, 1))
+    down, across = (_periods(x, axis, blocks) for axis in (0, 1))
     return [(f, g) for f in down for g in across if abs(f / g - 1) < 0.02]
 
 
-def _periods(grey: Floats, axis: int, blocks: bool, most: int = 3) -> list[float]:
+def _periods(x: NDArray[np.float32], axis: int, blocks: bool, most: int = 3) -> list[float]:
     """Factors n / k for the strongest frequencies k / n of the second differences along an axis."""
-    other = grey.shape[1 - axis]
-    kept = np.take(grey, np.linspace(0, other - 1, min(other, 768)).astype(int), axis=1 - axis)
-    length = grey.shape[axis]
+    other, length = x.shape[2 - axis], x.shape[1 + axis]
+    kept = luma(np.take(x, np.linspace(0, other - 1, min(other, LINES)).astype(int), axis=2 - axis))
     line = np.log(np.abs(np.diff(kept, 2, axis=axis)).mean(axis=1 - axis) + 1e-3)
     line = np.pad(line, (1, 1), mode="edge")
     near = np.lib.stride_tricks.sliding_window_view(np.pad(line, 4, mode="reflect"), 9)

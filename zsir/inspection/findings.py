@@ -52,8 +52,8 @@ class Blur:
     """Blur of a picture, in pixels.
 
     Attributes:
-        kind: ``gaussian``, ``motion`` or ``uniform``.
-        width: Standard deviation of a Gaussian, length of a motion, or side of a square.
+        kind: ``gaussian``, ``motion`` or ``defocus``.
+        width: Standard deviation of a Gaussian, length of a motion, or radius of a disc.
         error: One standard error of the width.
         angle: Direction of a motion in degrees, counter-clockwise from the horizontal.
         spec: The operator.

@@ -18,6 +18,8 @@ RELATIVE, ABSOLUTE = 0.03, 0.25 / 255
 FLAT_SHARE, LEAST_FLAT = 0.02, 16
 #: noise is white where its power in the highest frequencies is between this share of that in the middle ones and 1 / it
 WHITE = 0.6
+#: pictures up to this many pixels are looked at as a whole, others in pieces of this side; patches that are compared
+SMALL, PIECE, PATCHES = 2**21, 128, 2**16
 #: noise of less than this cannot be told from rounding and texture
 LEAST = 1 / 255
 
@@ -28,11 +30,21 @@ def grain(x: NDArray[np.float32]) -> Noise:
     Raises:
         BadInput: There are too few patches, or nearly all of them are clipped.
     """
-    found = estimate(torch.from_numpy(x)[None])
+    found = estimate(torch.from_numpy(_sample(x))[None], None, PATCHES)
     std = min(1.0, found.std)
     error = math.hypot(RELATIVE * std, ABSOLUTE)
     white = is_white(x) if std >= LEAST else None
     return Noise(std, error, std + 2 * error, white=white, grey=len(x) == 1 or bool(found.note))
+
+
+def _sample(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The picture, or of a large one pieces from all over it, side by side."""
+    if x.shape[1] * x.shape[2] <= SMALL or min(x.shape[1:]) < PIECE:
+        return x
+    across = 12
+    pieces = [piece for _, _, piece in windows(x, PIECE, PIECE, across * across)]
+    rows = [np.concatenate(pieces[k : k + across], axis=2) for k in range(0, len(pieces) - across + 1, across)]
+    return np.ascontiguousarray(np.concatenate(rows, axis=1))
 
 
 def is_white(x: NDArray[np.float32]) -> bool | None:

@@ -12,21 +12,24 @@ from numpy.typing import NDArray
 from zsir.errors import BadInput, PictureWarning
 from zsir.inspection.beneath import beneath
 from zsir.inspection.comb import ODDS, ODDS_DRAWING, find_comb
+from zsir.inspection.conclusions import Inspection
+from zsir.inspection.directed import directed_blur
 from zsir.inspection.enlarged import find_enlargement, repeats
-from zsir.inspection.findings import Enlargement, Findings, Jpeg, Noise
+from zsir.inspection.findings import Blur, Enlargement, Findings, Jpeg, Noise
 from zsir.inspection.grain import grain
-from zsir.inspection.inspected import Inspection
 from zsir.inspection.jpeg_tables import jpeg_of_comb, jpeg_of_file, luma_table
 from zsir.inspection.pieces import LUMA, blocks_of
 from zsir.inspection.spectrum import Spectrum, spectrum
 from zsir.inspection.surface import clipping, is_drawing, is_flat
-from zsir.inspection.widths import Gauss, as_blur, gaussian_width
+from zsir.inspection.widths import as_blur, gaussian_width
 from zsir.pictures import Picture, PictureLike, as_picture
 
 #: smallest side that anything is estimated from
 LEAST_SIDE = 16
 #: noise of luma over that of independent channels
 LUMA_SHARE = math.sqrt(sum(w**2 for w in LUMA))
+#: fewer frequencies than this say nothing of a blur
+LEAST_POWERS = 60
 #: JPEG cuts the spectrum where the power is below this share of that of its rounding
 CUT = 1.0
 
@@ -66,10 +69,9 @@ def _found(x: NDArray[np.float32], picture: Picture) -> Findings:
         enlarged = None if drawing else Enlargement(float(factor), 0.0, "nearest")
         return Findings(clipped, enlargement=enlarged, drawing=drawing, unknown=unknown)
     noise = _noise(x, jpeg, unknown)
-    gauss = _width(x, jpeg, noise, unknown)
     enlarged = find_enlargement(x, blocks=jpeg is not None)
     # an enlarged picture is soft because of it
-    blur = as_blur(gauss) if gauss and not enlarged else None
+    blur = None if enlarged else _blur(x, jpeg, unknown)
     return Findings(clipped, noise=noise, jpeg=jpeg, blur=blur, enlargement=enlarged, drawing=drawing, unknown=unknown)
 
 
@@ -112,21 +114,22 @@ def _noise(x: NDArray[np.float32], jpeg: Jpeg | None, unknown: dict[str, str]) -
         return None
     # the error of texture that looks like noise, measured on photographs
     share = LUMA_SHARE if len(x) == 3 else 1.0
-    wrong = math.hypot(found.error, 0.1 * found.std) / share
-    return Noise(found.std / share, wrong, found.bound / share + 2 * wrong, beneath_jpeg=True, grey=len(x) == 1)
+    error = math.hypot(found.error, 0.1 * found.std) / share
+    return Noise(found.std / share, error, found.bound / share + 2 * error, beneath_jpeg=True, grey=len(x) == 1)
 
 
-def _width(x: NDArray[np.float32], jpeg: Jpeg | None, noise: Noise | None, unknown: dict[str, str]) -> Gauss | None:
+def _blur(x: NDArray[np.float32], jpeg: Jpeg | None, unknown: dict[str, str]) -> Blur | None:
     seen = spectrum(x)
     if seen is None:
         unknown["blur"] = "The blur cannot be estimated: the picture is smaller than 64 x 64 pixels."
         return None
     if jpeg is not None:
         seen = _not_cut(seen, jpeg)
-    if len(seen.power) < 60:
+    if len(seen.power) < LEAST_POWERS:
         unknown["blur"] = "The blur cannot be estimated: JPEG has left too little of the fine detail."
         return None
-    return gaussian_width(seen)
+    gauss = gaussian_width(seen)
+    return directed_blur(seen, gauss.fit) or as_blur(gauss)
 
 
 def _not_cut(seen: Spectrum, jpeg: Jpeg) -> Spectrum:

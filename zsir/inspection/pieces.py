@@ -52,8 +52,8 @@ def windows(x: NDArray[np.float32], side: int, step: int, most: int) -> Iterator
 def luma(x: NDArray[np.float32]) -> Floats:
     """Luma (height, width), 0 to 255, of a picture (channels, height, width) in [0, 1]."""
     if len(x) == 1:
-        only: Floats = 255.0 * x[0].astype(np.float64)
-        return only
+        grey: Floats = 255.0 * x[0].astype(np.float64)
+        return grey
     plane: Floats = np.tensordot(255 * np.array(LUMA), x.astype(np.float64), 1)
     return plane
 

@@ -2,8 +2,8 @@
 
 A photograph has the spectrum S(f) = b(theta) f^-alpha, close enough. Blurred by a kernel with transfer function K and
 with white noise it has P = |K|^2 S + n. Under the Gaussian prior with this spectrum the picture's periodogram I has the
-log-likelihood -sum(log P + I / P) (Whittle). A Gaussian blur of width s is log-linear: log|K|^2 = -4 pi^2 s^2 f^2.
-So s^2 is fitted along with b, alpha and n, and its error comes with the curvature.
+log-likelihood -sum(log P + I / P) (Whittle). A Gaussian blur of width s is log-linear, log|K|^2 = -4 pi^2 s^2 f^2, so
+that s^2 is fitted along with b, alpha and n, and its error comes with the curvature.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """``--op auto``: what a picture has been through, decided from the picture itself, and what is to be done about it.
 
-The picture is inspected (`zsir.inspection`). Where several blurs are nearly as likely, each is tried on a small detailed
-window: one pixel in twenty is hidden, the window is solved without them, and the hypothesis that predicts the hidden
-pixels best is taken. The residual of that pass corrects the noise level.
+The picture is inspected (`zsir.inspection`). Where several blurs are nearly as likely, each is tried on a detailed
+window: one pixel in twenty is hidden, the window is solved without them, and the blur that predicts the hidden pixels
+best is taken. Only blurs are compared in this way: a blurred picture predicts its own pixels well, whatever made it so.
 """
 
 from __future__ import annotations
@@ -15,31 +15,35 @@ import torch
 from torch import Tensor
 
 from zsir import operators, samplers
-from zsir.errors import BadSpec, ZsirError
+from zsir.errors import ZsirError
 from zsir.inspection import Hypothesis, Inspection, inspect
 from zsir.inspection.scratches import detect_mask
 from zsir.loop.solver import solve
 from zsir.operators import Mask, Operator
+from zsir.operators.catalogue import OPERATORS
 from zsir.pictures import Picture
 from zsir.problem import Problem
 from zsir.protocols import Prior
 from zsir.rng import generator
+from zsir.samplers.initial import median_fill
 from zsir.workflow.coding import JPEG, as_white, coding_of
-from zsir.workflow.degradation import with_unknown_borders, without_coding
+from zsir.workflow.degradation import without_coding
 from zsir.workflow.method import Method
 from zsir.workflow.pose import fitting
 
-AUTO = "auto"
 #: side of the window on which hypotheses are tried, in pixels, and the calls of a trial
-WINDOW, CALLS = 160, 4
+WINDOW, CALLS = 128, 4
 #: share of the pixels that is hidden in a trial
 HIDDEN = 0.05
 #: a hypothesis takes the place of a likelier one if it predicts hidden pixels better by more than this
 BETTER = 0.01
-#: operators whose trials fit a window: those whose specs do not name the size of the whole picture
-FITS = ("blur", "uniform", "motion", "identity")
-#: the residual of a trial is white noise of the right level up to this factor
-AGREES = 1.25
+#: a trial is told no less noise than this: the differences that count are larger, and the inverse is quick
+LEAST_NOISE = 2 / 255
+#: operators that are tried on a window
+BLURS = ("blur", "uniform", "motion")
+
+
+FILLED = "They are filled in; everything else stays as it is (--op scratches)."
 
 
 @dataclass(frozen=True)
@@ -49,12 +53,18 @@ class Decision:
     Attributes:
         op: The spec of what it has been through; empty where it needs nothing.
         noise: Standard deviation of the noise before JPEG, on the [0, 1] scale; None to estimate it as usual.
+        size: (height, width) of the restored picture where the spec alone does not say it, else None.
         sentences: What is believed, and what is done.
     """
 
     op: str
     noise: float | None
     sentences: tuple[str, ...]
+    size: tuple[int, int] | None = None
+
+    def applied(self, method: Method) -> Method:
+        """The method with what was decided in place of ``auto``."""
+        return replace(method, op=self.op, noise_std=self.noise)
 
 
 def decide(picture: Picture, method: Method) -> Decision:
@@ -69,22 +79,19 @@ def decide(picture: Picture, method: Method) -> Decision:
     """
     seen = inspect(picture)
     believed = " ".join(_belief(seen))
-    if (painted := _painted(picture)) is not None:
-        return Decision(AUTO, method.noise_std, (believed, painted))
+    if detect_mask(picture.pixels) is not None:
+        return Decision("scratches", method.noise_std, ("The picture has scratches of pure black or white.", FILLED))
     if seen.needs_nothing:
         return Decision("", None, (believed,))
     chosen = _chosen(picture, method, seen)
     noise = method.noise_std if method.noise_std is not None else _stated(picture, chosen)
     told = "" if noise is None else f", noise {noise:.4f}"
-    return Decision(chosen.spec, noise, (believed, f"Restored as --op \"{chosen.spec}\"{told}."))
+    size = picture.shape[1:] if chosen.spec.startswith("resize:") else None
+    return Decision(chosen.spec, noise, (believed, f'Restored as --op "{chosen.spec}"{told}.'), size)
 
 
 def _belief(seen: Inspection) -> Sequence[str]:
     return [sentence for sentence in seen.sentences if "cannot be" not in sentence] or list(seen.sentences)
-
-
-def _painted(picture: Picture) -> str | None:
-    return None if detect_mask(picture.pixels) is None else "Scratches of pure black or white are filled in."
 
 
 def _stated(picture: Picture, chosen: Hypothesis) -> float | None:
@@ -93,10 +100,10 @@ def _stated(picture: Picture, chosen: Hypothesis) -> float | None:
 
 
 def _chosen(picture: Picture, method: Method, seen: Inspection) -> Hypothesis:
-    """The hypothesis that predicts hidden pixels best, of those that are likely enough and can be tried."""
+    """The likeliest hypothesis, or of several blurs the one that predicts hidden pixels best."""
     likely, *others = seen.hypotheses
-    trials = [one for one in (likely, *others) if _fits(one)]
-    if len(trials) < 2 or not _fits(likely):
+    trials = [one for one in (likely, *others) if _is_blur(one)]
+    if len(trials) < 2 or not _is_blur(likely):
         return likely
     window = _window(picture.pixels)
     white = _coded_level(picture)
@@ -110,8 +117,9 @@ def _chosen(picture: Picture, method: Method, seen: Inspection) -> Hypothesis:
     return best if scores[best] < (1 - BETTER) * scores[likely] else likely
 
 
-def _fits(one: Hypothesis) -> bool:
-    return all(stage.partition(":")[0].strip() in (*FITS, "jpeg") for stage in one.spec.split("|"))
+def _is_blur(one: Hypothesis) -> bool:
+    first, *others = (stage.partition(":")[0].strip() for stage in one.spec.split("|"))
+    return first in BLURS and set(others) <= {"jpeg"}
 
 
 def _coded_level(picture: Picture) -> float:
@@ -135,20 +143,14 @@ def _window(x: Tensor) -> Tensor:
 
 def _prediction(y: Tensor, one: Hypothesis, noise: float, method: Method) -> float:
     """Mean squared error of the hidden pixels of y, predicted from the others under a hypothesis."""
-    parsed = with_unknown_borders(without_coding(operators.OPERATORS.parse(one.spec)))
     shape = (y.shape[1], y.shape[2], y.shape[3])
-    operator = operators.make(parsed, out_shape=shape)
+    operator = operators.make(without_coding(OPERATORS.parse(one.spec)), out_shape=shape)
     hidden = torch.rand(shape[1:], generator=generator(0, 0, "hidden")) < HIDDEN
     masked: Operator = Mask(shape, ~hidden) @ operator
-    problem = Problem((y * ~hidden).to(method.device, torch.float32), masked, noise)
+    # begun at the picture itself, with the hidden pixels filled: a good beginning makes the inverse quick
+    begun, seen = (values.to(method.device, torch.float32) for values in (median_fill(y, ~hidden), y * ~hidden))
+    problem = Problem(seen, masked, max(noise, LEAST_NOISE), begun)
     prior: Prior = fitting(method.prior, operator)
     x = solve(problem, prior, samplers.make("hqs", nfe=CALLS)).x
     error = (operator.forward(x) - y.to(x))[..., hidden.to(x.device)]
     return float(error.square().mean())
-
-
-def applied(decision: Decision, method: Method) -> Method:
-    """The method with what was decided in place of ``auto``."""
-    if not decision.op:
-        raise BadSpec("There is nothing to restore.")
-    return replace(method, op=decision.op, noise_std=decision.noise)

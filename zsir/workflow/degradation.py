@@ -8,10 +8,11 @@ from inspect import signature
 
 from zsir import operators
 from zsir.capabilities import NO_MARGINS, margins_of
-from zsir.errors import BadSpec, ShapeError, UnknownName
+from zsir.errors import BadInput, BadSpec, ShapeError, UnknownName
+from zsir.inspection.scratches import detect_mask
 from zsir.names.parsed import Parsed
 from zsir.names.registry import noise_level
-from zsir.operators.blurs.blur import BOUNDARIES
+from zsir.operators import Mask
 from zsir.operators.catalogue import OPERATORS
 from zsir.pictures import Picture
 from zsir.protocols import LinearOperator, Shape
@@ -36,6 +37,8 @@ def operator_of(picture: Picture, op: str | LinearOperator, size: tuple[int, int
             raise ShapeError(f"{op!r} makes observations of shape {tuple(op.out_shape)}, this one has {seen}.")
         return op
     parsed = without_coding(OPERATORS.parse(op))
+    if parsed.name == "scratches":
+        return _mask_of(picture)
     if not _made_by(picture, op):
         parsed = with_unknown_borders(parsed)
     channels = operators.picture_channels(parsed, seen[0])
@@ -55,6 +58,17 @@ def operator_of(picture: Picture, op: str | LinearOperator, size: tuple[int, int
     return operators.make(parsed, out_shape=seen)
 
 
+def _mask_of(picture: Picture) -> Mask:
+    """The mask of the damage in the picture itself; raises `BadInput` where there is none to be seen."""
+    mask = detect_mask(picture.pixels)
+    if mask is None:
+        raise BadInput(
+            f"{picture.path} has no damage of pure white or black that could be found; paint a mask and give it as "
+            "--op mask-file:path=MASK."
+        )
+    return mask
+
+
 def without_coding(parsed: Parsed) -> Parsed:
     """The spec without a last stage ``jpeg``, which the file itself stands for."""
     if parsed.name == "jpeg":
@@ -72,7 +86,7 @@ def with_unknown_borders(parsed: Parsed) -> Parsed:
     """
     stages = list(parsed.stages or (parsed,))
     for place, stage in enumerate(stages):
-        if "boundary" not in signature(stage.target).parameters or "unknown" not in BOUNDARIES:
+        if "boundary" not in signature(stage.target).parameters:
             break
         stages[place] = replace(stage, options={"boundary": "unknown"} | stage.options)
     if not parsed.stages:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from zsir.errors import BadSpec, PictureWarning
@@ -13,10 +14,11 @@ from zsir.names.registry import noise_level
 from zsir.pictures import Picture, PictureLike, as_picture
 from zsir.priors.wrappers.settings import Wrapping
 from zsir.protocols import LinearOperator, Prior, Sampler
+from zsir.workflow.auto import decide
 from zsir.workflow.blending import Blend, load_blend
-from zsir.workflow.method import Method, load_method
+from zsir.workflow.method import AUTO, Method, load_method
 from zsir.workflow.pose import Posed, pose, warn_of
-from zsir.workflow.result import Restored, judged
+from zsir.workflow.result import Restored, judged, unchanged
 from zsir.workflow.spread import about_sampler, draw, remarks
 
 Callbacks = Sequence[Callable[[Event], None]]
@@ -24,7 +26,7 @@ Callbacks = Sequence[Callable[[Event], None]]
 
 def restore(
     picture: PictureLike,
-    op: str | LinearOperator,
+    op: str | LinearOperator = AUTO,
     *,
     noise: float | str | None = None,
     prior: str | Prior = "photo",
@@ -57,7 +59,8 @@ def restore(
             an array (height, width) or (height, width, C), or a Pillow picture. uint8 and uint16 count from 0 to 255
             and 65535, floats lie in [0, 1]. C is 1 or 3, one more with transparency, which is carried along.
         op: How the picture was degraded: a spec such as ``sr4x`` or ``blur:sigma=3`` (``zsir list ops`` shows all), or
-            an operator whose ``out_shape`` is that of the picture.
+            an operator whose ``out_shape`` is that of the picture. By default ``auto``: the picture is inspected, and
+            comes back as it is where it needs nothing.
         noise: Standard deviation of the noise on the [0, 1] scale: a number, a text such as ``"5/255"``, or ``"auto"``.
             By default, and for ``"auto"``, it is what `zsir degrade` noted in the file, else an estimate from the
             picture, and at least the error of rounding to its bits. With ``simulate`` the default is 0.
@@ -149,9 +152,19 @@ def restored(
     Warns of what the verdict says, but for ``harm``, of which the caller makes a warning or a refusal.
     """
     blend = blend or Blend()
-    posed = pose(picture, method, seed=seed, size=size, simulate=simulate)
-    blend.check(posed)
     settings = method.settings(seed=seed, samples=samples, size=size, simulate=simulate) | blend.settings()
+    told: tuple[str, ...] = ()
+    if method.op == AUTO:
+        if simulate:
+            raise BadSpec("op=auto finds out what real pictures have been through; for simulate name the operator.")
+        decision = decide(picture, method)
+        if not decision.op:
+            warn_of(picture, decision.sentences, stacklevel=3)
+            return unchanged(picture, method, settings, decision.sentences)
+        method, told, size = decision.applied(method), decision.sentences, size or decision.size
+    posed = pose(picture, method, seed=seed, size=size, simulate=simulate)
+    posed = replace(posed, remarks=(*told, *posed.remarks))
+    blend.check(posed)
     if samples > 1:
         spread = draw(posed, method.sampler, seed, samples, callbacks=callbacks)
         result = judged(picture, posed, spread.solution, settings, spread, remarks(spread, method.sampler))

@@ -14,9 +14,13 @@ from PIL import Image
 from torch import Tensor
 
 from zsir import metrics, pictures
+from zsir.loop.provenance import provenance
 from zsir.loop.solver import Solution, Stats
+from zsir.operators import Identity
 from zsir.pictures import Picture
+from zsir.problem import Problem
 from zsir.workflow.harm import harm
+from zsir.workflow.method import Method
 from zsir.workflow.pose import Posed
 from zsir.workflow.spread import Spread
 
@@ -169,3 +173,12 @@ def judged(
         harm=harmed,
         settings=settings,
     )
+
+
+def unchanged(picture: Picture, method: Method, settings: dict[str, Any], sentences: tuple[str, ...]) -> Restored:
+    """A picture that needs nothing, as a result."""
+    x = picture.pixels
+    problem = Problem(x, Identity(picture.shape), 0.0)
+    stats = Stats(0, {}, 0, 0.0, 0.0, 0.0, [0.0])
+    made = provenance(problem, method.prior, method.sampler, settings["seed"], [0])
+    return Restored(x, x, None, sentences, None, Solution(x, stats, made), picture, settings=settings)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +32,8 @@ class SolveOptions:
     inputs: tuple[Path, ...]
     again: Path | None
     preset: Preset | None
-    op: str | None
+    op: str
+    mask: str | None
     prior: str
     sampler: str | None
     nfe: int | None
@@ -68,7 +69,13 @@ class SolveOptions:
     help="Repeat every result of a JSON record (--record) with the recorded settings, and name the differences.",
 )
 @options.preset
-@options.op_or_again
+@options.op_or_auto
+@click.option(
+    "--mask",
+    metavar="FILE",
+    help="A picture, white where INPUT is to be kept: short for --op mask-file:path=FILE. With auto, zsir looks for "
+    "scratches of pure white or black (--op scratches).",
+)
 @options.prior
 @options.sampler
 @options.nfe
@@ -103,7 +110,7 @@ class SolveOptions:
 @options.quiet
 @options.into(SolveOptions)
 def solve(settings: SolveOptions) -> None:
-    """Restore pictures that were degraded as --op says.
+    """Restore pictures that were degraded as --op says, or as zsir finds out.
 
     INPUT is a picture, or a folder: zsir then restores all pictures in it. Without -o a result is written beside its
     input as NAME_restored.png. Grey pictures stay grey, and 16 bits stay 16 bits. Transparency and colour
@@ -118,8 +125,8 @@ def solve(settings: SolveOptions) -> None:
     if s.again is not None:
         _repeat(s)
         return
+    s = _with_mask(s)
     _check(s)
-    assert s.op is not None
     several = s.samples > 1
     around = Wrapping(s.tile, s.precision, s.ensemble, s.compiled)
     parts = (s.op, s.noise, s.prior, s.sampler)
@@ -184,12 +191,21 @@ def _restore_job(
         batch.done(summary(records[-1]))
 
 
+def _with_mask(s: SolveOptions) -> SolveOptions:
+    """``--mask`` as the operator that it stands for."""
+    if s.mask is None:
+        return s
+    if click.get_current_context().get_parameter_source("op") in options.GIVEN:
+        raise click.UsageError("--mask and --op both name the degradation; give one of them.")
+    return replace(s, op="scratches" if s.mask == "auto" else f"mask-file:path={s.mask}")
+
+
 def _check(s: SolveOptions) -> None:
     """Raise a usage error for options that contradict each other."""
     if not s.inputs:
         raise click.UsageError("Missing argument 'INPUT...': name a picture or a folder.")
-    if s.op is None:
-        raise click.UsageError("Missing option '--op': say how the picture was degraded; 'zsir list ops' shows how.")
+    if s.op == "auto" and s.simulate:
+        raise click.UsageError("--op auto finds out what real pictures have been through; with --simulate name one.")
     if s.preset is not None and s.preset.noise is None and s.noise is None and s.simulate:
         raise click.UsageError("The preset estimates the noise of real observations; with --simulate add --noise STD.")
     options.check_simulation(s.simulate, s.size, s.noise)

@@ -75,6 +75,8 @@ class Inspection:
             return ""
         best = self.hypotheses[0]
         words = ["zsir", "solve", "--op", best.spec, "--noise", f"{best.noise:.4f}", path or self.path or "PICTURE"]
+        if best.spec.startswith("resize:"):
+            words += ["--size", f"{self.shape[2]}x{self.shape[1]}"]
         return shlex.join([*words, "-o", output])
 
     def as_dict(self) -> dict[str, Any]:
@@ -192,5 +194,11 @@ def _of_blur(found: Findings) -> str:
     assert blur is not None
     if blur.kind == "gaussian":
         return f"The picture is blurred like a Gaussian of {blur.width:.2f} +- {blur.error:.2f} pixels."
-    angle = "" if blur.angle is None else f" at {blur.angle:.0f} degrees"
-    return f"The picture is blurred by a {blur.kind} of {blur.width:.1f} +- {blur.error:.1f} pixels{angle}."
+    if blur.kind == "motion":
+        return (
+            f"The picture has a motion blur of {blur.width:.1f} +- {blur.error:.1f} pixels at {blur.angle:.0f} degrees."
+        )
+    return (
+        f"The picture is out of focus by a disc of radius {blur.width:.1f} +- {blur.error:.1f} pixels "
+        "(a Gaussian of the same variance stands for it)."
+    )

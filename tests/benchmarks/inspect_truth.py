@@ -1,0 +1,124 @@
+"""How well `zsir inspect` finds what was done to photographs: a table by kind of damage.
+
+    python tests/benchmarks/inspect_truth.py [--every 2] [--start 1]
+
+The pictures are the crops of eval34 (every second by default: the others were used to set the constants), damaged and
+rounded to 8 bits. A row says of how many pictures the finding lies within a share of the truth.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+from collections.abc import Callable, Sequence
+from importlib.resources import files
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from zsir import inspect, operators, read
+from zsir.inspection import Inspection
+
+Bytes = NDArray[np.uint8]
+
+
+def damaged(x: NDArray[np.float64], op: str, noise: float, seed: int) -> Bytes:
+    """An operator, white noise, and rounding to 8 bits."""
+    if op:
+        import torch
+
+        t = torch.from_numpy(x.transpose(2, 0, 1))[None]
+        x = operators.make(op, in_shape=tuple(t.shape[1:])).forward(t)[0].numpy().transpose(1, 2, 0)
+    y = x + noise * np.random.default_rng(seed).standard_normal(x.shape)
+    return np.round(255 * y.clip(0, 1)).astype(np.uint8)
+
+
+def decoded(y: Bytes, quality: int) -> Bytes:
+    """What is left after a JPEG file with halved colour."""
+    out = io.BytesIO()
+    Image.fromarray(y).save(out, "JPEG", quality=quality, subsampling=2)
+    return np.asarray(Image.open(out).convert("RGB"))
+
+
+def enlarged(y: Bytes, factor: float, kernel: int) -> Bytes:
+    """Reduced to half and enlarged by a factor."""
+    small = Image.fromarray(y).resize((128, 128), Image.Resampling.BICUBIC)
+    side = round(128 * factor)
+    return np.asarray(small.resize((side, side), Image.Resampling(kernel)))
+
+
+def row(
+    name: str,
+    pictures: Sequence[NDArray[np.float64]],
+    damage: Callable[[NDArray[np.float64], int], Bytes],
+    value: Callable[[Inspection], float],
+    truth: float,
+    share: float,
+) -> None:
+    """Print the median and the quartiles of a finding, and the share of pictures near the truth."""
+    found = np.array([value(inspect(damage(x, k))) for k, x in enumerate(pictures)])
+    near = np.mean(np.abs(found / truth - 1) <= share) if truth else np.mean(found == 0)
+    low, middle, high = np.percentile(found, [25, 50, 75])
+    print(f"| {name} | {truth:.4g} | {middle:.4g} | {low:.4g} to {high:.4g} | {100 * near:.0f} % |", flush=True)
+
+
+def noise(i: Inspection) -> float:
+    """The noise found, in 1/255."""
+    return 255 * i.findings.noise.std if i.findings.noise else 0.0
+
+
+def width(i: Inspection) -> float:
+    """The width of the blur found, 0 for none."""
+    return i.findings.blur.width if i.findings.blur else 0.0
+
+
+def quality(i: Inspection) -> float:
+    """The quality found, 0 for none."""
+    return float(i.findings.jpeg.quality or 0) if i.findings.jpeg else 0.0
+
+
+def factor(i: Inspection) -> float:
+    """The factor of the enlargement found, 0 for none."""
+    return i.findings.enlargement.factor if i.findings.enlargement else 0.0
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--every", type=int, default=2)
+    parser.add_argument("--start", type=int, default=1)
+    chosen = parser.parse_args()
+    names = sorted(str(p) for p in (files("zsir.experiments") / "data" / "eval34").iterdir() if p.name.endswith(".png"))
+    kept = names[chosen.start :: chosen.every]
+    x = [read(name).pixels[0].double().numpy().transpose(1, 2, 0) for name in kept]
+    print(f"{len(x)} pictures\n\n| damage | truth | median | quartiles | near |\n|---|---|---|---|---|")
+    row("none: width", x, lambda p, k: damaged(p, "", 0, k), width, 0, 0)
+    for level in (2, 5, 10):
+        row(f"noise {level}/255", x, lambda p, k, n=level: damaged(p, "", n / 255, k), noise, level, 0.15)  # type: ignore[misc]
+    for w in (0.8, 1.2, 2, 3):
+        for level in (0, 2, 5, 10):
+            op = f"blur:sigma={w},boundary=reflect"
+            make = lambda p, k, o=op, n=level: damaged(p, o, n / 255, k)  # noqa: E731
+            row(f"Gaussian {w}, noise {level}/255: width", x, make, width, w, 0.2)
+    for w in (0.8, 2):
+        make = lambda p, k, o=f"blur:sigma={w},boundary=reflect": damaged(p, o, 5 / 255, k)  # noqa: E731
+        row(f"Gaussian {w}, noise 5/255: noise", x, make, noise, 5, 0.15)
+        jpeg = lambda p, k, m=make: decoded(m(p, k), 75)  # noqa: E731
+        row(f"Gaussian {w}, noise 5/255, JPEG 75: width", x, jpeg, width, w, 0.2)
+    for length, angle in ((9, 30), (15, 100)):
+        op = f"motion:length={length},angle={angle},boundary=reflect"
+        row(f"motion {length}: length", x, lambda p, k, o=op: damaged(p, o, 2 / 255, k), width, length, 0.2)  # type: ignore[misc]
+    for q in (10, 30, 50, 75, 90, 95):
+        row(f"JPEG {q} as PNG: quality", x, lambda p, k, q=q: decoded(damaged(p, "", 0, k), q), quality, q, 0)  # type: ignore[misc]
+    for level in (5, 10, 15):
+        make = lambda p, k, n=level: decoded(damaged(p, "", n / 255, k), 80)  # noqa: E731
+        row(f"noise {level}/255 beneath JPEG 80", x, make, noise, level, 0.2)
+    for f in (1.5, 2, 3, 4):
+        for kernel, title in ((2, "bilinear"), (3, "bicubic"), (1, "Lanczos")):
+            make = lambda p, k, f=f, r=kernel: enlarged(damaged(p, "", 0, k), f, r)  # noqa: E731
+            row(f"enlarged {f} times, {title}: factor", x, make, factor, f, 0.01)
+
+
+if __name__ == "__main__":
+    main()
