@@ -4,8 +4,8 @@
 
 Each case makes a real file (JPEG by Pillow, or PNG) of a crop of SIDE pixels (128 by default). The crop is cut from a
 larger degraded photograph, so that the picture goes on beyond its border. `zsir.restore` solves the file without a
-level, and with each of `LEVELS`. SET ``tune`` names the pictures that rules were calibrated on, ``report`` (the default)
-others. CASE is the beginning of a case's name. One JSON object for each picture goes to stderr.
+level, and with each of `LEVELS`. SET ``tune`` names the pictures that rules were calibrated on, ``report`` (the
+default) others. CASE is the beginning of a case's name. One JSON object for each picture goes to stderr.
 
 The table has one row for each case and sampler, with means over the pictures in dB:
 
@@ -27,6 +27,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -148,7 +149,7 @@ def make(case: Case, whole: Tensor, side: int, here: Path, seed: int) -> tuple[P
     y = y[..., beyond : y.shape[2] - beyond, beyond : y.shape[3] - beyond]
     picture = Image.fromarray((255 * y.clamp(0, 1)[0].permute(1, 2, 0)).round().byte().numpy())
     path = here / ("file.jpg" if case.quality else "file.png")
-    picture.save(path, **({"quality": case.quality} if case.quality else {}))
+    picture.save(path, **(dict[str, Any](quality=case.quality) if case.quality else {}))
     return path, cropped(whole, side, 0)
 
 
@@ -176,19 +177,19 @@ def rows(case: Case, name: int | str, side: int, prior: Prior) -> Iterator[Row]:
                     by_hand.append((level, ignore, metrics.psnr(result.x, truth)))
                     if by_hand[-1] == max(by_hand, key=lambda one: one[2]):
                         misleading = bool(result.doubt)
-            yield Row(
-                *(case.name, name, sampler or "default", plain, metrics.psnr(found.x, truth)),
-                *(found.provenance["noise_std"], found.harm),
-                *(found.verdict, misleading, tuple(by_hand)),
-            )
+            default, taken = metrics.psnr(found.x, truth), found.provenance["noise_std"]
+            said = (found.harm, found.verdict, misleading)
+            yield Row(case.name, name, sampler or "default", plain, default, taken, *said, tuple(by_hand))
 
 
 def line(case: str, sampler: str, found: list[Row]) -> str:
     """A line of the table."""
     mean: Callable[[list[float]], float] = lambda numbers: sum(numbers) / len(numbers)  # noqa: E731
     gaps, gains = [row.best[0] - row.default for row in found], [row.default - row.plain for row in found]
-    levels = [math.exp(mean([math.log(max(1e-4, one)) for one in each]))
-              for each in ([row.taken for row in found], [row.best[1] for row in found])]
+    levels = [
+        math.exp(mean([math.log(max(1e-4, one)) for one in each]))
+        for each in ([row.taken for row in found], [row.best[1] for row in found])
+    ]
     return (
         f"{case:17} {sampler:9} {mean([row.plain for row in found]):6.2f} {mean([row.default for row in found]):7.2f} "
         f"{mean([row.best[0] for row in found]):6.2f} {mean(gaps):6.2f} {max(gaps):6.2f} {min(gains):6.2f} "
@@ -201,7 +202,8 @@ def main(chosen: str = "report", side: int = 128, *names: str) -> None:
     """Print the table."""
     torch.set_num_threads(1)
     prior = priors.load("photo")
-    print(f"{'case':17} {'sampler':9} {'input':>6} default   best    gap  worst   gain   level    best  said", flush=True)
+    heading = f"{'case':17} {'sampler':9} {'input':>6} default   best    gap  worst   gain   level    best  said"
+    print(heading, flush=True)
     for case in CASES:
         if names and not case.name.startswith(names):
             continue
@@ -215,4 +217,5 @@ def main(chosen: str = "report", side: int = 128, *names: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:2], *(int(text) for text in sys.argv[2:3]), *sys.argv[3:])
+    words = [*sys.argv[1:], *("report", "128")[len(sys.argv) - 1 :]]
+    main(words[0], int(words[1]), *words[2:])

@@ -12,6 +12,7 @@ import argparse
 import io
 from collections.abc import Callable, Sequence
 from importlib.resources import files
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,8 @@ from zsir import inspect, operators, read
 from zsir.inspection import Inspection
 
 Bytes = NDArray[np.uint8]
+#: from a picture and a seed to a file's pixels
+Damage: TypeAlias = Callable[[NDArray[np.float64], int], Bytes]
 
 
 def damaged(x: NDArray[np.float64], op: str, noise: float, seed: int) -> Bytes:
@@ -29,7 +32,8 @@ def damaged(x: NDArray[np.float64], op: str, noise: float, seed: int) -> Bytes:
         import torch
 
         t = torch.from_numpy(x.transpose(2, 0, 1))[None]
-        x = operators.make(op, in_shape=tuple(t.shape[1:])).forward(t)[0].numpy().transpose(1, 2, 0)
+        shape = (t.shape[1], t.shape[2], t.shape[3])
+        x = operators.make(op, in_shape=shape).forward(t)[0].numpy().transpose(1, 2, 0)
     y = x + noise * np.random.default_rng(seed).standard_normal(x.shape)
     return np.round(255 * y.clip(0, 1)).astype(np.uint8)
 
@@ -51,7 +55,7 @@ def enlarged(y: Bytes, factor: float, kernel: int) -> Bytes:
 def row(
     name: str,
     pictures: Sequence[NDArray[np.float64]],
-    damage: Callable[[NDArray[np.float64], int], Bytes],
+    damage: Damage,
     value: Callable[[Inspection], float],
     truth: float,
     share: float,
@@ -61,6 +65,26 @@ def row(
     near = np.mean(np.abs(found / truth - 1) <= share) if truth else np.mean(found == 0)
     low, middle, high = np.percentile(found, [25, 50, 75])
     print(f"| {name} | {truth:.4g} | {middle:.4g} | {low:.4g} to {high:.4g} | {100 * near:.0f} % |", flush=True)
+
+
+def white(op: str = "", level: float = 0) -> Damage:
+    """An operator, and noise in 1/255."""
+    return lambda x, seed: damaged(x, op, level / 255, seed)
+
+
+def gaussian(sigma: float, level: float) -> Damage:
+    """A Gaussian blur, and noise in 1/255."""
+    return white(f"blur:sigma={sigma},boundary=reflect", level)
+
+
+def then_jpeg(first: Damage, quality: int) -> Damage:
+    """A damage, coded as JPEG and decoded."""
+    return lambda x, seed: decoded(first(x, seed), quality)
+
+
+def then_enlarged(factor: float, kernel: int) -> Damage:
+    """An enlargement by a kernel of Pillow."""
+    return lambda x, seed: enlarged(damaged(x, "", 0, seed), factor, kernel)
 
 
 def noise(i: Inspection) -> float:
@@ -93,31 +117,25 @@ def main() -> None:
     kept = names[chosen.start :: chosen.every]
     x = [read(name).pixels[0].double().numpy().transpose(1, 2, 0) for name in kept]
     print(f"{len(x)} pictures\n\n| damage | truth | median | quartiles | near |\n|---|---|---|---|---|")
-    row("none: width", x, lambda p, k: damaged(p, "", 0, k), width, 0, 0)
+    row("none: width", x, white(), width, 0, 0)
     for level in (2, 5, 10):
-        row(f"noise {level}/255", x, lambda p, k, n=level: damaged(p, "", n / 255, k), noise, level, 0.15)  # type: ignore[misc]
+        row(f"noise {level}/255", x, white("", level), noise, level, 0.15)
     for w in (0.8, 1.2, 2, 3):
         for level in (0, 2, 5, 10):
-            op = f"blur:sigma={w},boundary=reflect"
-            make = lambda p, k, o=op, n=level: damaged(p, o, n / 255, k)  # noqa: E731
-            row(f"Gaussian {w}, noise {level}/255: width", x, make, width, w, 0.2)
+            row(f"Gaussian {w}, noise {level}/255: width", x, gaussian(w, level), width, w, 0.2)
     for w in (0.8, 2):
-        make = lambda p, k, o=f"blur:sigma={w},boundary=reflect": damaged(p, o, 5 / 255, k)  # noqa: E731
-        row(f"Gaussian {w}, noise 5/255: noise", x, make, noise, 5, 0.15)
-        jpeg = lambda p, k, m=make: decoded(m(p, k), 75)  # noqa: E731
-        row(f"Gaussian {w}, noise 5/255, JPEG 75: width", x, jpeg, width, w, 0.2)
+        row(f"Gaussian {w}, noise 5/255: noise", x, gaussian(w, 5), noise, 5, 0.15)
+        row(f"Gaussian {w}, noise 5/255, JPEG 75: width", x, then_jpeg(gaussian(w, 5), 75), width, w, 0.2)
     for length, angle in ((9, 30), (15, 100)):
         op = f"motion:length={length},angle={angle},boundary=reflect"
-        row(f"motion {length}: length", x, lambda p, k, o=op: damaged(p, o, 2 / 255, k), width, length, 0.2)  # type: ignore[misc]
+        row(f"motion {length}: length", x, white(op, 2), width, length, 0.2)
     for q in (10, 30, 50, 75, 90, 95):
-        row(f"JPEG {q} as PNG: quality", x, lambda p, k, q=q: decoded(damaged(p, "", 0, k), q), quality, q, 0)  # type: ignore[misc]
+        row(f"JPEG {q} as PNG: quality", x, then_jpeg(white(), q), quality, q, 0)
     for level in (5, 10, 15):
-        make = lambda p, k, n=level: decoded(damaged(p, "", n / 255, k), 80)  # noqa: E731
-        row(f"noise {level}/255 beneath JPEG 80", x, make, noise, level, 0.2)
+        row(f"noise {level}/255 beneath JPEG 80", x, then_jpeg(white("", level), 80), noise, level, 0.2)
     for f in (1.5, 2, 3, 4):
         for kernel, title in ((2, "bilinear"), (3, "bicubic"), (1, "Lanczos")):
-            make = lambda p, k, f=f, r=kernel: enlarged(damaged(p, "", 0, k), f, r)  # noqa: E731
-            row(f"enlarged {f} times, {title}: factor", x, make, factor, f, 0.01)
+            row(f"enlarged {f} times, {title}: factor", x, then_enlarged(f, kernel), factor, f, 0.01)
 
 
 if __name__ == "__main__":
