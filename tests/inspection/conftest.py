@@ -25,7 +25,7 @@ def photograph(name: str) -> torch.Tensor:
     return read(str(SET / f"{name}.png")).pixels
 
 
-@pytest.fixture(params=NAMES)
+@pytest.fixture(params=[NAMES[0], *(pytest.param(name, marks=pytest.mark.slow) for name in NAMES[1:])])
 def photo(request: pytest.FixtureRequest) -> torch.Tensor:
     return photograph(request.param)
 
