@@ -33,6 +33,9 @@ OPERATOR_SPECS = {
     "blur": "blur:sigma=3",
     "motion": "motion:length=15,angle=30",
     "downsample": "downsample:factor=4",
+    "resize": "resize:scale=0.4,rule=opencv,kernel=area",
+    "channels": "channels:rows=0.4+0.4+0.2;0.2+0.6+0.2;0+0.3+0.7",
+    "crop": "crop:left=40,top=40,right=40,bottom=40",
 }
 NOISES = {"identity": 0.1}
 

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from zsir.operators import Operator
 
 #: operators that follow from the size of the whole picture, which the size of a part says nothing of
-WHOLE = ("mask", "box")
+WHOLE = ("mask", "box", "crop", "mosaic", "resize")
+#: operators that change the channels and not the size
+COLOURS = ("grey", "channels")
 #: EXIF orientations that swap height and width
 TURNED = (5, 6, 7, 8)
 
@@ -59,8 +61,11 @@ def _factor(op: str) -> int:
         raise BadSpec(
             f"[data] size: {op} is placed in whole pictures, so their observations cannot be cut; leave it out."
         )
-    rule = OPERATORS.in_shape_rule(parsed.name)
-    return 1 if rule is None else int(rule((3, 1, 1), parsed.options)[1])
+    rule = None if parsed.name in COLOURS else OPERATORS.in_shape_rule(parsed.name)
+    if rule is None:
+        return 1
+    # of an operator whose pictures have margins, a pixel more of the observation says the factor
+    return int(rule((3, 2, 2), parsed.options)[1]) - int(rule((3, 1, 1), parsed.options)[1])
 
 
 def _size(path: Path | None) -> tuple[int, int] | None:

@@ -6,74 +6,37 @@ What a picture becomes depends on the spec, its index and the seed, never on bat
 from __future__ import annotations
 
 import math
+import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy
 import torch
-from torch import Tensor
 
 import zsir
-from zsir import operators, pictures, priors, samplers
+from zsir import pictures, priors, samplers
 from zsir.capabilities import cut
-from zsir.errors import BadInput, OutputError, ZsirError, failure, out_of_memory
-from zsir.experiments import cropping, measures
+from zsir.errors import BadInput, OutputError, failure, out_of_memory
+from zsir.experiments import measures, restorers
 from zsir.experiments.grid import Cell, slug
 from zsir.experiments.manifest import Manifest, Record, RunFolder, item_key
-from zsir.experiments.sets import PictureFile, load
+from zsir.experiments.observing import Item, Observations, Ready, Solved
+from zsir.experiments.sets import load
 from zsir.experiments.spec import Spec
 from zsir.loop.solver import Event, Solution, solve
-from zsir.operators import Operator
 from zsir.priors.wrappers.settings import Wrapping
 from zsir.problem import Problem
 from zsir.protocols import Prior
-from zsir.workflow.pose import Observed, fitting, observation_noise, observe
+from zsir.workflow.pose import fitting
 
 #: where ``batch = "auto"`` begins on a GPU; halved until it fits
 LARGEST_BATCH = 64
 LESS = "--set data.size=... cuts pictures, --set method.0.tile=256 what the network sees at once"
 #: distance of the numbers under which further samples of one picture draw their noise: beyond any index
 SAMPLE_STRIDE = 10**9
-
-
-@dataclass(frozen=True)
-class Item:
-    """One sample of one picture in one cell: what is done or not done as a whole."""
-
-    cell: Cell
-    picture: PictureFile
-    sample: int = 0
-
-    @property
-    def key(self) -> tuple[str, str, int]:
-        """As `item_key` has it for the item's record."""
-        return self.cell.key, self.picture.name, self.sample
-
-
-@dataclass(frozen=True)
-class Ready:
-    """An item with truth (1, c, h, w) and observation, or with the error that came in the way."""
-
-    item: Item
-    truth: Tensor | None = field(default=None, repr=False)
-    made: Observed | None = field(default=None, repr=False)
-    error: ZsirError | None = None
-
-
-@dataclass(frozen=True)
-class Solved:
-    """A ready item with its estimate on the CPU (1, c, h, w) in [0, 1], or with an error."""
-
-    ready: Ready
-    x: Tensor | None = field(default=None, repr=False)
-    seconds: float = 0.0
-    nfe: int = 0
-    residual: float = 0.0
-    fingerprint: str = ""
-    error: ZsirError | None = None
 
 
 class Watch(Protocol):
@@ -86,11 +49,6 @@ class Watch(Protocol):
         """A record was written; called from another thread."""
 
 
-def all_items(cells: Iterable[Cell], pictures: Sequence[PictureFile], samples: int) -> list[Item]:
-    """Everything there is to do, in the order of the spec."""
-    return [Item(cell, picture, k) for cell in cells for picture in pictures for k in range(samples)]
-
-
 class Engine:
     """Does the items that it is given, one record each."""
 
@@ -99,7 +57,7 @@ class Engine:
         auto = LARGEST_BATCH if device.type == "cuda" else 1
         self.batch = auto if spec.run.batch == "auto" else int(spec.run.batch)
         self._fits: dict[tuple[object, ...], int] = {}
-        self._operators: dict[tuple[str, tuple[int, ...]], Operator] = {}
+        self._observations = Observations(spec.data.size)
         self._prior: tuple[str, Prior] | None = None
         self._weights = folder.weights()
         self._wrapped: tuple[Wrapping, Prior] | None = None
@@ -151,37 +109,19 @@ class Engine:
     def _load(self, item: Item) -> Ready:
         try:
             truth = load(item.picture.path, self.spec.data.size)
-            operator = self._operator(item.cell.op, truth)
-            made = self._observe(item, truth, operator)
+            made = self._observations.of(item, truth)
         except Exception as error:
             return Ready(item, error=failure(error, LESS))
         return Ready(item, cut(made.operator, truth), made)
 
-    def _operator(self, spec: str, x: Tensor) -> Operator:
-        shape = tuple(x.shape[1:])
-        found = self._operators.get((spec, shape))
-        if found is None:
-            if len(self._operators) > 32:  # a folder of many sizes: plans are large
-                self._operators.clear()
-            found = operators.make(spec, in_shape=(shape[0], shape[1], shape[2]))
-            self._operators[spec, shape] = found
-        return found
-
-    def _observe(self, item: Item, truth: Tensor, operator: Operator) -> Observed:
-        """``A x + noise n``, n from seed and index alone; or the observation's file. What a mask hides stays black."""
-        if item.picture.observed is not None:
-            y = cropping.observation(item.picture.observed, self.spec.data.size, operator)
-            return Observed(y, y, operator, item.cell.noise)
-        return observe(operator, truth, item.cell.noise, observation_noise(item.cell.seed, item.picture.index))
-
     def _solve(self, ready: Sequence[Ready], done: int) -> list[Solved]:
         """The estimates of a batch, shape by shape."""
         solved = [Solved(one, error=one.error) for one in ready if one.error is not None]
-        groups: dict[tuple[int, ...], list[Ready]] = {}
+        groups: dict[tuple[object, ...], list[Ready]] = {}
         for one in ready:
             if one.truth is not None and one.made is not None:
-                groups.setdefault((*one.truth.shape, *one.made.y.shape), []).append(one)
-        if groups:  # weights that are missing end the run: no picture is to blame
+                groups.setdefault((one.item.op, *one.truth.shape, *one.made.y.shape), []).append(one)
+        if groups and ready[0].item.cell.prior:  # weights that are missing end the run: no picture is to blame
             self._prior_of(ready[0].item.cell)
         for group in groups.values():
             solved += self._attempt(group, done + len(solved))
@@ -209,6 +149,8 @@ class Engine:
         first = group[0]
         assert first.made is not None
         operator, cell = first.made.operator, first.item.cell
+        if cell.restorer:
+            return [self._by_hand(one) for one in group]
         prior = fitting(self._prior_of(cell), operator)
         y = torch.cat([one.made.y for one in group if one.made is not None])
         # what the process adds by itself is known, whatever else is told
@@ -223,6 +165,15 @@ class Engine:
         sampler = samplers.make(first.item.cell.sampler)
         solution = solve(problem, prior, sampler, seed=first.item.cell.seed, indices=numbers, callbacks=[show])
         return self._apart(group, solution, prior.fingerprint)
+
+    def _by_hand(self, one: Ready) -> Solved:
+        """The estimate of a method that is told nothing, enlarged (bicubic) to the size of the truth."""
+        assert one.made is not None and one.truth is not None
+        method, begun = restorers.check(one.item.cell.restorer), time.perf_counter()
+        found = method.restore(one.made.seen.float().cpu().clamp(0, 1))
+        seconds = time.perf_counter() - begun
+        x = pictures.enlarge(found, (one.truth.shape[-2], one.truth.shape[-1])).clamp(0, 1)
+        return Solved(one, x, seconds, method.calls, math.nan)
 
     def _apart(self, group: Sequence[Ready], solution: Solution, fingerprint: str) -> list[Solved]:
         assert group[0].made is not None
@@ -340,10 +291,4 @@ class Engine:
 
 def _needs(cell: Cell) -> tuple[object, ...]:
     """What the memory that a picture needs depends on, but for its size."""
-    return cell.prior, cell.wrapping, cell.sampler, cell.op
-
-
-def remaining(items: Sequence[Item], mine: Callable[[int], bool], done: set[tuple[str, str, int]]) -> list[Item]:
-    """The items of this process that are not done yet. Shares follow from the whole list, so that processes agree
-    on them without speaking to each other."""
-    return [item for position, item in enumerate(items) if mine(position) and item.key not in done]
+    return cell.prior, cell.wrapping, cell.sampler, cell.restorer, cell.op

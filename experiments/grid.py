@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from zsir.errors import BadSpec
+from zsir.experiments.restorers import RESTORERS
 from zsir.experiments.spec import METHOD_KEYS, TASK_KEYS, UNWRAPPED, Block, Spec, noise_level, text_of
 from zsir.names.registry import suggest
 from zsir.priors.wrappers.settings import Wrapping
@@ -19,7 +20,7 @@ from zsir.priors.wrappers.settings import Wrapping
 class Cell:
     """One method on one task with one seed. ``noise`` is in the observation, ``told`` what the solver is told of it;
     both as written and as numbers on the [0, 1] scale. ``wrapping`` goes around the prior; ``values`` are the grid's
-    variables, and what the spec says of the wrapping."""
+    variables, and what the spec says of the wrapping. A ``restorer`` has neither prior nor sampler."""
 
     number: int
     task: str
@@ -34,6 +35,7 @@ class Cell:
     seed: int
     wrapping: Wrapping
     values: dict[str, str] = field(default_factory=dict)
+    restorer: str = ""
 
     @property
     def key(self) -> str:
@@ -115,15 +117,31 @@ def _cell(
         "told": noise if told is None else told,
         **_variables(method, METHOD_KEYS),
     }
-    prior, sampler = (_fill(method, key, scope, used, task) for key in ("prior", "sampler"))
+    restorer = _restorer(method)
+    parts = ("", "") if restorer else (_fill(method, key, scope, used, task) for key in ("prior", "sampler"))
+    prior, sampler = parts
     around = {key: held for key, held in method.scope.items() if key in UNWRAPPED}
-    scope |= {"prior": prior, "sampler": sampler, **around}
-    label = _named(method, "sampler", scope, used, task, hidden=("sampler",))
+    scope |= {"prior": prior, "sampler": sampler, "restorer": restorer, **around}
+    key = "restorer" if restorer else "sampler"
+    label = _named(method, key, scope, used, task, hidden=(key,))
     told = noise if told is None else told
     levels = (noise_level(noise, f"{task.block.where} noise"), noise_level(told, "[run] noise_told"))
     values = {**own, **_variables(method, METHOD_KEYS), **around}
     wrapping = _wrapping(method)
-    return Cell(number, name, op, noise, levels[0], told, levels[1], label, prior, sampler, seed, wrapping, values)
+    told_to = (prior, sampler, seed, wrapping, values, restorer)
+    return Cell(number, name, op, noise, levels[0], told, levels[1], label, *told_to)
+
+
+def _restorer(method: _Choice) -> str:
+    """The restorer of a method or an empty string; raises `BadSpec` for one that nobody knows, and for keys that it
+    would not use."""
+    name = method.scope.get("restorer", "")
+    if name and name not in RESTORERS:
+        raise BadSpec(f"{method.block.where} restorer = '{name}' is not known{suggest(name, RESTORERS)}")
+    unused = [key for key in ("sampler", *UNWRAPPED) if key in method.scope]
+    if name and unused:
+        raise BadSpec(f"{method.block.where}: a restorer does not use {unused[0]}; take it out.")
+    return name
 
 
 def _wrapping(method: _Choice) -> Wrapping:

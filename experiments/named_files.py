@@ -20,7 +20,8 @@ def named(cells: Iterable[Cell], metrics: Iterable[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     specs: dict[tuple[str, str], None] = {}
     for cell in cells:
-        specs.update({("operator", cell.op): None, ("prior", cell.prior): None, ("sampler", cell.sampler): None})
+        parts = {"operator": cell.op, "prior": cell.prior, "sampler": cell.sampler}
+        specs.update({(kind, spec): None for kind, spec in parts.items() if spec})
     registries = {"operator": OPERATORS, "prior": PRIORS, "sampler": SAMPLERS}
     for kind, spec in specs:
         for path in registries[kind].parse(spec).paths:

@@ -11,6 +11,7 @@ from typing import Any
 from zsir.errors import BadInput, BadSpec
 from zsir.experiments import cropping, grid, measures, named_files
 from zsir.experiments.grid import Cell
+from zsir.experiments.restorers import RESTORERS
 from zsir.experiments.sets import PictureFile, digest, lacking, of_set, pictures
 from zsir.experiments.spec import Spec, read_spec
 from zsir.operators.catalogue import OPERATORS
@@ -29,12 +30,14 @@ EXTRAS: dict[str, tuple[str, str]] = {
 
 @dataclass(frozen=True)
 class Plan:
-    """A spec with its cells and pictures; ``gone`` says why there are no pictures, where there are none."""
+    """A spec with its cells and pictures; ``gone`` says why there are no pictures, where there are none, ``left_out``
+    which restorers are left out because their packages are missing."""
 
     spec: Spec
     cells: list[Cell]
     pictures: list[PictureFile]
     gone: BadInput | None = None
+    left_out: tuple[str, ...] = ()
 
     @property
     def solves(self) -> int:
@@ -48,11 +51,14 @@ def make_plan(source: str, changes: Sequence[str] = ()) -> Plan:
     Pictures that are not there are no error yet: see `Plan.gone`. Raises `UnknownName`, `BadSpec` or `BadInput`.
     """
     spec = read_spec(source, changes)
-    found = grid.cells(spec)
+    every = grid.cells(spec)
+    lacks = {cell.restorer: RESTORERS[cell.restorer].lacking for cell in every if cell.restorer}
+    found = [cell for cell in every if not lacks.get(cell.restorer)]
+    left_out = tuple(f"restorer {name} is left out: {lack}" for name, lack in lacks.items() if lack)
     for registry, names in (
         (OPERATORS, [cell.op for cell in found]),
-        (PRIORS, [cell.prior for cell in found]),
-        (SAMPLERS, [cell.sampler for cell in found]),
+        (PRIORS, [cell.prior for cell in found if cell.prior]),
+        (SAMPLERS, [cell.sampler for cell in found if cell.sampler]),
     ):
         for name in dict.fromkeys(names):
             registry.parse(name)
@@ -60,7 +66,7 @@ def make_plan(source: str, changes: Sequence[str] = ()) -> Plan:
     try:
         files = pictures(spec)
     except BadInput as error:
-        return Plan(spec, found, [], error)
+        return Plan(spec, found, [], error, left_out)
     if spec.data.size is not None and spec.data.observed is not None:
         cropping.check(spec.data.size, list(dict.fromkeys(cell.op for cell in found)), files)
     total = digest(files)
@@ -69,7 +75,7 @@ def make_plan(source: str, changes: Sequence[str] = ()) -> Plan:
             f"[data] digest: the {len(files)} pictures are not those that the spec was written for (their digest is "
             f"{total}); bring those, or take the line out."
         )
-    return Plan(_settled(spec, files, total), found, files)
+    return Plan(_settled(spec, files, total), found, files, left_out=left_out)
 
 
 def _settled(spec: Spec, files: Sequence[PictureFile], total: str) -> Spec:
@@ -86,10 +92,12 @@ def _settled(spec: Spec, files: Sequence[PictureFile], total: str) -> Spec:
 
 
 def calls(plan: Plan) -> dict[str, int]:
-    """Sampler -> calls of the prior for one picture; raises `BadSpec` for options that a sampler refuses."""
+    """Sampler or restorer -> calls of the prior for one picture; raises `BadSpec` for an option that is refused."""
     from zsir import samplers
 
-    return {name: samplers.make(name).nfe for name in dict.fromkeys(cell.sampler for cell in plan.cells)}
+    names = dict.fromkeys(cell.sampler for cell in plan.cells if cell.sampler)
+    by_hand = {cell.restorer: RESTORERS[cell.restorer].calls for cell in plan.cells if cell.restorer}
+    return {name: samplers.make(name).nfe for name in names} | by_hand
 
 
 def missing(plan: Plan) -> list[str]:
@@ -97,13 +105,14 @@ def missing(plan: Plan) -> list[str]:
     told = plan.spec.provenance
     gone = [] if plan.gone is None else lacking(plan.spec) or [str(plan.gone)]
     found = [_pointed(sentence, "data", told) for sentence in gone]
-    for name in dict.fromkeys(cell.prior for cell in plan.cells):
+    for name in dict.fromkeys(cell.prior for cell in plan.cells if cell.prior):
         parsed = PRIORS.parse(name)
         found += _missing_prior(name, parsed.name, parsed.options, told)
     for name in dict.fromkeys(cell.op for cell in plan.cells):
         path = OPERATORS.parse(name).options.get("path")
         if path and not Path(path).expanduser().is_file():
             found.append(f"operator {name}: there is no file {path}.")
+    found += plan.left_out
     found += [f"metric {error}" for error in measures.lacking(plan.spec.run.metrics, download=False)]
     return found
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -86,12 +86,17 @@ def eclipsed(spec: Spec) -> list[str]:
 
 
 def of_set(folder: str, files: Sequence[PictureFile]) -> bool:
-    """Whether ``folder`` is the name of a set, and ``files`` are from that set rather than a folder of that name."""
+    """Whether ``folder`` is the name of a set, or of several joined by ``+``, and ``files`` are from there rather than
+    from a folder of that name."""
     places = {**SETS, "scikit-image": _place_of_scikit_image()}
-    return bool(files) and folder in places and places[folder] == files[0].path.parent
+    named = [places.get(name) for name in folder.split("+")]
+    return bool(files) and None not in named and {file.path.parent for file in files} <= set(named)
 
 
 def _files(data: Data, base: Path) -> list[Path]:
+    names = (data.folder or "").split("+")
+    if len(names) > 1 and all(name in SETS or name == "scikit-image" for name in names):
+        return [path for name in names for path in _files(replace(data, folder=name), base)]
     if data.folder == "scikit-image":
         return _of_scikit_image()
     if data.folder is not None:

@@ -141,7 +141,7 @@ WRAPPING_KEYS = {
 #: what stands for a key of these that is left out
 UNWRAPPED: dict[str, Scalar] = {"tile": 0, "precision": PRECISIONS[0], "ensemble": False}
 #: keys of a [[task]] and of a [[method]]; all others are variables that fill {braces}
-TASK_KEYS, METHOD_KEYS = ("label", "op", "noise"), ("label", "prior", "sampler", *WRAPPING_KEYS)
+TASK_KEYS, METHOD_KEYS = ("label", "op", "noise"), ("label", "prior", "sampler", "restorer", *WRAPPING_KEYS)
 METHOD_DEFAULTS = {"prior": "photo"}
 TASK_DEFAULTS = {"noise": 0.0}
 
@@ -233,7 +233,7 @@ def parse(tables: Mapping[str, Any], base: Path = Path()) -> Spec:
     tasks = _blocks(tables["task"], "task", TASK_KEYS, TASK_DEFAULTS)
     methods = _blocks(tables["method"], "method", METHOD_KEYS, METHOD_DEFAULTS)
     for block, key in [(block, "op") for block in tasks] + [(block, "sampler") for block in methods]:
-        if key not in block.values:
+        if key not in block.values and "restorer" not in block.values:
             raise BadSpec(f"{block.where} needs {key} = ...; 'zsir list' shows what there is.")
     return Spec(name, Data(**data), tasks, methods, Run(**run), provenance, base, digests)
 

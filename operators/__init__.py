@@ -5,6 +5,7 @@ from __future__ import annotations
 if __name__ == "operators":
     raise ImportError("This folder is installed as 'zsir.operators'; write 'from zsir import operators'.")
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
 from zsir.errors import BadSpec
@@ -26,45 +27,79 @@ if TYPE_CHECKING:
     from zsir.operators.blurs.cosine import CosineBlur
     from zsir.operators.blurs.fourier import CircularBlur
     from zsir.operators.chains import Noise, StageChain, noise_stage
-    from zsir.operators.mask import Identity, Mask, box_mask, file_mask, identity, random_mask
+    from zsir.operators.colours import Channels, Mosaic, channels, grey, mosaic
+    from zsir.operators.mask import Identity, Mask, box_mask, identity, random_mask
+    from zsir.operators.own.callables import Functions, from_functions
+    from zsir.operators.own.matrix import Matrix, SparseMatrix, from_matrix
+    from zsir.operators.painted import SoftMask, file_mask
     from zsir.operators.plans import SVD
     from zsir.operators.resampling import downsample
     from zsir.operators.separable import Separable
+    from zsir.operators.sizes.resizing import resize
+    from zsir.operators.sizes.striding import Stride, StridedBlur, stride
+    from zsir.operators.sizes.window import Crop, crop
     from zsir.operators.stacked import Stacked, stack
+    from zsir.operators.wild.history import Trace, read_trace
+    from zsir.operators.wild.pipelines import degrade
+    from zsir.operators.wild.traced import Traced
     from zsir.protocols import Shape
 
 __all__ = [
     "SVD",
     "Adjoint",
     "BoundedBlur",
+    "Channels",
     "CircularBlur",
     "Composed",
     "CosineBlur",
+    "Crop",
+    "Functions",
     "Identity",
     "Mask",
+    "Matrix",
+    "Mosaic",
     "Noise",
     "Operator",
     "Scaled",
     "Separable",
+    "SoftMask",
+    "SparseMatrix",
     "Stacked",
     "StageChain",
+    "Stride",
+    "StridedBlur",
+    "Trace",
+    "Traced",
     "box_mask",
+    "channels",
     "convolution",
+    "crop",
+    "degrade",
     "downsample",
     "file_mask",
+    "from_functions",
+    "from_matrix",
     "gaussian_blur",
+    "grey",
     "identity",
     "kernel_blur",
     "make",
+    "mosaic",
     "motion_blur",
     "noise_stage",
     "random_mask",
+    "read_trace",
+    "resize",
     "shake_blur",
     "stack",
+    "stride",
     "uniform_blur",
 ]
 
 __getattr__ = on_first_use(__name__, __file__)
+
+#: of an observation whose size does not matter
+ANY_SIDE = 64
 
 
 def make(spec: str | Parsed, *, in_shape: Shape | None = None, out_shape: Shape | None = None) -> Operator:
@@ -112,3 +147,20 @@ def picture_shape(parsed: Parsed, out_shape: Shape) -> Shape:
         rule = OPERATORS.in_shape_rule(stage.name)
         out_shape = rule(out_shape, stage.options) if rule else out_shape
     return out_shape
+
+
+def picture_channels(parsed: Parsed, channels: int) -> int:
+    """The channels of the pictures that an observation is taken to come from, whether or not their size can be told.
+
+    Args:
+        parsed: The operator's spec, taken apart by ``OPERATORS.parse``.
+        channels: Channels of the observation.
+
+    Returns:
+        Channels of the picture: 3 for a grey observation of ``grey``.
+    """
+    for stage in reversed(parsed.stages or (parsed,)):
+        rule = OPERATORS.in_shape_rule(stage.name)
+        with suppress(BadSpec):  # by which a rule says that it knows no size
+            channels = rule((channels, ANY_SIDE, ANY_SIDE), stage.options)[0] if rule else channels
+    return channels

@@ -249,7 +249,8 @@ class Scaled(Operator):
         return None if twin is None else self.factor * cast(Operator, twin)
 
     def __getattr__(self, name: str) -> Any:
-        return may.passed_on(self, "inner", name, ("pictorial", "margins"))
+        found = may.passed_on(self, "inner", name, ("pictorial", "margins", "metric", "unit"))
+        return abs(self.factor) * found if name == "unit" else found
 
     @property
     def T(self) -> Operator:
@@ -327,7 +328,7 @@ class Composed(Operator):
         return may.known_numbers(self.outer)
 
     def __getattr__(self, name: str) -> Any:
-        return may.passed_on(self, "outer", name, ("pictorial", "own_noise"))
+        return may.passed_on(self, "outer", name, ("pictorial", "own_noise", "unit"))
 
     @property
     def margins(self) -> may.Margins:

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Annotated
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -207,31 +206,3 @@ def box_mask(
     top, left = round(row * h - height / 2), round(column * w - width / 2)
     known[max(0, top) : max(0, top + height), max(0, left) : max(0, left + width)] = False
     return Mask(in_shape, known)
-
-
-def file_mask(
-    in_shape: Shape,
-    path: Annotated[str, Option("picture or .npy file; values above one half are observed")],
-) -> Mask:
-    """Pixels that are white in a picture are observed, those that are black are missing.
-
-    forward ``A x = m * x``; adjoint ``A^T y = m * y``; pinv ``m * y / (1 + ridge)``.
-
-    Args:
-        in_shape: (channels, height, width) of the picture.
-
-    Returns:
-        The mask.
-
-    Raises:
-        BadInput: The file cannot be read.
-        BadSpec: No pixel is observed.
-        ShapeError: The file has another size than the picture.
-    """
-    from zsir.pictures import read_gray
-
-    known = torch.from_numpy(np.asarray(read_gray(path)) > 0.5)
-    mask = Mask(in_shape, known)
-    if not mask.measurements:
-        raise BadSpec(f"mask-file:path={path}: no pixel is white, so nothing is observed; white means observed.")
-    return mask

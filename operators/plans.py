@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from zsir.errors import ShapeError
-from zsir.protocols import Numbers
+from zsir.protocols import LinearOperator, Numbers
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,20 @@ class SVD:
     ut: Callable[[Tensor], Tensor]
     v: Callable[[Tensor], Tensor]
     vt: Callable[[Tensor], Tensor]
+
+    @classmethod
+    def of_selection(cls, operator: LinearOperator, like: Tensor) -> SVD:
+        """The decomposition of an operator with ``A A^T = I``: s = 1, U = I, V = A^T.
+
+        Args:
+            operator: The operator A.
+            like: A tensor that gives dtype and device.
+
+        Returns:
+            The decomposition, with coefficients in the shape of an observation.
+        """
+        s = torch.ones(operator.out_shape, dtype=like.dtype, device=like.device)
+        return cls(s=s, u=lambda c: c, ut=lambda y: y, v=operator.adjoint, vt=operator.forward)
 
     def scaled(self, factor: float) -> SVD:
         """The decomposition of ``factor A``: (sign(factor) U) (|factor| S) V^T.

@@ -8,7 +8,7 @@ Two rules are in use in the world, and they differ at the borders and where the 
             (half-sample symmetric). The rule of the super-resolution literature and of CM4IR's operator.
 
 ``pillow`` is the default, because users' files come from Pillow and its relatives far more often than from MATLAB.
-(OpenCV's INTER_AREA is ``kernel=box``; its INTER_CUBIC does not antialias at all and is not modelled.)
+The operator ``resize`` has the rules of OpenCV and torch too, and any size (see `zsir.operators.sizes.resizing`).
 The output has ceil(n / f) pixels on a side under both rules.
 """
 
@@ -82,10 +82,14 @@ def matlab_matrix(n: int, factor: int, kernel: str) -> Tensor:
     first = (centres - support * factor).floor()
     index = first[:, None] + torch.arange(taps, dtype=torch.float64)
     weights = function((index - centres[:, None]) / factor)
-    weights = weights / weights.sum(1, keepdim=True)
-    folded = index.long() % (2 * n)
-    folded = torch.where(folded < n, folded, 2 * n - 1 - folded)
-    return torch.zeros(m, n, dtype=torch.float64).scatter_add_(1, folded, weights)
+    return folded(weights / weights.sum(1, keepdim=True), index, n)
+
+
+def folded(weights: Tensor, index: Tensor, n: int) -> Tensor:
+    """The (m, n) matrix of weights (m, taps) at places (m, taps) of n pixels, mirrored with their edge repeated."""
+    places = index.long() % (2 * n)
+    places = torch.where(places < n, places, 2 * n - 1 - places)
+    return torch.zeros(len(weights), n, dtype=torch.float64).scatter_add_(1, places, weights)
 
 
 RULES = {"pillow": pillow_matrix, "matlab": matlab_matrix}

@@ -13,7 +13,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from zsir.capabilities import matrices_of
+from zsir.capabilities import NO_MARGINS, Margins, beyond, matrices_of
 from zsir.linalg import alone, per_picture, ridge_inverse
 from zsir.operators.base import Operator
 from zsir.operators.plans import SVD, Plans
@@ -32,12 +32,15 @@ class Separable(Operator):
         rows: The matrix M_h, (out height, height) float64.
         columns: The matrix M_w, (out width, width) float64.
         label: Name in messages.
+        margins: Rows at the top and bottom and columns at the left and right of x that lie beyond the picture's border.
+            By default none.
     """
 
     channels: int
     rows: Tensor = field(repr=False)
     columns: Tensor = field(repr=False)
     label: str = "separable"
+    margins: Margins = field(default=NO_MARGINS, repr=False)
 
     @property
     def in_shape(self) -> Shape:  # type: ignore[override]
@@ -121,15 +124,19 @@ class Separable(Operator):
     def after(self, inner: Operator) -> Operator | None:
         """Two separable operators are one, with the products of their matrices."""
         matrices = matrices_of(inner)
-        return None if matrices is None else self._times(self.matrices, matrices, f"{self.label} @ {inner!r}")
+        if matrices is None:
+            return None
+        return self._times(self.matrices, matrices, f"{self.label} @ {inner!r}", beyond(self, inner))
 
     def before(self, outer: Operator) -> Operator | None:
         """Two separable operators are one."""
         matrices = matrices_of(outer)
-        return None if matrices is None else self._times(matrices, self.matrices, f"{outer!r} @ {self.label}")
+        if matrices is None:
+            return None
+        return self._times(matrices, self.matrices, f"{outer!r} @ {self.label}", beyond(outer, self))
 
-    def _times(self, a: tuple[Tensor, Tensor], b: tuple[Tensor, Tensor], label: str) -> Separable:
-        return Separable(self.channels, a[0] @ b[0], a[1] @ b[1], label)
+    def _times(self, a: tuple[Tensor, Tensor], b: tuple[Tensor, Tensor], label: str, margins: Margins) -> Separable:
+        return Separable(self.channels, a[0] @ b[0], a[1] @ b[1], label, margins)
 
 
 def sandwich(left: Tensor, x: Tensor, right: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 `zsir.protocols` says what every operator, prior and sampler has. Everything optional stands here, each with its
 meaning, with what is assumed where it is missing, and with what the operator algebra (`Scaled`, `Composed`, `Stacked`,
 `Adjoint`) makes of it. No other module asks for one by its name. `zsir.processes` has those of operators that stand for
-a process that is not linear.
+a process that is not linear, `zsir.observation_units` that of operators whose y has a unit of its own.
 
 | part | attribute | function | where it is missing | algebra |
 |---|---|---|---|---|

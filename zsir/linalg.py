@@ -37,6 +37,21 @@ def recorded_cg() -> Iterator[list[CGReport]]:
         _reports.reset(token)
 
 
+def note_cg(iterations: int, residual: float) -> None:
+    """Report a solve that did not come through `cg` to `recorded_cg`."""
+    if (reports := _reports.get()) is not None:
+        reports.append(CGReport(iterations, residual))
+
+
+def relaxed(operator: LinearOperator) -> LinearOperator:
+    """The operator as samplers use it in float32: with an iterative inverse that is only as exact as they need.
+
+    An operator offers it as an attribute ``relaxed``; others are returned as they are.
+    """
+    found: LinearOperator = getattr(operator, "relaxed", operator)
+    return found
+
+
 def per_picture(value: float | Tensor, like: Tensor) -> float | Tensor:
     """A number as it is; a tensor (batch,) shaped for broadcasting against ``like`` (batch, ...)."""
     if isinstance(value, Tensor) and value.ndim:
@@ -108,8 +123,7 @@ def cg(
         p = z + _safe_ratio(rz, previous) * p
         active = _norm(r) > limit
     residual = float(_safe_ratio(_norm(r), _norm(target)).max())
-    if (reports := _reports.get()) is not None:
-        reports.append(CGReport(iteration, residual))
+    note_cg(iteration, residual)
     if bool(active.any()) or residual != residual:
         raise SolveError(
             f"conjugate gradients stopped after {iteration} iterations at relative residual {residual:.1e} "

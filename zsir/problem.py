@@ -33,7 +33,8 @@ class Problem:
     Attributes:
         y: The observations, float32 or float64, (batch, *operator.out_shape).
         operator: The operator A that the pictures came through.
-        noise_std: Standard deviation of the noise, 0 to 1, on the scale of the pictures: 5/255, not 5. By default 0.
+        noise_std: Standard deviation of the noise, 0 to 1, on the scale of the pictures: 5/255, not 5. Where
+            observations are no pictures, it is in their own unit. By default 0.
         x_init: Where samplers begin, (batch, *operator.in_shape), in the dtype and on the device of ``y``. By default
             samplers make an initial estimate of their own.
 
@@ -65,7 +66,7 @@ class Problem:
             raise BadInput(
                 f"noise_std={self.noise_std:g} must be a number that is not negative, such as 0.02 or 5/255."
             )
-        if self.noise_std > 1:
+        if self.noise_std > 1 and makes_pictures(self.operator):
             raise BadInput(
                 f"noise_std={self.noise_std:g} is not on the [0, 1] scale; for a level meant on the 0..255 scale "
                 f"write {self.noise_std:g}/255."

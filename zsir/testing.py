@@ -10,6 +10,7 @@ from torch import Tensor
 
 from zsir.loop.solver import solve
 from zsir.problem import Problem
+from zsir.processes import metric_of
 from zsir.protocols import LinearOperator, Prior, Sampler
 from zsir.rng import generator
 
@@ -45,7 +46,8 @@ def check_operator(
     """Check an operator against the laws that every operator obeys.
 
     The laws are: adjoint (dot test), linearity, independence of the batch, ridge inverse, optimality of prox, Penrose
-    conditions. Tolerances are relative: 1e-10 in float64, 1e-5 in float32.
+    conditions. Tolerances are relative: 1e-10 in float64, 1e-5 in float32. An operator with a ``metric`` G is held to
+    the laws in its own norm: A^T A + ridge G in place of A^T A + ridge I.
 
     Args:
         op: The operator.
@@ -82,14 +84,15 @@ def check_operator(
 
 def _check_inverses(op: LinearOperator, x: Tensor, y: Tensor, z: Tensor, tolerance: float) -> None:
     """pinv with ridge solves its normal equations; prox is a stationary point, for one rho and for one per picture."""
+    metric = metric_of(op)
     for ridge in (0.05, torch.linspace(0.05, 0.5, y.shape[0], dtype=torch.float64)):
         r = ridge.view(-1, 1, 1, 1).to(y) if isinstance(ridge, Tensor) else ridge
         u = op.pinv(y, ridge)
         # u = A^T (A A^T + r)^-1 y solves A^T A u + r u = A^T y
-        left = op.adjoint(op.forward(u)) + r * u
+        left = op.adjoint(op.forward(u)) + r * metric(u)
         _near(left, op.adjoint(y), y.norm(), tolerance, "pinv(y, ridge): A^T A u + ridge u = A^T y")
         p = op.prox(z, y, ridge)
-        gradient = op.adjoint(op.forward(p) - y) + r * (p - z)
+        gradient = op.adjoint(op.forward(p) - y) + r * metric(p - z)
         _near(gradient, torch.zeros_like(gradient), y.norm() + z.norm(), tolerance, "prox: its gradient is zero")
 
 
@@ -98,7 +101,7 @@ def _check_penrose(op: LinearOperator, x: Tensor, y: Tensor, tolerance: float) -
     _near(op.pinv(op.forward(u)), u, u.norm(), tolerance, "A+ A A+ = A+")
     _near(op.forward(op.pinv(op.forward(x))), op.forward(x), op.forward(x).norm(), tolerance, "A A+ A = A")
     x2, y2 = x.flip(0), y.flip(0)
-    row, row2 = op.pinv(op.forward(x)), op.pinv(op.forward(x2))
+    row, row2 = (metric_of(op)(op.pinv(op.forward(each))) for each in (x, x2))
     _near((row * x2).sum(), (x * row2).sum(), x.norm() ** 2, tolerance, "A+ A is symmetric")
     column, column2 = op.forward(u), op.forward(op.pinv(y2))
     _near((column * y2).sum(), (y * column2).sum(), y.norm() ** 2, tolerance, "A A+ is symmetric")

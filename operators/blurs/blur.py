@@ -1,17 +1,21 @@
 """Blurs by name. `convolution` picks the representation of a kernel that has every inverse in closed form.
 
 A blur is a true convolution, ``y[i] = sum_j kernel[j] x[i - (j - centre)]``, with the centre at tap ``taps // 2``.
-Borders: ``reflect`` (the picture mirrored, edge repeated), ``circular`` (continued periodically) or ``zero``.
+Borders: ``reflect`` (the picture mirrored, edge repeated), ``circular`` (continued periodically), ``zero``, or
+``unknown`` (x has margins, and the observation is the part that needs nothing beyond them).
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, cast
+import warnings
+from collections.abc import Callable
+from inspect import signature
+from typing import Annotated, Any, Literal, cast
 
 import torch
 from torch import Tensor
 
-from zsir.errors import BadSpec
+from zsir.errors import BadSpec, PictureWarning
 from zsir.names.registry import Option
 from zsir.operators.base import Operator
 from zsir.operators.blurs import kernels
@@ -19,10 +23,14 @@ from zsir.operators.blurs.bounded import BoundedBlur
 from zsir.operators.blurs.cosine import CosineBlur
 from zsir.operators.blurs.fourier import CircularBlur
 from zsir.operators.blurs.lines import line_matrices
+from zsir.operators.blurs.measured import prepared
+from zsir.operators.blurs.unknown import ValidBlur, extended
 from zsir.operators.separable import Separable
 from zsir.protocols import Shape
 
-BOUNDARIES = ("reflect", "circular", "zero")
+BOUNDARIES = ("reflect", "circular", "zero", "unknown")
+#: pixels on a side up to which a separable blur with an unknown border is decomposed
+LARGEST_DECOMPOSED = 1024
 Boundary = Annotated[str, Option("how the picture goes on beyond its border", choices=BOUNDARIES)]
 
 
@@ -32,13 +40,16 @@ def convolution(in_shape: Shape, kernel: Tensor, boundary: str = "reflect", labe
     - circular: FFT
     - reflect, and a kernel symmetric in both axes: DCT
     - reflect or zero, and a separable kernel: two matrices
+    - unknown: two matrices for a separable kernel and a picture of at most 1024 pixels a side; else conjugate
+      gradients on the strips around the picture
     - else, such as for an oblique motion path: forward and adjoint by FFT, the inverse by conjugate gradients
 
     Args:
-        in_shape: (channels, height, width) of the picture.
+        in_shape: (channels, height, width) of the picture; with ``unknown``, of the picture with its margins.
         kernel: The weights, (rows, columns), centre at ``n // 2``. They are normalised to sum 1.
         boundary: How the picture goes on beyond its border: ``reflect`` (mirrored, edge repeated; the default),
-            ``circular`` or ``zero``.
+            ``circular``, ``zero`` or ``unknown``. With ``unknown`` the observation is smaller than x by as many pixels
+            as the kernel reaches.
         label: Name in messages. By default ``blur``.
 
     Returns:
@@ -46,7 +57,7 @@ def convolution(in_shape: Shape, kernel: Tensor, boundary: str = "reflect", labe
 
     Raises:
         BadSpec: The boundary is not known, or the kernel is no blur.
-        ShapeError: The kernel is not two-dimensional.
+        ShapeError: The kernel is not two-dimensional; or with ``unknown``, it reaches as far as the picture is large.
     """
     if boundary not in BOUNDARIES:
         raise BadSpec(f"{label}:boundary={boundary}: choose one of {', '.join(BOUNDARIES)}.")
@@ -54,12 +65,20 @@ def convolution(in_shape: Shape, kernel: Tensor, boundary: str = "reflect", labe
     text = f"{label} {kernel.shape[1]}x{kernel.shape[0]} {boundary}"
     if boundary == "circular":
         return CircularBlur(in_shape, kernel, text)
+    if boundary == "unknown":
+        return _valid(ValidBlur(in_shape, kernel, text))
     if boundary == "reflect" and is_symmetric(kernel):
         return CosineBlur(in_shape, kernel, text)
     matrices = line_matrices(kernel, in_shape, boundary)
     if matrices is not None:
         return Separable(in_shape[0], *matrices, text)
     return BoundedBlur(in_shape, kernel, cast(Literal["reflect", "zero"], boundary), text)
+
+
+def _valid(blur: ValidBlur) -> Operator:
+    """The blur, or two matrices in place of it where their decompositions take less time than the iteration."""
+    matrices = blur.matrices if max(blur.in_shape[1:]) <= LARGEST_DECOMPOSED else None
+    return blur if matrices is None else Separable(blur.in_shape[0], *matrices, blur.label, blur.margins)
 
 
 def is_symmetric(kernel: Tensor) -> bool:
@@ -163,10 +182,18 @@ def shake_blur(
 
 def kernel_blur(
     in_shape: Shape,
-    path: Annotated[str, Option("grey picture or .npy file; it is normalised to sum 1")],
+    path: Annotated[str, Option("grey picture, .npy, .npz, .mat or text file; it is normalised to sum 1")],
     boundary: Boundary = "reflect",
+    name: Annotated[str, Option("which array, of a file that holds several")] = "",
+    background: Annotated[str, Option("constant to take off: keep, auto or a number, in the file's units")] = "keep",
+    negative: Annotated[str, Option("what becomes of negative weights", choices=("keep", "clip"))] = "keep",
+    centre: Annotated[str, Option("whether the centre of mass becomes the centre", choices=("keep", "mass"))] = "keep",
+    flip: Annotated[bool, Option("mirror the kernel in both axes, for a file that holds a correlation")] = False,
 ) -> Operator:
     """Blur with a kernel from a file; the centre is pixel (height // 2, width // 2), also of an even-sized kernel.
+
+    A kernel that stands on a constant, has negative weights, or has its centre of mass elsewhere is used as it is, and
+    a warning says so. The options correct it.
 
     forward ``A x = k * x``; adjoint ``A^T y = k~ * y``; pinv and prox exact for circular borders and for symmetric
     or separable kernels, by conjugate gradients else.
@@ -183,4 +210,29 @@ def kernel_blur(
     """
     from zsir.pictures import read_gray
 
-    return convolution(in_shape, torch.as_tensor(read_gray(path)), boundary, f"kernel {path}")
+    label = f"kernel {path}"
+    kernel = torch.as_tensor(read_gray(path, name))
+    kernel = prepared(kernel, label, background=background, negative=negative, centre=centre, flip=flip)
+    return convolution(in_shape, kernel, boundary, label)
+
+
+def picture_shape(maker: Callable[..., Operator]) -> Callable[[Shape, dict[str, Any]], Shape]:
+    """``(out_shape, options) -> in_shape`` of one of the makers above: with boundary=unknown, x has margins."""
+    default = signature(maker).parameters["boundary"].default
+
+    def rule(out_shape: Shape, options: dict[str, Any]) -> Shape:
+        if options.get("boundary", default) != "unknown":
+            return out_shape
+        with warnings.catch_warnings():  # what is to be said of a kernel is said when the operator itself is made
+            warnings.simplefilter("ignore", PictureWarning)
+            probe = maker((1, 1, 1), **{**options, "boundary": "circular"})
+        return extended(out_shape, cast(CircularBlur, probe).kernel)
+
+    return rule
+
+
+gaussian_shape = picture_shape(gaussian_blur)
+uniform_shape = picture_shape(uniform_blur)
+motion_shape = picture_shape(motion_blur)
+shake_shape = picture_shape(shake_blur)
+kernel_shape = picture_shape(kernel_blur)

@@ -20,11 +20,32 @@ def line_matrix(n: int, line: Tensor, boundary: str) -> Tensor:
 
 def line_matrices(kernel: Tensor, in_shape: Shape, boundary: str) -> tuple[Tensor, Tensor] | None:
     """The matrices for rows and columns of a kernel that is a column times a row; None for another kernel."""
+    factors = line_factors(kernel)
+    if factors is None:
+        return None
+    column, row = factors
+    return line_matrix(in_shape[1], column, boundary), line_matrix(in_shape[2], row, boundary)
+
+
+def line_factors(kernel: Tensor) -> tuple[Tensor, Tensor] | None:
+    """The column and the row whose outer product the kernel is; None for another kernel."""
     left, s, right = torch.linalg.svd(kernel)
     if s.numel() > 1 and s[1] > 1e-12 * s[0]:
         return None
-    column, row = left[:, 0] * s[0].sqrt(), right[0] * s[0].sqrt()
-    return line_matrix(in_shape[1], column, boundary), line_matrix(in_shape[2], row, boundary)
+    return left[:, 0] * s[0].sqrt(), right[0] * s[0].sqrt()
+
+
+def valid_matrix(n: int, line: Tensor, before: int, after: int) -> Tensor:
+    """(n, before + n + after) matrix of the one-dimensional convolution that continues nothing, float64.
+
+    ``before`` and ``after`` are as many entries as the taps reach, or more. Taps beyond them must be 0.
+    """
+    rows = torch.zeros(n, before + n + after, dtype=torch.float64)
+    for tap, weight in enumerate(line):
+        offset = before + line.numel() // 2 - tap
+        if 0 <= offset <= before + after:
+            rows.diagonal(offset)[:n] += weight
+    return rows
 
 
 def pad(x: Tensor, before: int, after: int, boundary: str) -> Tensor:

@@ -120,6 +120,13 @@ def test_a_factor_larger_than_the_picture(run, folder):
         assert done.code == 1 and "larger than the picture (31x22)" in done.message
 
 
+@pytest.mark.parametrize("rows", ["0.5+0.5+0;0+0+1", "1+-1+0"])
+def test_only_pictures_are_written(run, folder, rows):
+    """Two channels, and values below 0, have no place in a file."""
+    done = run("degrade", "--op", f"channels:rows={rows}", "colour.png")
+    assert done.code != 0 and "does not make a picture" in done.message and not list(folder.glob("*degraded*"))
+
+
 def test_size_that_does_not_fit(run, folder):
     done = run("solve", "--op", "sr4x", *FAST, "--size", "200x100", "colour.png")
     assert done.code == 1 and "50x25" in done.message and "31x22" in done.message

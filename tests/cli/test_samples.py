@@ -124,7 +124,7 @@ def test_steps_are_counted_through_all_samples(folder):
 def test_a_misfit_is_told(run, folder):
     pictures.write("rough.png", torch.rand(1, 3, 24, 30, generator=torch.Generator().manual_seed(0)))
     done = run("solve", "--op", "blur:sigma=3", "--noise", "0.01", "--prior", "gaussian", "--sampler", "mmps:nfe=2",
-               "--samples", "2", "--record", "r.json", "rough.png", "-o", "mean.png", "-q")  # fmt: skip
+               "--samples", "2", "--record", "r.json", "rough.png", "-o", "mean.png", "-q", "--force")  # fmt: skip
     doubt, misfit = done.err.splitlines()  # one from the observation alone, one from the result
     (entry,) = json.loads((folder / "r.json").read_text())["results"]
     assert (
@@ -150,7 +150,8 @@ def test_a_folder_is_done_again_without_its_own_maps(run, folder):
 
 
 def test_a_map_of_another_run_does_not_stay(run, folder):
-    task = ("solve", "--prior", "gaussian", "--sampler", "gibbs:nfe=4", "--samples", "2", "other.png", "-o", "m.png")
+    task = ("solve", "--prior", "gaussian", "--sampler", "gibbs:nfe=4", "--samples", "2", "other.png", "-o", "m.png",
+            "--force")  # fmt: skip
     assert run(*task, "--op", "sr2x", "-q", "--noise", "0.02").code == 0 and (folder / "m_std_null.png").exists()
     done = run(*task, "--op", "motion:length=9,angle=40", "--noise", "0.05", "--overwrite")
     assert done.code == 0, done.err
@@ -235,5 +236,5 @@ def test_the_bar_moves_within_a_picture(run, folder, monkeypatch):
     shown: list[tuple[float, str]] = []
     monkeypatch.setattr(Display, "step", lambda self, name, done, state: shown.append((done, state)))
     task = ("solve", "--op", "sr2x", "--prior", "gaussian", "--sampler", "mmps:nfe=2", "--samples", "3", "-q")
-    assert run(*task, "other.png", "-o", "m.png").code == 0
+    assert run(*task, "--force", "other.png", "-o", "m.png").code == 0
     assert shown == [(0, ""), *((k / 6, f"step {k} of 6") for k in range(1, 7))]

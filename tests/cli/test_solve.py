@@ -219,10 +219,12 @@ def test_a_misfit_is_one_sentence_and_recorded(run, folder):
     sharp[..., 12:36, 14:44] = 0.9
     pictures.write("rough.png", sharp)
     task = ("--op", "blur:sigma=3", *FAST, "--noise", "0.01", "rough.png", "--overwrite")
-    done = run("solve", *task, "--record", "r.json")
-    assert done.code == 0 and done.message.startswith("note: rough.png: The result misses the observation by 0.")
+    done = run("solve", *task, "--record", "r.json", "--force")
+    assert done.code == 0 and done.message.startswith("note: rough.png: The result ")
+    assert "(contradicts the observation)" in done.out
     (entry,) = json.loads((folder / "r.json").read_text())["results"]
-    assert done.message == f"note: rough.png: {entry['misfit']}"
+    assert entry["misfit"].startswith("The result misses the observation by 0.") and "refused" not in entry
+    assert done.message == f"note: rough.png: {entry['harm']}"
 
 
 def test_noise_stated_wrongly_is_told_and_recorded(run, folder):
@@ -252,3 +254,15 @@ def test_grey_saved_as_colour_is_estimated_with_a_note(run, folder):
     assert done.message.startswith("note: scan.png: The noise of the colour channels is not independent")
     (entry,) = json.loads((folder / "r.json").read_text())["results"]
     assert entry["noise_estimated"] == pytest.approx(0.1, rel=0.1)
+
+
+def test_a_mask_is_an_operator(run, folder):
+    mask = np.full((22, 31), 255, np.uint8)
+    mask[5:9, 4:20] = 0
+    Image.fromarray(mask).save("mask.png")
+    task = ("--noise", "0", *FAST, "colour.png", "--overwrite")
+    assert run("solve", "--mask", "mask.png", *task, "-o", "a.png", "--force").code == 0
+    assert run("solve", "--op", "mask-file:path=mask.png", *task, "-o", "b.png", "--force").code == 0
+    assert (folder / "a.png").read_bytes() == (folder / "b.png").read_bytes()
+    assert "give one of them" in run("solve", "--mask", "mask.png", "--op", "identity", *task).message
+    assert "has no damage" in run("solve", "--mask", "auto", *task).message

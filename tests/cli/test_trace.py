@@ -84,7 +84,7 @@ def test_a_misfit_is_told(run, folder):
     sharp[..., 12:36, 14:44] = 0.9
     pictures.write("rough.png", sharp)
     done = run("trace", "--op", "blur:sigma=3", *FAST, "--noise", "0.01", "rough.png", "-o", "t")
-    assert done.code == 0 and done.message.startswith("note: rough.png: The result misses")
+    assert done.code == 0 and done.message.startswith("note: rough.png: The result has")
 
 
 def test_wrappers_are_those_of_solve(run, folder):

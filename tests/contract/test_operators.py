@@ -42,11 +42,27 @@ SPECS = {
     "motion:length=9,angle=33,boundary=circular": False,
     "shake:size=9,boundary=circular": False,
     "noise:std=0.02": True,
+    "jpeg:q=60": True,
+    "jpeg:q=90,sampling=444": True,
+    "jpeg:q=30,sampling=422": True,
     "sr4x": True,
     "sr3x-matlab": True,
     "downsample:factor=2,kernel=box": True,
     "downsample:factor=5,kernel=lanczos": True,
     "downsample:factor=3,kernel=gaussian,rule=matlab": True,
+    "resize:size=29x23": True,
+    "resize:scale=1.3,rule=opencv": True,
+    "stride:factor=3,offset=1": True,
+    "crop:left=3,top=2,width=11,height=7": True,
+}
+#: of colour pictures
+COLOURED = {
+    "grey": True,
+    "grey:weights=bt709": True,
+    "channels:rows=0.5+0.5+0;0+-0.2+1": True,
+    "channels:rows=1+0+0;0+1+0;0+0+1;1+1+1": True,
+    "mosaic": True,
+    "mosaic:pattern=gbrg": True,
 }
 #: no closed form: conjugate gradients, on a small picture
 ITERATIVE = ["motion:length=9,angle=33", "shake:size=9", "motion:length=7,angle=60,boundary=zero"]
@@ -59,9 +75,10 @@ def dense(op: Any) -> torch.Tensor:
 
 
 def test_every_registered_operator_is_in_this_file() -> None:
-    tested = {spec.partition(":")[0] for spec in [*SPECS, *ITERATIVE]}
+    tested = {spec.partition(":")[0] for spec in [*SPECS, *COLOURED, *ITERATIVE]}
     expanded = {OPERATORS.aliases.get(t, t).partition(":")[0] for t in tested}
-    assert expanded == set(OPERATORS.names()) - {"mask-file", "kernel"}  # those two below, from files
+    # those of files are below, wild and trace in tests/wild, scratches in tests/workflow
+    assert expanded == set(OPERATORS.names()) - {"mask-file", "kernel", "wild", "trace", "scratches"}
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -74,6 +91,13 @@ def test_contract_float64(spec: str, shape: tuple[int, int, int]) -> None:
 @pytest.mark.parametrize("spec", SPECS)
 def test_contract_float32(spec: str, shape: tuple[int, int, int]) -> None:
     check_operator(make(spec, in_shape=shape), dtype=torch.float32)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
+@pytest.mark.parametrize("spec", COLOURED)
+def test_contract_of_operators_on_colours(spec: str, dtype: torch.dtype) -> None:
+    for shape in ((3, 31, 47), (3, 1, 4)):
+        check_operator(make(spec, in_shape=shape), dtype=dtype)
 
 
 @pytest.mark.parametrize("shape", [*SHAPES[:-1], pytest.param(SHAPES[-1], marks=pytest.mark.slow)], ids=str)
@@ -124,10 +148,10 @@ def test_masks_are_boolean() -> None:
         Mask((1, 2, 2), torch.full((2, 2), 255, dtype=torch.uint8))
 
 
-@pytest.mark.parametrize("spec", [*SPECS, *ITERATIVE, "shake:size=31", "uniform:size=25"])
+@pytest.mark.parametrize("spec", [*SPECS, *COLOURED, *ITERATIVE, "shake:size=31", "uniform:size=25"])
 def test_against_dense_algebra(spec: str) -> None:
     """Adjoint, ridge inverse and SVD against the explicit matrix; kernels larger than the picture included."""
-    op = make(spec, in_shape=(1, 11, 14))
+    op = make(spec, in_shape=(3, 5, 6) if spec in COLOURED else (1, 11, 14))
     a = dense(op)
     y = torch.randn(3, *op.out_shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     flat = y.flatten(1)
@@ -137,7 +161,7 @@ def test_against_dense_algebra(spec: str) -> None:
     assert (op.pinv(y, ridge).flatten(1) - expected).abs().max() < 1e-10
     if hasattr(op, "svd"):
         check_svd(op, a)
-    if SPECS.get(spec):
+    if SPECS.get(spec) or COLOURED.get(spec):
         assert (op.pinv(y).flatten(1) - flat @ torch.linalg.pinv(a).T).abs().max() < 1e-10
 
 
@@ -161,14 +185,15 @@ def check_svd(op: Any, a: torch.Tensor) -> None:
     seed=st.integers(0, 2**16),
     spec=st.sampled_from(["identity", "mask:keep=0.5", "blur:sigma=1", "blur:sigma=1,boundary=circular",
                           "uniform:size=6,boundary=zero", "uniform:size=6", "motion:length=4,angle=20", "sr2x",
-                          "sr3x-matlab", "downsample:factor=2,kernel=lanczos"]),
+                          "sr3x-matlab", "downsample:factor=2,kernel=lanczos", "resize:size=7x5", "stride:factor=2",
+                          "crop:bottom=1"]),
 )  # fmt: skip
 def test_contract_on_any_shape(h: int, w: int, channels: int, seed: int, spec: str) -> None:
     """The dot test and the ridge inverse hold for any size, one pixel included."""
     try:
         op = make(spec, in_shape=(channels, h, w))
     except ShapeError as error:
-        assert "larger than the picture" in str(error)
+        assert "larger than the picture" in str(error) or "inside the picture" in str(error)
         return
     check_operator(op, seed=seed, penrose=False)
 

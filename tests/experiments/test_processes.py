@@ -15,9 +15,9 @@ from tests.runner import runner
 from zsir import files
 from zsir.cli import main
 from zsir.errors import BadSpec
-from zsir.experiments.engine import Item, remaining
 from zsir.experiments.grid import cells
 from zsir.experiments.manifest import RunFolder
+from zsir.experiments.observing import Item, remaining
 from zsir.experiments.plan import make_plan
 from zsir.experiments.workers import started_alone, worker
 

@@ -10,7 +10,7 @@ from tests.inspection.conftest import coded, damaged, decoded, photograph, plane
 from zsir import inspect
 from zsir.inspection.beneath import beneath
 from zsir.inspection.comb import find_comb, libjpeg_table, quality_of
-from zsir.inspection.quantised import jpeg_of_file
+from zsir.inspection.jpeg_tables import jpeg_of_file
 
 
 @pytest.mark.parametrize("quality", [10, 30, 50, 75, 92])

@@ -52,7 +52,19 @@ def test_defaults_are_those_of_the_command():
         shown = {"seed": "0"}.get(name, parameter.default)
         unset = default is None or repr(default).endswith("UNSET")
         assert not shown if unset else default == shown, name
-    only_files = {"inputs", "again", "preset", "seeds", "output", "sheet", "record", "overwrite", "quiet", "op"}
+    only_files = {
+        "inputs",
+        "again",
+        "preset",
+        "seeds",
+        "output",
+        "sheet",
+        "record",
+        "overwrite",
+        "quiet",
+        "op",
+        "force",
+    }
     assert options.keys() - only_files <= inspect.signature(zsir.restore).parameters.keys()
 
 

@@ -33,7 +33,8 @@ Completion of commands and options with the tab key, in your shell's start-up fi
   eval "$(_ZSIR_COMPLETE=bash_source zsir)"     # bash, in ~/.bashrc
   eval "$(_ZSIR_COMPLETE=zsh_source zsir)"      # zsh, in ~/.zshrc
 
-Exit codes: 0 done, 1 a file or a computation failed, 2 the command is wrong, 70 a bug, 130 interrupted.
+Exit codes: 0 done, 1 a file or a computation failed, 2 the command is wrong, 3 a result is worse than its observation
+and was not written, 70 a bug, 130 interrupted.
 """
 
 

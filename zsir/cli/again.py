@@ -18,6 +18,7 @@ from zsir.files import digest, make_folder
 from zsir.loop.provenance import versions
 from zsir.pictures import WRITABLE, read
 from zsir.priors.wrappers.settings import Wrapping
+from zsir.workflow.blending import load_blend
 from zsir.workflow.method import Method, load_method
 from zsir.workflow.record import REGISTRIES, summary
 from zsir.workflow.restore import restored
@@ -25,6 +26,8 @@ from zsir.workflow.spread import about_sampler
 
 #: settings that `load_method` takes, and those of the wrapping
 PARTS, AROUND = ("op", "noise", "prior", "sampler"), ("tile", "precision", "ensemble", "compiled")
+#: settings of the blend, which older records lack
+BLEND = ("strength", "grain", "protect")
 
 
 def repeat(record: Path, output: str | None, *, overwrite: bool, quiet: bool) -> None:
@@ -33,7 +36,13 @@ def repeat(record: Path, output: str | None, *, overwrite: bool, quiet: bool) ->
     An error names an input, a file of a spec, or weights that differ from the record. Other versions of zsir, torch or
     Python give a note, because the result may then differ in its last digits. Raises `BadInput` or `BadSpec`.
     """
-    entries = {Path(entry["output"]): entry for entry in read_entries(record)}
+    every = read_entries(record)
+    entries = {Path(entry["output"]): entry for entry in every if not entry.get("refused")}
+    for entry in every:
+        if entry.get("refused"):
+            say(f"note: {entry['output']} was not written then and is not repeated: {entry.get('harm', '')}")
+    if not entries:
+        raise BadInput(f"{record} holds no result that was written; there is nothing to repeat.")
     if output is not None and Path(output).suffix.lower() in WRITABLE and not Path(output).is_dir():
         raise BadSpec(f"-o {output}: --again writes into a folder; name one, as in -o again/.")
     jobs, wanted = list[Job](), dict[Path, dict[str, Any]]()
@@ -73,10 +82,11 @@ def read_entries(record: Path) -> list[dict[str, Any]]:
 
 def _kind(entry: Mapping[str, Any]) -> str:
     """``other`` for an entry without settings; raises `KeyError`, `TypeError` or `ValueError` for a damaged one."""
-    if not {"settings", "files", "output_sha256"} <= set(entry):
+    written = set() if entry.get("refused") else {"files", "output_sha256"}
+    if not {"settings", *written} <= set(entry):
         return "other"
     settings = entry["settings"]
-    for name in (*PARTS, *AROUND, "device", "dtype", "seed", "samples", "size", "simulate"):
+    for name in (*PARTS, *AROUND, "device", "dtype", "seed", "samples", "size", "simulate", "ignore_jpeg"):
         settings[name]
     numbers = (settings["seed"], settings["samples"], *(settings["size"] or ()))
     texts = (*(settings[name] for name in REGISTRIES), entry["input"], entry["output"])
@@ -85,7 +95,7 @@ def _kind(entry: Mapping[str, Any]) -> str:
     provenance = entry["provenance"]
     if wrong or not isinstance(provenance["versions"], dict) or not isinstance(provenance["weights_sha256"], str):
         raise ValueError(f"{wrong} in a record")
-    dict(entry["files"])
+    dict(entry["files"] if written else {})
     return "ours"
 
 
@@ -103,6 +113,7 @@ def _repeat_job(job: Job, entry: Mapping[str, Any], record: Path, batch: Batch, 
         samples=settings["samples"],
         size=None if settings["size"] is None else (settings["size"][0], settings["size"][1]),
         simulate=settings["simulate"],
+        blend=load_blend(**{name: settings[name] for name in BLEND if name in settings}),
         callbacks=[batch.follow(job.source.name)],
     )
     with tempfile.TemporaryDirectory() as folder:
@@ -135,6 +146,7 @@ def _method(settings: Mapping[str, Any]) -> Method:
         device=settings["device"],
         dtype=settings["dtype"],
         wrapping=Wrapping(*(settings[name] for name in AROUND)),
+        ignore_jpeg=settings["ignore_jpeg"],
     )
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from zsir.cli.exits import INTERRUPTED, exit_code, fail, say
+from zsir.cli.exits import HARM, INTERRUPTED, exit_code, fail, say
 from zsir.cli.outputs import Job, check_source
 from zsir.errors import ZsirError, bug, debugging, out_of_memory
 
@@ -84,9 +84,10 @@ class Batch:
             self.display.close()
         if self._failed:
             codes = {code for _, code in self._failed}
+            failed = dict.fromkeys(path for path, _ in self._failed)
             if len(self.jobs) > 1:
-                names = ", ".join(str(path) for path, _ in self._failed)
-                say(f"{len(self._failed)} of {len(self.jobs)} failed: {names}")
+                names = ", ".join(map(str, failed))
+                say(f"{len(failed)} of {len(self.jobs)} failed: {names}")
             # a mixture of causes is a failure of files, unless a bug is among them
             raise click.exceptions.Exit(codes.pop() if len(codes) == 1 else 70 if 70 in codes else 1)
 
@@ -110,6 +111,12 @@ class Batch:
         self._failed.append((job.source, code))
         named = str(job.source) in message or any(str(result.target) in message for result in job.results)
         say(message if named else f"{job.source}: {message}")
+
+    def refuse(self, job: Job, target: Path, sentence: str) -> None:
+        """Count a result that is worse than its observation and say that it was not written."""
+        self.position += 1
+        self._failed.append((job.source, HARM))
+        say(f"{job.source}: {sentence} {target} was not written; --force writes it.")
 
     def follow(self, name: str) -> Callable[[Event], None]:
         """A callback of `zsir.solve` that moves the bar through the result that is being computed."""

@@ -12,7 +12,7 @@ import click
 
 from zsir.errors import BadSpec, Incompatible, UnknownName, ZsirError, bug, debugging
 
-USAGE, FAILURE, BUG, INTERRUPTED = 2, 1, 70, 130
+USAGE, FAILURE, HARM, BUG, INTERRUPTED = 2, 1, 3, 70, 130
 
 
 class Commands(click.Group):

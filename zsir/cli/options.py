@@ -117,7 +117,13 @@ preset = click.option(
 )
 _OP_HELP = "How the picture was degraded, such as sr4x or blur:sigma=3."
 op = click.option("--op", required=True, metavar="SPEC", help=_OP_HELP)
-op_or_again = click.option("--op", metavar="SPEC", help=_OP_HELP)
+op_or_auto = click.option(
+    "--op",
+    default="auto",
+    metavar="SPEC",
+    show_default=True,
+    help=_OP_HELP + " With auto, zsir inspects the picture and says what it believes; one that needs nothing stays.",
+)
 noise = click.option(
     "--noise",
     default="0",
@@ -148,6 +154,11 @@ size = click.option(
     callback=picture_size,
     metavar="WxH",
     help="Width and height of the restored picture. Needed only if they are not multiples of the reduction factor.",
+)
+ignore_jpeg = click.option(
+    "--ignore-jpeg",
+    is_flag=True,
+    help="Take the pixels of a JPEG file as they are. By default zsir works with the codes and tables in the file.",
 )
 tile = click.option(
     "--tile",
@@ -182,13 +193,36 @@ prior = click.option(
 sampler = click.option(
     "--sampler",
     metavar="SPEC",
-    help="The algorithm.  [default: cm4ir for up to 8 network calls, hqs for more, mmps for several samples]",
+    help="The algorithm.  [default: cm4ir for up to 8 network calls, hqs for more and for --op auto, mmps for several "
+    "samples]",
 )
 nfe = click.option(
     "--nfe",
     type=click.IntRange(min=1),
     metavar="N",
     help="Calls of the prior's network.  [default: the sampler's, 4 for cm4ir]",
+)
+strength = click.option(
+    "--strength",
+    type=click.FloatRange(0, 1),
+    default=1.0,
+    show_default=True,
+    metavar="S",
+    help="Share of the result, 0 to 1. The rest is the observation, enlarged by bicubic interpolation if smaller.",
+)
+grain = click.option(
+    "--grain",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    show_default=True,
+    metavar="G",
+    help="Share of the observation's own grain that is added, 0 to 1. Only where both have one size.",
+)
+protect = click.option(
+    "--protect",
+    type=click.Path(path_type=Path, readable=False),
+    metavar="MASK",
+    help="A picture of the result's size. Where it is white the observation stays; grey mixes both.",
 )
 device = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 dtype = click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32", show_default=True)

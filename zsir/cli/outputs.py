@@ -24,11 +24,12 @@ class ResultFiles:
     target: Path
     sheet: Path | None = None
     maps: tuple[Path, ...] = ()
+    trace: Path | None = None
 
     @property
     def files(self) -> list[Path]:
         """All of them, the picture first."""
-        return [self.target, *([self.sheet] if self.sheet is not None else []), *self.maps]
+        return [self.target, *(path for path in (self.sheet, *self.maps, self.trace) if path is not None)]
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,31 @@ def plan(
     if record is not None:
         check_free([record], overwrite)
     return checked(jobs, overwrite)
+
+
+def with_traces(jobs: Sequence[Job], place: Path, overwrite: bool) -> list[Job]:
+    """The jobs with the file of each result's trace: ``place`` for a single result, else NAME.json in that folder.
+
+    Raises `BadSpec` if several traces would go into one file, or over another file of the run.
+    """
+    single = sum(len(job.results) for job in jobs) == 1
+    file = place.suffix == ".json" and not place.is_dir()
+    if file and not single:
+        raise BadSpec(f"--trace {place} names one file, but there are {len(jobs)} pictures; give a folder.")
+    found = [
+        replace(
+            job,
+            results=tuple(replace(r, trace=place if file else place / f"{r.target.stem}.json") for r in job.results),
+        )
+        for job in jobs
+    ]
+    check_clashes(found)
+    names = [result.trace for job in found for result in job.results]
+    if len(set(names)) < len(names):
+        raise BadSpec(f"--trace {place}: two pictures have one name, so that one trace would replace the other.")
+    if not file:
+        make_folder(place)
+    return checked(found, overwrite)
 
 
 def checked(jobs: Sequence[Job], overwrite: bool) -> list[Job]:

@@ -33,6 +33,11 @@ def write_result(
     return entry if read is None else entry | {"files": dict(read), "output_sha256": files.digest(planned.target)}
 
 
+def refused(result: Restored, planned: ResultFiles) -> dict[str, Any]:
+    """The entry of the record for a result that is not written because it is worse than its observation."""
+    return record_of(result.source.path, planned.target, result) | {"refused": True}
+
+
 def _write_maps(spread: Spread, planned: ResultFiles) -> None:
     """Standard deviations as 16-bit pictures in which 0.25 is white, and that of all as float32 (C, height, width)
     without a scale; the quantiles as pictures. A map of the unseen part that is left from another run is deleted where

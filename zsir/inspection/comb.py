@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from zsir.inspection.blocks import SIDE, Floats, blocks_of, luma, transformed, windows
+from zsir.inspection.pieces import SIDE, Floats, blocks_of, luma, transformed, windows
 
 #: the luma table of the standard (Annex K), natural order, which libjpeg scales by its quality
 STANDARD = np.array(

@@ -75,6 +75,8 @@ class Inspection:
             return ""
         best = self.hypotheses[0]
         words = ["zsir", "solve", "--op", best.spec, "--noise", f"{best.noise:.4f}", path or self.path or "PICTURE"]
+        if best.spec.startswith("resize:"):
+            words += ["--size", f"{self.shape[2]}x{self.shape[1]}"]
         return shlex.join([*words, "-o", output])
 
     def as_dict(self) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from zsir.inspection.blocks import Floats, windows
+from zsir.inspection.pieces import Floats, windows
 
 #: side of a block, and how many blocks are looked at
 BLOCK, MOST = 64, 1024

@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 
 from zsir.errors import BadInput
-from zsir.linalg import CGReport, recorded_cg
+from zsir.linalg import CGReport, recorded_cg, relaxed
 from zsir.loop.compatible import check_compatible, conditioned_by
 from zsir.loop.counted import Stopwatch, TimedOperator, TimedPrior
 from zsir.loop.provenance import provenance
 from zsir.loop.watch import FiniteWatch
+from zsir.observation_units import in_picture_units
 from zsir.problem import Problem
 from zsir.processes import project
 from zsir.protocols import NoiseSource, Prior, Sampler
@@ -119,8 +120,10 @@ def solve(
     """
     check_compatible(problem, prior, sampler)
     watch_prior, watch_data = Stopwatch(), Stopwatch()
-    counted = Problem(problem.data, TimedOperator(problem.operator, watch_data), problem.noise_std, problem.x_init)
-    timed = TimedPrior(conditioned_by(problem, prior), watch_prior)
+    posed = in_picture_units(problem)
+    operator = relaxed(posed.operator) if problem.y.dtype == torch.float32 else posed.operator
+    counted = Problem(posed.data, TimedOperator(operator, watch_data), posed.noise_std, posed.x_init)
+    timed = TimedPrior(conditioned_by(posed, prior), watch_prior)
     finite = FiniteWatch(timed.failed)
     numbers = list(indices) if indices is not None else list(range(problem.y.shape[0]))
     if len(numbers) != problem.y.shape[0]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from zsir.lazy import on_first_use
 
 if TYPE_CHECKING:
+    from zsir.metrics.absolute_error import severity
     from zsir.metrics.catalogue import METRICS, Metric, find, measure
     from zsir.metrics.data_fit import Energies, contradiction, energies, split
     from zsir.metrics.fidelity import WINDOW_RADIUS, WINDOW_STD, psnr, ssim
@@ -29,6 +30,7 @@ __all__ = [
     "measure",
     "psnr",
     "residual",
+    "severity",
     "split",
     "ssim",
 ]

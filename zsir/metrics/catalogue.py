@@ -12,6 +12,7 @@ from torch import Tensor
 
 from zsir.errors import BadInput, BadSpec, ShapeError, UnknownName
 from zsir.metrics import iqa
+from zsir.metrics.absolute_error import severity_mean, severity_std
 from zsir.metrics.fidelity import check_pair, psnr_per_picture, psnr_y, ssim_per_picture, ssim_y
 from zsir.metrics.stlpips import stlpips
 
@@ -40,6 +41,7 @@ class Metric:
 
 
 _WANG = "Wang, Bovik, Sheikh and Simoncelli 2004, IEEE Transactions on Image Processing 13(4)"
+_GENDEG = "Rajagopalan, Nair, Paranjape and Patel 2025, GenDeg, CVPR"
 _LUMA = "luma Y of BT.601 as MATLAB's rgb2ycbcr, in [16, 235]/255, not rounded"
 
 METRICS: dict[str, Metric] = {
@@ -66,6 +68,12 @@ METRICS: dict[str, Metric] = {
         "AlexNet with blurred down-sampling, weights vST0.0, input scaled to [-1, 1], no resizing",
         "Ghildyal and Liu 2022, Shift-tolerant Perceptual Similarity Metric, ECCV",
         needs="pip install 'zsir[metrics]', or stlpips:path=FILE",
+    ),
+    "severity-mean": Metric(
+        severity_mean, "", "lower", "mean of the absolute error over all pixels and channels; mu of GenDeg", _GENDEG
+    ),
+    "severity-std": Metric(
+        severity_std, "", "lower", "standard deviation (population) of the absolute error; sigma of GenDeg", _GENDEG
     ),
 }
 

@@ -18,6 +18,7 @@ from torch.nn.functional import avg_pool2d
 
 from zsir.capabilities import known_numbers, separate
 from zsir.errors import BadInput, PictureWarning, ShapeError
+from zsir.metrics.blocks import has_blocks
 from zsir.problem import Problem
 from zsir.protocols import LinearOperator
 
@@ -41,6 +42,8 @@ DEPENDENT, EQUAL = 0.15, 0.001
 #: noise is alike in all directions, texture is not: the least eigenvalue (as a standard deviation) of luma with noise
 #: is this share of their mean or more
 WHITE = 0.6
+#: in colour, noise of luma above this many times that of colour has lost colour to a file
+UNEQUAL = 2.5
 #: whether it is can be told from this many times the least number of patches: from fewer the flattest are not flat
 ENOUGH = 4
 #: an estimate contradicts the noise stated when it is above this many times that, plus a margin for what texture adds:
@@ -48,6 +51,11 @@ ENOUGH = 4
 MUCH_MORE, TEXTURE, TEXTURE_GREY, TEXTURE_GAPS = 1.5, 3 / 255, 8 / 255, 12 / 255
 #: and when the noise stated is above this many times the estimate, plus what files and their limits take away
 MUCH_LESS, LOST = 3.0, 4 / 255
+#: what coding as JPEG, or a blur after the noise, takes away too, where the estimate cannot be relied on. The error of
+#: JPEG has a standard deviation of 0.06 at quality 10
+CODED = 0.1
+#: an estimate below this is as likely the rounding of a file that lost its noise
+FINE = 2 / 255
 LUMA = (0.299, 0.587, 0.114)
 DEPENDENT_NOTE = (
     "The noise of the colour channels is not independent (grey saved as colour, or a JPEG with reduced colour); it was "
@@ -57,10 +65,17 @@ DEPENDENT_NOTE = (
 
 @dataclass(frozen=True)
 class Estimate:
-    """A noise level ``std`` on the [0, 1] scale, and ``note``, a sentence where it was not found in the usual way."""
+    """A noise level on the [0, 1] scale.
+
+    - ``std``: its standard deviation
+    - ``note``: a sentence where it was not found in the usual way
+    - ``white``: whether the noise is alike in all directions, so that ``std`` is all of it. Coding, or a blur after the
+      noise, takes some directions away, and the rest says too little.
+    """
 
     std: float
     note: str = ""
+    white: bool = False
 
 
 def estimate_noise(y: Tensor, known: Tensor | None = None) -> float:
@@ -117,18 +132,24 @@ def estimate(y: Tensor, known: Tensor | None = None, most: int = MOST_PATCHES) -
     seen = None if known is None else (known.to(y).expand_as(y)[0] > 0).all(dim=0).cpu()
     clipped = ((x == 0) | (x == 1)).sum(dim=0).float() / len(x)
     if len(x) == 1:
-        return Estimate(_level(_spectrum(x, _places(seen, clipped, 1, GREY_SIDE, most), GREY_SIDE, GREY_SHARE)))
-    std = _level(_spectrum(x, _places(seen, clipped, len(x), COLOUR_SIDE, most), COLOUR_SIDE, COLOUR_SHARE))
+        places = _places(seen, clipped, 1, GREY_SIDE, most)
+        spectrum = _spectrum(x, places, GREY_SIDE, GREY_SHARE)
+        return Estimate(_level(spectrum), white=_is_white(spectrum, len(places), GREY_SIDE**2))
+    places = _places(seen, clipped, len(x), COLOUR_SIDE, most)
+    colours = _spectrum(x, places, COLOUR_SIDE, COLOUR_SHARE)
+    std, white = _level(colours), _is_white(colours, len(places), len(x) * COLOUR_SIDE**2)
     weights = x.new_tensor(LUMA if len(x) == 3 else [1 / len(x)] * len(x))
     try:
         places = _places(seen, clipped, 1, GREY_SIDE, most)
     except BadInput:  # the patches are larger: where there are none the channels have the last word
-        return Estimate(std)
+        return Estimate(std, white=white)
     spectrum = _spectrum(torch.einsum("c,chw->hw", weights, x)[None], places, GREY_SIDE, GREY_SHARE)
-    luma, least = _level(spectrum), math.sqrt(max(0.0, float(spectrum[0])))
-    white = least > WHITE * luma and len(places) >= ENOUGH * LEAST_PER_NUMBER * GREY_SIDE**2
-    dependent = std < EQUAL * luma or (std < DEPENDENT * luma and white)
-    return Estimate(luma, DEPENDENT_NOTE) if dependent else Estimate(std)
+    luma = _level(spectrum)
+    luma_white = _is_white(spectrum, len(places), GREY_SIDE**2)
+    dependent = std < EQUAL * luma or (std < DEPENDENT * luma and luma_white)
+    if dependent:
+        return Estimate(luma, DEPENDENT_NOTE, luma_white)
+    return Estimate(std, white=white and luma < UNEQUAL * std)
 
 
 def doubts(problem: Problem) -> list[str]:
@@ -156,7 +177,7 @@ def _doubt(operator: LinearOperator, y: Tensor, noise_std: float) -> str:
     margin = (TEXTURE_GREY if known is None else TEXTURE_GAPS) if grey else TEXTURE
     if found.std > MUCH_MORE * noise_std + margin:
         than = "more"
-    elif noise_std > MUCH_LESS * found.std + LOST:
+    elif noise_std > MUCH_LESS * found.std + (LOST if _reliable(found, y) else CODED):
         than = "less"
     else:
         return ""
@@ -165,6 +186,11 @@ def _doubt(operator: LinearOperator, y: Tensor, noise_std: float) -> str:
         f"({255 * found.std:.1f}/255), but was given as {noise_std:.2g}; check --noise, or let --noise auto "
         "estimate it."
     )
+
+
+def _reliable(found: Estimate, y: Tensor) -> bool:
+    """Whether the noise of y cannot be larger than the estimate ``found``."""
+    return found.std > FINE and found.white and not found.note and not has_blocks(y)
 
 
 def _check(y: Tensor) -> None:
@@ -208,6 +234,13 @@ def _too_few(count: int, least: int) -> str:
         f"The noise cannot be estimated from {count} whole patches of known pixels ({least} are needed); "
         "state it, as in --noise 5/255 (noise_std=5/255)."
     )
+
+
+def _is_white(eigenvalues: Tensor, count: int, size: int) -> bool:
+    """Whether noise with these eigenvalues (ascending) is alike in all directions, as far as ``count`` patches of
+    ``size`` numbers can tell."""
+    least = math.sqrt(max(0.0, float(eigenvalues[0])))
+    return least > WHITE * _level(eigenvalues) and count >= ENOUGH * LEAST_PER_NUMBER * size
 
 
 def _level(eigenvalues: Tensor) -> float:

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from zsir.errors import BadInput, PictureWarning, ShapeError, ZsirError
 from zsir.pictures import png16
+from zsir.pictures.arrays import read_array
 from zsir.pictures.sheets import enlarge
 
 Array = NDArray[np.float32]  # (height, width, channels)
@@ -207,20 +208,28 @@ def _split(
     return Picture(pixels[:, :colours], alpha, bits, mode, path, text or {}, icc)
 
 
-def read_gray(path: str | Path) -> NDArray[np.float64]:
+def read_gray(path: str | Path, name: str = "") -> NDArray[np.float64]:
     """A mask or kernel (height, width): grey value as a fraction of full scale, colours averaged, alpha ignored.
 
-    A ``.npy`` file holds the numbers as they are. Raises `BadInput`.
+    A .npy, .npz, .mat or text file, and a TIFF file of floats or wide integers, holds the numbers as they are. ``name``
+    says which array, where a file has several. Raises `BadInput`.
     """
-    if Path(path).suffix.lower() != ".npy":
-        return np.asarray(read(path).pixels[0].double().mean(dim=0))
     with _reading(Path(path)):
-        array: NDArray[Any] = np.load(path, allow_pickle=False)
-    if array.ndim != 2 or array.dtype.kind not in "biuf" or not np.isfinite(array).all():
-        raise BadInput(
-            f"{path} must hold a two-dimensional array of finite numbers, got shape {array.shape} of {array.dtype}."
-        )
-    return np.asarray(array, dtype=np.float64)
+        array = read_array(Path(path), name)
+        if array is None and Path(path).suffix.lower() in (".tif", ".tiff"):
+            array = _measured(Path(path))
+    return np.asarray(read(path).pixels[0].double().mean(dim=0)) if array is None else array
+
+
+def _measured(path: Path) -> NDArray[np.float64] | None:
+    """The values of a TIFF file of floats or wide integers, which may have any scale; None for other pictures."""
+    with Image.open(path) as image:
+        if image.mode not in ("F", "I"):
+            return None
+        values = np.asarray(image, dtype=np.float64)
+    if not np.isfinite(values).all():
+        raise BadInput(f"{path} holds NaN or infinite values; replace them first.")
+    return values
 
 
 @contextmanager

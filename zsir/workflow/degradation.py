@@ -8,10 +8,11 @@ from inspect import signature
 
 from zsir import operators
 from zsir.capabilities import NO_MARGINS, margins_of
-from zsir.errors import BadSpec, ShapeError, UnknownName
+from zsir.errors import BadInput, BadSpec, ShapeError, UnknownName
+from zsir.inspection.scratches import detect_mask
 from zsir.names.parsed import Parsed
 from zsir.names.registry import noise_level
-from zsir.operators.blurs.blur import BOUNDARIES
+from zsir.operators import Mask
 from zsir.operators.catalogue import OPERATORS
 from zsir.pictures import Picture
 from zsir.protocols import LinearOperator, Shape
@@ -35,11 +36,14 @@ def operator_of(picture: Picture, op: str | LinearOperator, size: tuple[int, int
         if tuple(op.out_shape) != seen:
             raise ShapeError(f"{op!r} makes observations of shape {tuple(op.out_shape)}, this one has {seen}.")
         return op
-    parsed = OPERATORS.parse(op)
+    parsed = without_coding(OPERATORS.parse(op))
+    if parsed.name == "scratches":
+        return _mask_of(picture)
     if not _made_by(picture, op):
         parsed = with_unknown_borders(parsed)
+    channels = operators.picture_channels(parsed, seen[0])
     if size is not None:
-        operator = _for_size(parsed, (seen[0], *size))
+        operator = _for_size(parsed, (channels, *size))
         if tuple(operator.out_shape) != seen:
             raise ShapeError(
                 f"--size {size[1]}x{size[0]}: {op} makes {operator.out_shape[-1]}x{operator.out_shape[-2]} pixels of "
@@ -48,10 +52,31 @@ def operator_of(picture: Picture, op: str | LinearOperator, size: tuple[int, int
         return operator
     noted = noted_size(picture, op)
     if noted is not None:
-        operator = operators.make(parsed, in_shape=(seen[0], *noted))
+        operator = operators.make(parsed, in_shape=(channels, *noted))
         if tuple(operator.out_shape) == seen:  # else the file was cut or resized since
             return operator
     return operators.make(parsed, out_shape=seen)
+
+
+def _mask_of(picture: Picture) -> Mask:
+    """The mask of the damage in the picture itself; raises `BadInput` where there is none to be seen."""
+    mask = detect_mask(picture.pixels)
+    if mask is None:
+        raise BadInput(
+            f"{picture.path} has no damage of pure white or black that could be found; paint a mask and give it as "
+            "--op mask-file:path=MASK."
+        )
+    return mask
+
+
+def without_coding(parsed: Parsed) -> Parsed:
+    """The spec without a last stage ``jpeg``, which the file itself stands for."""
+    if parsed.name == "jpeg":
+        return OPERATORS.parse("identity")
+    if not parsed.stages or parsed.stages[-1].name != "jpeg":
+        return parsed
+    stages = parsed.stages[:-1]
+    return stages[0] if len(stages) == 1 else replace(parsed, stages=stages, options={"stages": stages})
 
 
 def with_unknown_borders(parsed: Parsed) -> Parsed:
@@ -61,7 +86,7 @@ def with_unknown_borders(parsed: Parsed) -> Parsed:
     """
     stages = list(parsed.stages or (parsed,))
     for place, stage in enumerate(stages):
-        if "boundary" not in signature(stage.target).parameters or "unknown" not in BOUNDARIES:
+        if "boundary" not in signature(stage.target).parameters:
             break
         stages[place] = replace(stage, options={"boundary": "unknown"} | stage.options)
     if not parsed.stages:
@@ -95,6 +120,8 @@ def _made_by(picture: Picture, op: str) -> bool:
 
 def noted_noise(picture: Picture, op: str | LinearOperator) -> float | None:
     """The noise level that `zsir degrade` noted in the file, if it did so for the same operator."""
+    if isinstance(op, str) and OPERATORS.parse(op).name == "trace":
+        return 0.0  # a trace has all the noise by itself
     if not isinstance(op, str) or "zsir:noise" not in picture.text or not _made_by(picture, op):
         return None
     try:

@@ -16,6 +16,10 @@ from zsir.operators.catalogue import OPERATORS
 from zsir.priors.wrappers.settings import Wrapping
 from zsir.protocols import LinearOperator, Prior, Sampler
 
+#: the spec of a degradation that is to be found out
+AUTO = "auto"
+#: calls of the network for such a picture, unless others are asked for
+AUTO_CALLS = 8
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
@@ -26,6 +30,7 @@ class Method:
     - ``op``: the spec of the degradation, or the operator itself
     - ``noise_std``: its noise on the [0, 1] scale; None if the noise is to be estimated from each observation
     - ``prior_spec``: the prior's spec without ``wrapping``; empty for a prior made by hand
+    - ``ignore_jpeg``: take the pixels of JPEG files as they are, and not the codes in the file
     """
 
     op: str | LinearOperator
@@ -36,6 +41,7 @@ class Method:
     dtype: torch.dtype
     prior_spec: str = ""
     wrapping: Wrapping = field(default_factory=Wrapping)
+    ignore_jpeg: bool = False
 
     @property
     def op_text(self) -> str:
@@ -67,6 +73,7 @@ class Method:
             "samples": samples,
             "size": None if size is None else list(size),
             "simulate": simulate,
+            "ignore_jpeg": self.ignore_jpeg,
         }
 
     def through(self, sampler: Sampler) -> Method:
@@ -85,19 +92,23 @@ def load_method(
     dtype: str = "float32",
     wrapping: Wrapping | None = None,
     several: bool = False,
+    ignore_jpeg: bool = False,
 ) -> Method:
     """Parse and load everything that the arguments name, so that mistakes surface before a picture is read.
 
     ``noise`` is a number on the [0, 1] scale, a text such as ``5/255``, or ``auto`` (None) to estimate it from each
-    observation. ``wrapping`` says which wrappers go around the prior. With ``several`` samples the default sampler is
-    one that draws from the posterior. Raises `UnknownName`, `BadSpec` or `BadInput`.
+    observation. ``wrapping`` says which wrappers go around the prior, ``ignore_jpeg`` takes JPEG files as pixels. With
+    ``several`` samples the default sampler is one that draws from the posterior. Raises `UnknownName`, `BadSpec` or
+    `BadInput`.
     """
-    if isinstance(op, str):
+    if isinstance(op, str) and op.strip() != AUTO:
         OPERATORS.parse(op)
     noise_std, around = noise_level(noise), wrapping or Wrapping()
     loaded = priors.wrap(priors.load(prior) if isinstance(prior, str) else prior, around)
     if several and sampler is None:
         sampler = samplers.default_for_samples(nfe, is_differentiable(loaded))
+    elif sampler is None and nfe is None and op == AUTO:
+        sampler = samplers.make("hqs", nfe=AUTO_CALLS)
     if sampler is None or isinstance(sampler, str):
         sampler = samplers.make(sampler, nfe=nfe)
     elif nfe is not None and nfe != sampler.nfe:
@@ -105,7 +116,7 @@ def load_method(
     if dtype not in DTYPES:
         raise BadSpec(f"dtype={dtype}: choose float32 or float64.")
     spec = prior if isinstance(prior, str) else spec_of(prior)
-    return Method(op, noise_std, loaded, sampler, pick_device(device), DTYPES[dtype], spec, around)
+    return Method(op, noise_std, loaded, sampler, pick_device(device), DTYPES[dtype], spec, around, ignore_jpeg)
 
 
 def pick_device(name: str) -> torch.device:

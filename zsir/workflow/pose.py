@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -11,15 +12,18 @@ from torch import Tensor
 from zsir.capabilities import cut, known_numbers
 from zsir.errors import BadSpec, PictureWarning
 from zsir.metrics.noise import doubts
+from zsir.operators import Identity, SoftMask
+from zsir.operators.jpeg.coded import JpegFile
 from zsir.pictures import Picture
 from zsir.priors.wrappers.grey import Grey
 from zsir.problem import Problem
 from zsir.processes import noisy, own_noise, process_of, recorded
 from zsir.protocols import LinearOperator, NoiseSource, Prior
 from zsir.rng import PictureNoise
+from zsir.workflow.coding import Coding, as_white, coding_of, measured, operator_of_file
 from zsir.workflow.degradation import noted_noise, operator_for, operator_of
 from zsir.workflow.method import Method
-from zsir.workflow.noise_levels import NO_NOISE, Level, level_of
+from zsir.workflow.noise_levels import NO_NOISE, Level, level_beneath, level_of
 
 
 @dataclass(frozen=True)
@@ -110,17 +114,40 @@ def _simulated(picture: Picture, method: Method, seed: int) -> Posed:
 
 def _real(picture: Picture, method: Method, size: tuple[int, int] | None) -> Posed:
     """The picture is the observation."""
-    y = picture.pixels
+    coding = coding_of(picture) if isinstance(method.op, str) and not method.ignore_jpeg else Coding(None)
+    noted, stated = noted_noise(picture, method.op), method.noise_std
     operator = operator_of(picture, method.op, size)
-    noted = noted_noise(picture, method.op)
-    stated = method.noise_std
-    level = level_of(picture, operator, y, noted) if stated is None else Level(stated, "stated")
-    operator, std = noisy(operator, level.std)
-    problem = Problem(y.to(method.device, method.dtype), operator, std)
-    doubt = "" if stated is None else doubts(problem)[0]
+    if isinstance(operator, SoftMask):
+        picture = replace(picture, pixels=operator.uncovered(picture.pixels))
+    if stated is not None:
+        level = Level(stated, "stated")
+    elif coding.file is None:
+        level = level_of(picture, operator, picture.pixels, noted)
+    else:
+        level = level_beneath(picture, coding.file, noted)
+    if coding.file is not None:
+        problem = _coded(picture, coding.file, operator, level.std, method)
+    else:
+        operator, std = noisy(operator, level.std)
+        problem = Problem(picture.pixels.to(method.device, method.dtype), operator, std)
+    doubt = "" if stated is None or coding.file is not None else doubts(problem)[0]
     # where the file itself says so, one sentence is enough
     remark = _reminder(picture, noted) if noted and stated == 0 else level.remark or doubt
-    return Posed(problem, fitting(method.prior, operator), y, None, doubt, (remark,) if remark else (), level)
+    said = tuple(filter(None, [coding.remark, remark]))
+    prior = fitting(method.prior, problem.operator)
+    return Posed(problem, prior, picture.pixels, None, doubt, said, level)
+
+
+def _coded(picture: Picture, file: JpegFile, operator: LinearOperator, std: float, method: Method) -> Problem:
+    """The problem of a JPEG file: its codes are what is observed.
+
+    Behind other stages the error of the file is taken as white noise, because there is no closed form for both.
+    """
+    if not isinstance(operator, Identity):
+        return Problem(picture.pixels.to(method.device, method.dtype), operator, math.hypot(std, as_white(file)))
+    coded = operator_of_file(file, std)
+    place = (method.device, method.dtype)
+    return Problem(measured(coded, file).to(*place), coded, coded.own_noise, picture.pixels.to(*place))
 
 
 def warn_of(picture: Picture, sentences: Sequence[str], stacklevel: int = 2) -> None:

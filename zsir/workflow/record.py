@@ -22,6 +22,15 @@ from zsir.workflow.spread import about
 REGISTRIES = {"op": OPERATORS, "prior": PRIORS, "sampler": SAMPLERS}
 
 
+#: residuals, in units of the noise: below the first a result fits its noise too, up to the second it fits the data
+CLOSER, WITHIN = 0.5, 1.5
+#: a relative residual without noise that is no misfit
+EXACT_FIT = 0.01
+#: a noise level that 8 bits cannot tell from rounding, and the root mean square that is missed at it without harm
+FILE_LEVEL, FILE_MISS = 0.5 / 255, 1 / 255
+ROUGHLY = "fits the observation roughly, not as closely as its noise"
+
+
 def record_of(source: Path, target: Path, result: Restored) -> dict[str, Any]:
     """What the JSON record says of one result that was written to ``target``: with `digests`, enough to repeat it."""
     h, w = result.x.shape[-2:]
@@ -35,6 +44,8 @@ def record_of(source: Path, target: Path, result: Restored) -> dict[str, Any]:
         entry["noise_estimated"] = result.provenance["noise_std"]
     if result.misfit:
         entry["misfit"] = result.misfit
+    if result.harm:
+        entry["harm"] = result.harm
     if result.doubt:
         entry["doubt"] = result.doubt
     entry |= {"stats": asdict(result.stats), "provenance": result.provenance, "settings": result.settings}
@@ -54,6 +65,8 @@ def paths_of(settings: Mapping[str, Any]) -> list[Path]:
     for key, registry in REGISTRIES.items():
         with suppress(BadSpec, UnknownName):  # a part that was made by hand has no spec
             named += registry.parse(settings[key]).paths
+    if settings.get("protect") is not None:
+        named.append(settings["protect"])
     return [Path(path) for path in named]
 
 
@@ -69,14 +82,30 @@ def write_record(path: Path, command: str, results: Sequence[dict[str, Any]]) ->
 
 
 def summary(entry: Mapping[str, Any]) -> str:
-    """One line about a result, from its entry in the record: name, size, cost, how it fits the data and, where known,
-    how it fits the truth."""
+    """One line about a result, from its entry in the record: name, size, cost, how it fits the data, the noise level
+    that was found and, where known, how it fits the truth."""
     width, height = entry["size"]
     stats = entry["stats"]
     parts = [entry["output"], f"{width}x{height}", f"NFE {stats['nfe']}", f"{stats['seconds']:.1f} s"]
-    parts.append(f"residual {stats['residual'][0]:.3g}")
+    parts.append(f"residual {stats['residual'][0]:.3g} ({fit_in_words(entry)})")
+    if "noise_estimated" in entry:
+        parts.append(f"noise {entry['noise_estimated']:.2g} ({255 * entry['noise_estimated']:.1f}/255) by auto")
     if "psnr" in entry:
         parts.append(f"PSNR {math.inf if entry['psnr'] is None else entry['psnr']:.2f} dB")
         if entry["ssim"] is not None:
             parts.append(f"SSIM {entry['ssim']:.4f}")
     return "  ".join(parts)
+
+
+def fit_in_words(entry: Mapping[str, Any]) -> str:
+    """What the residual of a result means, from its entry in the record."""
+    if "misfit" in entry:
+        return "contradicts the observation"
+    residual, noise = entry["stats"]["residual"][0], entry["provenance"]["noise_std"]
+    if noise == 0:
+        return "fits the observation" if residual <= EXACT_FIT else f"misses {residual:.1%} of the observation"
+    if noise <= FILE_LEVEL:  # the noise is no more than rounding: nothing finer can be fitted
+        return "fits the observation as the file allows" if residual * noise <= FILE_MISS else ROUGHLY
+    if residual < CLOSER:
+        return "fits closer than its noise: detail may be noise"
+    return "fits the observation as the noise allows" if residual <= WITHIN else ROUGHLY

@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from zsir.errors import BadSpec, PictureWarning
@@ -13,9 +14,11 @@ from zsir.names.registry import noise_level
 from zsir.pictures import Picture, PictureLike, as_picture
 from zsir.priors.wrappers.settings import Wrapping
 from zsir.protocols import LinearOperator, Prior, Sampler
-from zsir.workflow.method import Method, load_method
+from zsir.workflow.auto import decide
+from zsir.workflow.blending import Blend, load_blend
+from zsir.workflow.method import AUTO, Method, load_method
 from zsir.workflow.pose import Posed, pose, warn_of
-from zsir.workflow.result import Restored, judged
+from zsir.workflow.result import Restored, judged, unchanged
 from zsir.workflow.spread import about_sampler, draw, remarks
 
 Callbacks = Sequence[Callable[[Event], None]]
@@ -23,7 +26,7 @@ Callbacks = Sequence[Callable[[Event], None]]
 
 def restore(
     picture: PictureLike,
-    op: str | LinearOperator,
+    op: str | LinearOperator = AUTO,
     *,
     noise: float | str | None = None,
     prior: str | Prior = "photo",
@@ -33,10 +36,14 @@ def restore(
     samples: int = 1,
     size: tuple[int, int] | None = None,
     simulate: bool = False,
+    ignore_jpeg: bool = False,
     tile: int | None = None,
     precision: str = "float32",
     ensemble: bool = False,
     compiled: bool = False,
+    strength: float = 1.0,
+    grain: float = 0.0,
+    protect: PictureLike | None = None,
     device: str = "auto",
     dtype: str = "float32",
     callbacks: Callbacks = (),
@@ -44,14 +51,16 @@ def restore(
     """Restore a picture that was degraded as ``op`` says: what ``zsir solve`` does, in Python.
 
     Grey pictures go through colour priors. The result says in sentences (``verdict``) where the stated noise does not
-    fit the observation, or the result does not fit its data; each is a `zsir.PictureWarning` as well.
+    fit the observation, or the result does not fit its data; each is a `zsir.PictureWarning` as well. If the result is
+    worse than its observation, ``harm`` is the sentence that says so.
 
     Args:
         picture: The observation: a file's path, a tensor (C, height, width), (1, C, height, width) or (height, width),
             an array (height, width) or (height, width, C), or a Pillow picture. uint8 and uint16 count from 0 to 255
             and 65535, floats lie in [0, 1]. C is 1 or 3, one more with transparency, which is carried along.
         op: How the picture was degraded: a spec such as ``sr4x`` or ``blur:sigma=3`` (``zsir list ops`` shows all), or
-            an operator whose ``out_shape`` is that of the picture.
+            an operator whose ``out_shape`` is that of the picture. By default ``auto``: the picture is inspected, and
+            comes back as it is where it needs nothing.
         noise: Standard deviation of the noise on the [0, 1] scale: a number, a text such as ``"5/255"``, or ``"auto"``.
             By default, and for ``"auto"``, it is what `zsir degrade` noted in the file, else an estimate from the
             picture, and at least the error of rounding to its bits. With ``simulate`` the default is 0.
@@ -64,11 +73,17 @@ def restore(
         size: (height, width) of the restored picture in pixels. Needed only if they are not multiples of a reduction
             factor.
         simulate: Take the picture as clean: degrade it, restore it, and keep it as ``truth``.
+        ignore_jpeg: Take a JPEG file's decoded pixels as the observation, and not the codes that the file holds.
         tile: Side of the windows in pixels, a multiple of 8, in which the network sees large pictures; by default it
             sees the whole picture at once.
         precision: Arithmetic inside the network: ``float32``, ``bf16`` or ``fp16``.
         ensemble: Average the network over 8 flips and turns, at the cost of 8 times its work.
         compiled: Compile the network first.
+        strength: Share of the result in the picture, 0 to 1. The rest is the observation, enlarged by bicubic
+            interpolation where it is smaller.
+        grain: Share of the observation's own grain that is added, 0 to 1; only where result and observation have one
+            size. Grain is what of the observation the result does not explain, without its low frequencies.
+        protect: A picture of the size of the result. Where it is white the observation stays, grey mixes both.
         device: ``auto`` (CUDA where there is one), ``cpu``, ``cuda`` or ``cuda:N``.
         dtype: Arithmetic outside the network: ``float32`` or ``float64``.
         callbacks: Functions that see an `Event` after every step.
@@ -95,6 +110,7 @@ def restore(
     if simulate and isinstance(noise, str) and noise_level(noise) is None:
         raise BadSpec("The noise of a simulated observation must be stated, as in noise='5/255', or left out for none.")
     seed, samples = whole("seed", seed, least=0), whole("samples", samples, least=1)
+    blend = load_blend(strength, grain, protect)
     method = load_method(
         *(op, noise, prior, sampler),
         nfe=nfe,
@@ -102,12 +118,22 @@ def restore(
         dtype=dtype,
         wrapping=Wrapping(tile, precision, ensemble, compiled),
         several=samples > 1,
+        ignore_jpeg=ignore_jpeg,
     )
     if samples > 1 and (said := about_sampler(method.sampler)):
         warnings.warn(said, PictureWarning, stacklevel=2)
-    return restored(
-        as_picture(picture), method, seed=seed, samples=samples, size=size, simulate=simulate, callbacks=callbacks
+    source = as_picture(picture)
+    result = restored(
+        *(source, method),
+        seed=seed,
+        samples=samples,
+        size=size,
+        simulate=simulate,
+        blend=blend,
+        callbacks=callbacks,
     )
+    warn_of(source, [sentence for sentence in result.verdict if sentence == result.harm], stacklevel=2)
+    return result
 
 
 def restored(
@@ -118,18 +144,34 @@ def restored(
     samples: int = 1,
     size: tuple[int, int] | None = None,
     simulate: bool = False,
+    blend: Blend | None = None,
     callbacks: Callbacks = (),
 ) -> Restored:
-    """`restore` with everything loaded: what the commands call for each picture. Warns of what the verdict says."""
+    """`restore` with everything loaded: what the commands call for each picture.
+
+    Warns of what the verdict says, but for ``harm``, of which the caller makes a warning or a refusal.
+    """
+    blend = blend or Blend()
+    settings = method.settings(seed=seed, samples=samples, size=size, simulate=simulate) | blend.settings()
+    told: tuple[str, ...] = ()
+    if method.op == AUTO:
+        if simulate:
+            raise BadSpec("op=auto finds out what real pictures have been through; for simulate name the operator.")
+        decision = decide(picture, method)
+        if not decision.op:
+            warn_of(picture, decision.sentences, stacklevel=3)
+            return unchanged(picture, method, settings, decision.sentences)
+        method, told, size = decision.applied(method), decision.sentences, size or decision.size
     posed = pose(picture, method, seed=seed, size=size, simulate=simulate)
-    settings = method.settings(seed=seed, samples=samples, size=size, simulate=simulate)
+    posed = replace(posed, remarks=(*told, *posed.remarks))
+    blend.check(posed)
     if samples > 1:
         spread = draw(posed, method.sampler, seed, samples, callbacks=callbacks)
         result = judged(picture, posed, spread.solution, settings, spread, remarks(spread, method.sampler))
     else:
         result = restored_from(picture, posed, method, settings, callbacks)
-    warn_of(picture, result.verdict, stacklevel=3)
-    return result
+    warn_of(picture, [sentence for sentence in result.verdict if sentence != result.harm], stacklevel=3)
+    return blend.applied(result, posed)
 
 
 def restored_from(

@@ -14,8 +14,13 @@ from PIL import Image
 from torch import Tensor
 
 from zsir import metrics, pictures
+from zsir.loop.provenance import provenance
 from zsir.loop.solver import Solution, Stats
+from zsir.operators import Identity
 from zsir.pictures import Picture
+from zsir.problem import Problem
+from zsir.workflow.harm import harm
+from zsir.workflow.method import Method
 from zsir.workflow.pose import Posed
 from zsir.workflow.spread import Spread
 
@@ -35,6 +40,8 @@ class Restored:
         source: The picture as it was read: bits per sample, transparency, colour profile, path.
         doubt: The sentence about the stated noise, or an empty string; part of ``verdict``.
         misfit: The sentence about a result that contradicts its observation, or an empty string; part of ``verdict``.
+        harm: The sentence about a result that is worse than its observation, with the likely cause and what to change,
+            or an empty string; part of ``verdict``. `zsir solve` does not write such a result without ``--force``.
         settings: The settings that made it, as `zsir.restore` takes them.
     """
 
@@ -47,6 +54,7 @@ class Restored:
     source: Picture = field(repr=False)
     doubt: str = ""
     misfit: str = ""
+    harm: str = ""
     settings: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @property
@@ -150,15 +158,27 @@ def judged(
     """The first picture of a solution as a result, with all that is to be said of it."""
     x = solution.x[:1]
     misfit = metrics.contradiction(posed.problem, x)[0]
+    # a simulated observation came through this operator with this noise, and the truth is there to judge by
+    harmed = "" if posed.truth is not None else harm(posed.problem, x, misfit, settings["op"])
     return Restored(
         x=posed.shown(x).clamp(0, 1).cpu().float(),
         observation=posed.observation,
         truth=posed.truth,
-        verdict=tuple(filter(None, [*posed.remarks, misfit, *remarks])),
+        verdict=tuple(filter(None, [*posed.remarks, harmed or misfit, *remarks])),
         spread=spread,
         solution=solution,
         source=picture,
         doubt=posed.doubt,
         misfit=misfit,
+        harm=harmed,
         settings=settings,
     )
+
+
+def unchanged(picture: Picture, method: Method, settings: dict[str, Any], sentences: tuple[str, ...]) -> Restored:
+    """A picture that needs nothing, as a result."""
+    x = picture.pixels
+    problem = Problem(x, Identity(picture.shape), 0.0)
+    stats = Stats(0, {}, 0, 0.0, 0.0, 0.0, [0.0])
+    made = provenance(problem, method.prior, method.sampler, settings["seed"], [0])
+    return Restored(x, x, None, sentences, None, Solution(x, stats, made), picture, settings=settings)

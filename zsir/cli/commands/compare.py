@@ -52,6 +52,7 @@ class CompareOptions:
     output: str
     simulate: bool
     size: tuple[int, int] | None
+    ignore_jpeg: bool
     overwrite: bool
     quiet: bool
 
@@ -83,6 +84,7 @@ class CompareOptions:
 @click.option("-o", "--output", required=True, metavar="OUT", help="Folder for the results.")
 @click.option("--simulate", is_flag=True, help="The inputs are clean: degrade, restore and measure them.")
 @options.size
+@options.ignore_jpeg
 @options.overwrite
 @options.quiet
 @options.into(CompareOptions)
@@ -160,7 +162,9 @@ def _methods(s: CompareOptions) -> dict[str, Method]:
             same = "is given twice" if first == text else f"is the same as {first}"
             raise BadSpec(f"--method {text} {same}; give each method once.")
         if kind not in loaded:
-            loaded[kind] = load_method(s.op, s.noise, prior, device=s.device, dtype=s.dtype, wrapping=around)
+            loaded[kind] = load_method(
+                s.op, s.noise, prior, device=s.device, dtype=s.dtype, wrapping=around, ignore_jpeg=s.ignore_jpeg
+            )
         label = sampler or samplers.default()
         found[label if len(set(priors.values())) == 1 else f"{label}@{prior}"] = loaded[kind].through(made)
     return found

@@ -20,8 +20,8 @@ from zsir.cli.exits import FAILURE, INTERRUPTED, fail, say
 if TYPE_CHECKING:
     import torch
 
-    from zsir.experiments.engine import Item
     from zsir.experiments.manifest import Record, RunFolder
+    from zsir.experiments.observing import Item
     from zsir.experiments.plan import Plan
     from zsir.experiments.workers import Worker
     from zsir.loop.solver import Event
@@ -66,7 +66,7 @@ def run(settings: RunOptions) -> None:
     from zsir.experiments.plan import make_plan
 
     plan = make_plan(settings.spec, settings.changes)
-    for sentence in _eclipsed(settings):
+    for sentence in (*_eclipsed(settings), *(() if settings.dry else plan.left_out)):
         say(f"note: {sentence}")
     if settings.dry:
         click.echo("\n".join(_survey(plan, settings.out)))
@@ -99,15 +99,12 @@ def _survey(plan: Plan, out: Path | None) -> list[str]:
     lines += [f"  {key}: {text}" for key, text in spec.provenance.items()]
     lines.append("cells")
     for cell in plan.cells:
-        parts = (
-            cell.key,
-            f"op {cell.op}",
-            f"prior {cell.prior}" + (f" with {cell.wrapping}" if str(cell.wrapping) else ""),
-            f"sampler {cell.sampler}",
-            f"{nfe[cell.sampler]} calls",
-        )
+        around = f" with {cell.wrapping}" if str(cell.wrapping) else ""
+        means = (f"prior {cell.prior}{around}", f"sampler {cell.sampler}")
+        by = (f"restorer {cell.restorer}",) if cell.restorer else means
+        parts = (cell.key, f"op {cell.op}", *by, f"{nfe[cell.sampler or cell.restorer]} calls")
         lines.append("  " + "; ".join(parts))
-    single = sum(nfe[cell.sampler] for cell in plan.cells) * spec.run.samples
+    single = sum(nfe[cell.sampler or cell.restorer] for cell in plan.cells) * spec.run.samples
     lines.append(f"for each picture: {len(plan.cells) * spec.run.samples} solves, {single} network calls")
     if plan.gone is None:
         files, megabytes = kept(plan)
@@ -156,8 +153,9 @@ class _Show:
 
 def _run(plan: Plan, out: Path, s: RunOptions) -> None:
     from zsir.experiments import hardware, measures, named_files, workers
-    from zsir.experiments.engine import Engine, all_items, remaining
+    from zsir.experiments.engine import Engine
     from zsir.experiments.manifest import Manifest, RunFolder
+    from zsir.experiments.observing import all_items, remaining
     from zsir.experiments.plan import calls
     from zsir.experiments.summary import write_tables
 

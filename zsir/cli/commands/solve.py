@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from zsir.priors.wrappers.settings import Wrapping
 
 if TYPE_CHECKING:
     from zsir.tuning import Preset
+    from zsir.workflow.blending import Blend
     from zsir.workflow.method import Method
 
 
@@ -31,7 +32,8 @@ class SolveOptions:
     inputs: tuple[Path, ...]
     again: Path | None
     preset: Preset | None
-    op: str | None
+    op: str
+    mask: str | None
     prior: str
     sampler: str | None
     nfe: int | None
@@ -43,12 +45,17 @@ class SolveOptions:
     precision: str
     ensemble: bool
     compiled: bool
+    strength: float
+    grain: float
+    protect: Path | None
     output: str | None
     simulate: bool
     size: tuple[int, int] | None
+    ignore_jpeg: bool
     sheet: bool
     samples: int
     record: Path | None
+    force: bool
     overwrite: bool
     quiet: bool
 
@@ -62,7 +69,13 @@ class SolveOptions:
     help="Repeat every result of a JSON record (--record) with the recorded settings, and name the differences.",
 )
 @options.preset
-@options.op_or_again
+@options.op_or_auto
+@click.option(
+    "--mask",
+    metavar="FILE",
+    help="A picture, white where INPUT is to be kept: short for --op mask-file:path=FILE. With auto, zsir looks for "
+    "scratches of pure white or black (--op scratches).",
+)
 @options.prior
 @options.sampler
 @options.nfe
@@ -74,9 +87,13 @@ class SolveOptions:
 @options.precision
 @options.ensemble
 @options.compiled
+@options.strength
+@options.grain
+@options.protect
 @click.option("-o", "--output", metavar="OUT", help="A file for a single result, or a folder.")
 @click.option("--simulate", is_flag=True, help="The input is clean: degrade it, restore it, and report PSNR and SSIM.")
 @options.size
+@options.ignore_jpeg
 @click.option("--sheet", is_flag=True, help="Write a contact sheet too, NAME_sheet.png.")
 @click.option(
     "--samples",
@@ -88,17 +105,19 @@ class SolveOptions:
     "The default sampler is then mmps.",
 )
 @click.option("--record", type=click.Path(path_type=Path), metavar="FILE", help="Write a JSON record of the run too.")
+@click.option("--force", is_flag=True, help="Write a result that is worse than its observation too.")
 @options.overwrite
 @options.quiet
 @options.into(SolveOptions)
 def solve(settings: SolveOptions) -> None:
-    """Restore pictures that were degraded as --op says.
+    """Restore pictures that were degraded as --op says, or as zsir finds out.
 
     INPUT is a picture, or a folder: zsir then restores all pictures in it. Without -o a result is written beside its
     input as NAME_restored.png. Grey pictures stay grey, and 16 bits stay 16 bits. Transparency and colour
-    profile are kept.
+    profile are kept. A result that is worse than its observation is not written (exit code 3): one sentence says why.
     """
     from zsir.pictures import WRITABLE
+    from zsir.workflow.blending import load_blend
     from zsir.workflow.method import load_method
     from zsir.workflow.record import paths_of, write_record
 
@@ -106,14 +125,17 @@ def solve(settings: SolveOptions) -> None:
     if s.again is not None:
         _repeat(s)
         return
+    s = _with_mask(s)
     _check(s)
-    assert s.op is not None
     several = s.samples > 1
     around = Wrapping(s.tile, s.precision, s.ensemble, s.compiled)
     parts = (s.op, s.noise, s.prior, s.sampler)
-    method = load_method(*parts, nfe=s.nfe, device=s.device, dtype=s.dtype, wrapping=around, several=several)
+    method = load_method(
+        *parts, nfe=s.nfe, device=s.device, dtype=s.dtype, wrapping=around, several=several, ignore_jpeg=s.ignore_jpeg
+    )
     if s.preset is not None:
         _check_preset(s, s.preset, method)
+    blend = load_blend(s.strength, s.grain, s.protect)
     jobs = plan(
         *(s.inputs, s.output),
         seeds=s.seeds,
@@ -122,7 +144,7 @@ def solve(settings: SolveOptions) -> None:
         sheet=s.sheet,
         maps=several,
         record=s.record,
-        reads=paths_of(method.settings()),
+        reads=paths_of(method.settings() | blend.settings()),
         overwrite=s.overwrite,
     )
     if several:
@@ -130,20 +152,24 @@ def solve(settings: SolveOptions) -> None:
     batch = Batch(jobs, quiet=s.quiet)
     records: list[dict[str, Any]] = []
     try:
-        batch.run(lambda job: _restore_job(job, s, method, batch, records))
+        batch.run(lambda job: _restore_job(job, s, (method, blend), batch, records))
     finally:  # also of a run in which some files failed
         if s.record is not None and records:
             write_record(s.record, shlex.join(["zsir", *sys.argv[1:]]), records)
 
 
-def _restore_job(job: Job, s: SolveOptions, method: Method, batch: Batch, records: list[dict[str, Any]]) -> None:
+def _restore_job(
+    job: Job, s: SolveOptions, parts: tuple[Method, Blend], batch: Batch, records: list[dict[str, Any]]
+) -> None:
     """One picture, with every seed."""
-    from zsir.cli.results import write_result
+    from zsir.cli.results import refused, write_result
     from zsir.pictures import read
+    from zsir.workflow.pose import warn_of
     from zsir.workflow.record import digests, summary
     from zsir.workflow.restore import restored
 
-    found = None if s.record is None else digests(job.source, method.settings())
+    method, blend = parts
+    found = None if s.record is None else digests(job.source, method.settings() | blend.settings())
     picture = read(job.source)
     for planned in job.results:
         follow = batch.follow(job.source.name)
@@ -153,18 +179,33 @@ def _restore_job(job: Job, s: SolveOptions, method: Method, batch: Batch, record
             samples=s.samples,
             size=s.size,
             simulate=s.simulate,
+            blend=blend,
             callbacks=[follow],
         )
+        if result.harm and not s.force:
+            records.append(refused(result, planned))
+            batch.refuse(job, planned.target, result.harm)
+            continue
+        warn_of(picture, [result.harm] if result.harm else [])
         records.append(write_result(result, planned, found, overwrite=s.overwrite))
         batch.done(summary(records[-1]))
+
+
+def _with_mask(s: SolveOptions) -> SolveOptions:
+    """``--mask`` as the operator that it stands for."""
+    if s.mask is None:
+        return s
+    if click.get_current_context().get_parameter_source("op") in options.GIVEN:
+        raise click.UsageError("--mask and --op both name the degradation; give one of them.")
+    return replace(s, op="scratches" if s.mask == "auto" else f"mask-file:path={s.mask}")
 
 
 def _check(s: SolveOptions) -> None:
     """Raise a usage error for options that contradict each other."""
     if not s.inputs:
         raise click.UsageError("Missing argument 'INPUT...': name a picture or a folder.")
-    if s.op is None:
-        raise click.UsageError("Missing option '--op': say how the picture was degraded; 'zsir list ops' shows how.")
+    if s.op == "auto" and s.simulate:
+        raise click.UsageError("--op auto finds out what real pictures have been through; with --simulate name one.")
     if s.preset is not None and s.preset.noise is None and s.noise is None and s.simulate:
         raise click.UsageError("The preset estimates the noise of real observations; with --simulate add --noise STD.")
     options.check_simulation(s.simulate, s.size, s.noise)

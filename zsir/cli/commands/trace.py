@@ -49,6 +49,7 @@ class TraceOptions:
     output: str
     simulate: bool
     size: tuple[int, int] | None
+    ignore_jpeg: bool
     frames: int
     animation: str
     duration: int
@@ -71,6 +72,7 @@ class TraceOptions:
 @click.option("-o", "--output", required=True, metavar="OUT", help="Folder for the results.")
 @click.option("--simulate", is_flag=True, help="The input is clean: degrade it first, and follow PSNR as well.")
 @options.size
+@options.ignore_jpeg
 @click.option(
     "--frames",
     type=click.IntRange(min=1, max=1000),
@@ -105,7 +107,7 @@ def trace(settings: TraceOptions) -> None:
     options.check_simulation(s.simulate, s.size, s.noise)
     around = Wrapping(s.tile, s.precision)
     parts = (s.op, s.noise, s.prior, s.sampler)
-    method = load_method(*parts, nfe=s.nfe, device=s.device, dtype=s.dtype, wrapping=around)
+    method = load_method(*parts, nfe=s.nfe, device=s.device, dtype=s.dtype, wrapping=around, ignore_jpeg=s.ignore_jpeg)
     folder = Path(s.output)
     if s.source.is_dir():
         raise BadInput(f"{s.source} is a folder; trace takes one picture.")
@@ -174,8 +176,8 @@ def _trace_job(job: Job, s: TraceOptions, method: Method, batch: Batch) -> None:
     recorder = Recorder(posed, kept_steps(method.sampler.steps, s.frames))
     settings = method.settings(seed=planned.seed, size=s.size, simulate=s.simulate)
     result = restored_from(picture, posed, method, settings, [recorder.see, batch.follow(picture.path.name)])
-    if result.misfit:
-        warn_of(picture, [result.misfit])
+    wrong = result.harm or result.misfit
+    warn_of(picture, [wrong] if wrong else [])
     pictures.write(planned.sheet, pictures.contact_sheet(recorder.frames, COLUMNS))
     pictures.write_animation(animation, [frame for _, frame in recorder.frames], s.duration)
     files.write_bytes(table, _csv(recorder.rows).encode())

@@ -49,6 +49,7 @@ class TuneOptions:
     simulate: bool
     crop: int | None
     size: tuple[int, int] | None
+    ignore_jpeg: bool
     overwrite: bool
     quiet: bool
 
@@ -89,6 +90,7 @@ class TuneOptions:
     help="With --simulate: use the middle NxN pixels.",
 )
 @options.size
+@options.ignore_jpeg
 @options.overwrite
 @options.quiet
 @options.into(TuneOptions)
@@ -117,7 +119,9 @@ def tune(settings: TuneOptions) -> None:
     names, given = _parameters(s.parameters)
     check_goal(goal, ranges_of(spec, names, given))
     around = Wrapping(s.tile, s.precision)
-    method = load_method(s.op, s.noise, s.prior, spec, device=s.device, dtype=s.dtype, wrapping=around)
+    method = load_method(
+        s.op, s.noise, s.prior, spec, device=s.device, dtype=s.dtype, wrapping=around, ignore_jpeg=s.ignore_jpeg
+    )
     check_free([s.output], s.overwrite)
     with notes():
         cases = _cases(s, method, goal)

@@ -1,0 +1,1 @@
+"""The scans of a JPEG file: segments, Huffman codes, blocks and bands."""

@@ -1,0 +1,116 @@
+"""An operator that sees the picture as its file stores it, for pictures that stand upright."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import cast
+
+from torch import Tensor
+
+from zsir.capabilities import makes_pictures
+from zsir.operators.base import Operator
+from zsir.processes import finish_of, noisy, own_noise, project
+from zsir.protocols import Numbers, Shape
+
+#: EXIF orientation -> (transpose rows and columns first, mirror rows, mirror columns), from the file to upright
+TURNS = {
+    1: (False, False, False),
+    2: (False, False, True),
+    3: (False, True, True),
+    4: (False, True, False),
+    5: (True, False, False),
+    6: (True, False, True),
+    7: (True, True, True),
+    8: (True, True, False),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Upright(Operator):
+    """``A R^T`` with R the turn that an EXIF orientation asks for: x stands upright, A works on the picture as stored.
+
+    R is orthogonal, so every closed form of A is one of the product.
+
+    Attributes:
+        inner: The operator A.
+        orientation: The EXIF orientation, 1 to 8.
+    """
+
+    inner: Operator
+    orientation: int
+
+    @property
+    def in_shape(self) -> Shape:  # type: ignore[override]
+        """Shape of the upright picture."""
+        c, h, w = self.inner.in_shape
+        return (c, w, h) if TURNS[self.orientation][0] else (c, h, w)
+
+    @property
+    def out_shape(self) -> Numbers:
+        """Shape of the observations of A."""
+        return self.inner.out_shape
+
+    @property
+    def pictorial(self) -> bool:
+        """Whether A makes pictures."""
+        return makes_pictures(self.inner)
+
+    @property
+    def own_noise(self) -> float:
+        """The own noise of A."""
+        return own_noise(self.inner)
+
+    @property
+    def finish(self) -> float | None:
+        """The last level of samplers that A names."""
+        return finish_of(self.inner)
+
+    def with_noise(self, std: float) -> Upright:
+        """The operator with noise before its process.
+
+        Args:
+            std: Standard deviation of the noise, [0, 1] scale.
+
+        Returns:
+            The same turn of an operator with more noise.
+        """
+        return replace(self, inner=cast(Operator, noisy(self.inner, std)[0]))
+
+    def project(self, x: Tensor, y: Tensor) -> Tensor:
+        """The nearest upright pictures of which A's process can have made y.
+
+        Args:
+            x: Pictures, (batch, *in_shape).
+            y: Observations, (batch, *out_shape).
+
+        Returns:
+            Pictures, (batch, *in_shape).
+        """
+        return self._up(project(self.inner, self._stored(x), y))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """A R^T x."""
+        self.check_input(x, self.in_shape)
+        return self.inner.forward(self._stored(x))
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        """R A^T y."""
+        return self._up(self.inner.adjoint(y))
+
+    def pinv(self, y: Tensor, ridge: float | Tensor = 0.0) -> Tensor:
+        """R times the inverse of A."""
+        return self._up(self.inner.pinv(y, ridge))
+
+    def prox(self, z: Tensor, y: Tensor, rho: float | Tensor) -> Tensor:
+        """R times the proximal step of A."""
+        return self._up(self.inner.prox(self._stored(z), y, rho))
+
+    def _up(self, x: Tensor) -> Tensor:
+        swap, rows, columns = TURNS[self.orientation]
+        x = x.mT if swap else x
+        return x.flip([axis for axis, mirrored in ((-2, rows), (-1, columns)) if mirrored])
+
+    def _stored(self, x: Tensor) -> Tensor:
+        swap, rows, columns = TURNS[self.orientation]
+        x = x.flip([axis for axis, mirrored in ((-2, rows), (-1, columns)) if mirrored])
+        return (x.mT if swap else x).contiguous()

@@ -1,0 +1,1 @@
+"""Operators of a user's own: from a matrix, or from two functions."""

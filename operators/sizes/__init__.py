@@ -1,0 +1,1 @@
+"""Operators that change the size of a picture: any resize, every k-th pixel, a window."""

@@ -1,0 +1,31 @@
+"""Pictures and files of them for the tests of JPEG."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+
+def picture(height: int, width: int, mode: str = "RGB", seed: int = 0) -> Image.Image:
+    """Waves, a chessboard and grain: every frequency is there."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:height, :width]
+    colours = [127 + 80 * np.sin(x / 7 + y / 11 + c) + 30 * ((x // 9 + y // 5) % 2) * (c == 0) for c in range(3)]
+    values = np.stack(colours, axis=-1) + rng.normal(0, 12, (height, width, 3))
+    return Image.fromarray(np.clip(values, 0, 255).astype(np.uint8)).convert(mode)
+
+
+def saved(image: Image.Image, **options: Any) -> bytes:
+    """The file that Pillow writes."""
+    file = io.BytesIO()
+    image.save(file, options.pop("format", "JPEG"), **options)
+    return file.getvalue()
+
+
+def shown(data: bytes) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """What Pillow decodes, (height, width, C) in grey levels."""
+    values = np.asarray(Image.open(io.BytesIO(data)), dtype=np.float64)
+    return values[:, :, None] if values.ndim == 2 else values

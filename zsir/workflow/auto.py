@@ -1,0 +1,156 @@
+"""``--op auto``: what a picture has been through, decided from the picture itself, and what is to be done about it.
+
+The picture is inspected (`zsir.inspection`). Where several blurs are nearly as likely, each is tried on a detailed
+window: one pixel in twenty is hidden, the window is solved without them, and the blur that predicts the hidden pixels
+best is taken. Only blurs are compared in this way: a blurred picture predicts its own pixels well, whatever made it so.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from zsir import operators, samplers
+from zsir.errors import ZsirError
+from zsir.inspection import Hypothesis, Inspection, inspect
+from zsir.inspection.scratches import detect_mask
+from zsir.loop.solver import solve
+from zsir.operators import Mask, Operator
+from zsir.operators.catalogue import OPERATORS
+from zsir.pictures import Picture
+from zsir.problem import Problem
+from zsir.protocols import Prior
+from zsir.rng import generator
+from zsir.samplers.initial import median_fill
+from zsir.workflow.coding import JPEG, as_white, coding_of
+from zsir.workflow.degradation import without_coding
+from zsir.workflow.method import Method
+from zsir.workflow.pose import fitting
+
+#: side of the window on which hypotheses are tried, in pixels, and the calls of a trial
+WINDOW, CALLS = 128, 4
+#: share of the pixels that is hidden in a trial
+HIDDEN = 0.05
+#: a hypothesis takes the place of a likelier one if it predicts hidden pixels better by more than this
+BETTER = 0.01
+#: a trial is told no less noise than this: the differences that count are larger, and the inverse is quick
+LEAST_NOISE = 2 / 255
+#: operators that are tried on a window
+BLURS = ("blur", "uniform", "motion")
+
+
+FILLED = "They are filled in; everything else stays as it is (--op scratches)."
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What is done with a picture.
+
+    Attributes:
+        op: The spec of what it has been through; empty where it needs nothing.
+        noise: Standard deviation of the noise before JPEG, on the [0, 1] scale; None to estimate it as usual.
+        size: (height, width) of the restored picture where the spec alone does not say it, else None.
+        sentences: What is believed, and what is done.
+    """
+
+    op: str
+    noise: float | None
+    sentences: tuple[str, ...]
+    size: tuple[int, int] | None = None
+
+    def applied(self, method: Method) -> Method:
+        """The method with what was decided in place of ``auto``."""
+        return replace(method, op=self.op, noise_std=self.noise)
+
+
+def decide(picture: Picture, method: Method) -> Decision:
+    """Inspect a picture, and choose what to do.
+
+    Args:
+        picture: The picture.
+        method: The prior and the stated noise, if any; its ``op`` is not looked at.
+
+    Returns:
+        The decision.
+    """
+    seen = inspect(picture)
+    believed = " ".join(_belief(seen))
+    if detect_mask(picture.pixels) is not None:
+        return Decision("scratches", method.noise_std, ("The picture has scratches of pure black or white.", FILLED))
+    if seen.needs_nothing:
+        return Decision("", None, (believed,))
+    chosen = _chosen(picture, method, seen)
+    noise = method.noise_std if method.noise_std is not None else _stated(picture, chosen)
+    told = "" if noise is None else f", noise {noise:.4f}"
+    size = picture.shape[1:] if chosen.spec.startswith("resize:") else None
+    return Decision(chosen.spec, noise, (believed, f'Restored as --op "{chosen.spec}"{told}.'), size)
+
+
+def _belief(seen: Inspection) -> Sequence[str]:
+    return [sentence for sentence in seen.sentences if "cannot be" not in sentence] or list(seen.sentences)
+
+
+def _stated(picture: Picture, chosen: Hypothesis) -> float | None:
+    """The level of a hypothesis; for a JPEG file None, because its codes tell more than its pixels."""
+    return None if picture.format in JPEG else chosen.noise
+
+
+def _chosen(picture: Picture, method: Method, seen: Inspection) -> Hypothesis:
+    """The likeliest hypothesis, or of several blurs the one that predicts hidden pixels best."""
+    likely, *others = seen.hypotheses
+    trials = [one for one in (likely, *others) if _is_blur(one)]
+    if len(trials) < 2 or not _is_blur(likely):
+        return likely
+    window = _window(picture.pixels)
+    white = _coded_level(picture)
+    scores = {}
+    for one in trials:
+        try:
+            scores[one] = _prediction(window, one, math.hypot(one.noise, white), method)
+        except ZsirError:  # a trial that cannot be solved is no recommendation
+            scores[one] = math.inf
+    best = min(trials, key=lambda one: scores[one])
+    return best if scores[best] < (1 - BETTER) * scores[likely] else likely
+
+
+def _is_blur(one: Hypothesis) -> bool:
+    first, *others = (stage.partition(":")[0].strip() for stage in one.spec.split("|"))
+    return first in BLURS and set(others) <= {"jpeg"}
+
+
+def _coded_level(picture: Picture) -> float:
+    file = coding_of(picture).file
+    return 0.0 if file is None else as_white(file)
+
+
+def _window(x: Tensor) -> Tensor:
+    """The window of x (1, C, height, width) with the strongest gradients, of `WINDOW` pixels a side or less."""
+    side = (min(WINDOW, x.shape[-2]), min(WINDOW, x.shape[-1]))
+    grey = x.mean(dim=1, keepdim=True)
+    energy = torch.zeros_like(grey)
+    energy[..., :-1, :] += grey.diff(dim=-2).square()
+    energy[..., :-1] += grey.diff(dim=-1).square()
+    step = (max(1, side[0] // 4), max(1, side[1] // 4))
+    mean = torch.nn.functional.avg_pool2d(energy, side, step)[0, 0]
+    place = int(mean.argmax())
+    top, left = place // mean.shape[1] * step[0], place % mean.shape[1] * step[1]
+    return x[..., top : top + side[0], left : left + side[1]].contiguous()
+
+
+def _prediction(y: Tensor, one: Hypothesis, noise: float, method: Method) -> float:
+    """Mean squared error of the hidden pixels of y, predicted from the others under a hypothesis."""
+    shape = (y.shape[1], y.shape[2], y.shape[3])
+    operator = operators.make(without_coding(OPERATORS.parse(one.spec)), out_shape=shape)
+    hidden = torch.rand(shape[1:], generator=generator(0, 0, "hidden")) < HIDDEN
+    masked: Operator = Mask(shape, ~hidden) @ operator
+    # begun at the picture itself, with the hidden pixels filled: a good beginning makes the inverse quick
+    begun, seen = (values.to(method.device, torch.float32) for values in (median_fill(y, ~hidden), y * ~hidden))
+    problem = Problem(seen, masked, max(noise, LEAST_NOISE), begun)
+    prior: Prior = fitting(method.prior, operator)
+    x = solve(problem, prior, samplers.make("hqs", nfe=CALLS)).x
+    error = (operator.forward(x) - y.to(x))[..., hidden.to(x.device)]
+    return float(error.square().mean())
