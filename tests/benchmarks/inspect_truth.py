@@ -12,7 +12,11 @@ import argparse
 import io
 from collections.abc import Callable, Sequence
 from importlib.resources import files
+<<<<<<< HEAD
 from typing import TypeAlias
+=======
+from typing import Any
+>>>>>>> inspect
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,8 +36,12 @@ def damaged(x: NDArray[np.float64], op: str, noise: float, seed: int) -> Bytes:
         import torch
 
         t = torch.from_numpy(x.transpose(2, 0, 1))[None]
+<<<<<<< HEAD
         shape = (t.shape[1], t.shape[2], t.shape[3])
         x = operators.make(op, in_shape=shape).forward(t)[0].numpy().transpose(1, 2, 0)
+=======
+        x = operators.make(op, in_shape=(3, t.shape[2], t.shape[3])).forward(t)[0].numpy().transpose(1, 2, 0)
+>>>>>>> inspect
     y = x + noise * np.random.default_rng(seed).standard_normal(x.shape)
     return np.round(255 * y.clip(0, 1)).astype(np.uint8)
 
@@ -50,6 +58,22 @@ def enlarged(y: Bytes, factor: float, kernel: int) -> Bytes:
     small = Image.fromarray(y).resize((128, 128), Image.Resampling.BICUBIC)
     side = round(128 * factor)
     return np.asarray(small.resize((side, side), Image.Resampling(kernel)))
+
+
+def made(
+    x: NDArray[np.float64],
+    seed: int,
+    op: str = "",
+    level: float = 0,
+    quality: int | None = None,
+    enlarge: float | None = None,
+    kernel: int = 3,
+) -> Bytes:
+    """A damaged picture: an operator, noise in 1/255, then JPEG or enlargement."""
+    y = damaged(x, op, level / 255, seed)
+    if enlarge is not None:
+        y = enlarged(y, enlarge, kernel)
+    return y if quality is None else decoded(y, quality)
 
 
 def row(
@@ -117,6 +141,7 @@ def main() -> None:
     kept = names[chosen.start :: chosen.every]
     x = [read(name).pixels[0].double().numpy().transpose(1, 2, 0) for name in kept]
     print(f"{len(x)} pictures\n\n| damage | truth | median | quartiles | near |\n|---|---|---|---|---|")
+<<<<<<< HEAD
     row("none: width", x, white(), width, 0, 0)
     for level in (2, 5, 10):
         row(f"noise {level}/255", x, white("", level), noise, level, 0.15)
@@ -136,6 +161,31 @@ def main() -> None:
     for f in (1.5, 2, 3, 4):
         for kernel, title in ((2, "bilinear"), (3, "bicubic"), (1, "Lanczos")):
             row(f"enlarged {f} times, {title}: factor", x, then_enlarged(f, kernel), factor, f, 0.01)
+=======
+
+    def near(name: str, value: Callable[[Inspection], float], truth: float, share: float, **done: Any) -> None:
+        row(name, x, lambda p, k: made(p, k, **done), value, truth, share)
+
+    near("none: width", width, 0, 0)
+    for level in (2, 5, 10):
+        near(f"noise {level}/255", noise, level, 0.15, level=level)
+    for w in (0.8, 1.2, 2, 3):
+        for level in (0, 2, 5, 10):
+            op = f"blur:sigma={w},boundary=reflect"
+            near(f"Gaussian {w}, noise {level}/255: width", width, w, 0.2, op=op, level=level)
+        near(f"Gaussian {w}, noise 5/255: noise", noise, 5, 0.15, op=op, level=5)
+        near(f"Gaussian {w}, noise 5/255, JPEG 75: width", width, w, 0.2, op=op, level=5, quality=75)
+    for length, angle in ((9, 30), (15, 100)):
+        op = f"motion:length={length},angle={angle},boundary=reflect"
+        near(f"motion {length}: length", width, length, 0.2, op=op, level=2)
+    for q in (10, 30, 50, 75, 90, 95):
+        near(f"JPEG {q} as PNG: quality", quality, q, 0, quality=q)
+    for level in (5, 10, 15):
+        near(f"noise {level}/255 beneath JPEG 80", noise, level, 0.2, level=level, quality=80)
+    for f in (1.5, 2, 3, 4):
+        for kernel, title in ((2, "bilinear"), (3, "bicubic"), (1, "Lanczos")):
+            near(f"enlarged {f} times, {title}: factor", factor, f, 0.01, enlarge=f, kernel=kernel)
+>>>>>>> inspect
 
 
 if __name__ == "__main__":
