@@ -41,7 +41,6 @@ from zsir.operators.mask import Identity
 from zsir.operators.plans import SVD, Plans
 from zsir.protocols import NoiseSource, Shape
 
-
 #: last noise level of samplers
 FINISH = 3 / 255
 
