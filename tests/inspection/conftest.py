@@ -33,12 +33,7 @@ def photo(request: pytest.FixtureRequest) -> torch.Tensor:
 def damaged(x: torch.Tensor, op: str = "", noise: float = 0.0, seed: int = 0) -> Bytes:
     """What an operator and white noise make of a picture, as a file with 8 bits holds it, (height, width, 3)."""
     if op:
-<<<<<<< HEAD
-        _, channels, height, width = x.shape
-        x = operators.make(op, in_shape=(channels, height, width)).forward(x.double())
-=======
         x = operators.make(op, in_shape=(3, x.shape[2], x.shape[3])).forward(x.double())
->>>>>>> inspect
     rng = np.random.default_rng(seed)
     y = x[0].double().numpy().transpose(1, 2, 0)
     y = y + noise * rng.standard_normal(y.shape)
@@ -58,8 +53,4 @@ def decoded(data: bytes) -> Bytes:
 
 def planes(y: Bytes) -> NDArray[np.float32]:
     """(channels, height, width) in [0, 1]."""
-<<<<<<< HEAD
-    return np.ascontiguousarray(y.transpose(2, 0, 1), dtype=np.float32) / np.float32(255)
-=======
     return np.ascontiguousarray(y.transpose(2, 0, 1)).astype(np.float32) / np.float32(255)
->>>>>>> inspect
