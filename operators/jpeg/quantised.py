@@ -5,9 +5,9 @@ coefficient itself. Coefficients are taken as Laplacian, with a variance that fa
 
     v(i, j) = a (i^2 + j^2)^-1.2 exp(-c (i^2 + j^2)).
 
-Photographs have c = 0; a blur by a Gaussian of standard deviation w pixels has c = (pi w / 8)^2. The amplitude a of each
-component is the one that explains how many of its codes are not 0, and c the one with which the shares of codes that
-are not 0 are most likely, frequency by frequency.
+Sharp photographs have c = 0. A blur by a Gaussian of standard deviation w pixels has c = (pi w / 8)^2. The amplitude a
+of each component is the one that explains how many of its codes are not 0. Among the values of c, the shares of codes
+that are not 0 are most likely under the chosen one, frequency by frequency.
 """
 
 from __future__ import annotations
