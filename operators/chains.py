@@ -247,7 +247,7 @@ def _product(stages: list[Operator]) -> Operator:
     """The product of stages, the first of which acts first."""
     whole = stages[0]
     for stage in stages[1:]:
-        whole = stage @ whole if process_of(stage) is None else Composed(stage, whole)
+        whole = stage @ whole if process_of(stage) is None else stage.after(whole) or Composed(stage, whole)
     return whole
 
 

@@ -21,11 +21,12 @@ MAY_IMPORT = {
     "zsir.loop": {"zsir.names"},
     "zsir.metrics": {"zsir.pictures"},
     "zsir.inspection": {"zsir.names", "zsir.pictures", "zsir.metrics", "zsir.operators"},
+    "zsir.blind": {"zsir.names", "zsir.pictures", "zsir.operators"},
     "zsir.tuning": {"zsir.names", "zsir.loop", "zsir.metrics", "zsir.operators", "zsir.priors", "zsir.samplers"},
     "zsir.training": {"zsir.names", "zsir.pictures", "zsir.metrics", "zsir.priors"},
     "zsir.workflow": {
         *("zsir.names", "zsir.pictures", "zsir.loop", "zsir.metrics"),
-        *("zsir.operators", "zsir.priors", "zsir.samplers", "zsir.inspection"),
+        *("zsir.operators", "zsir.priors", "zsir.samplers", "zsir.inspection", "zsir.blind"),
     },
 }
 MAY_IMPORT["zsir.experiments"] = {*MAY_IMPORT["zsir.workflow"], "zsir.workflow"}

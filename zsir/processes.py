@@ -8,6 +8,7 @@ The operator is the linear part that solvers work with. What the process is beyo
 | ``record`` | `process_of`, `recorded` | y is A x | `zsir.operators.chains` |
 | ``with_noise`` | `noisy` | noise is added to y | `zsir.operators.chains` |
 | ``project`` | `project` | x itself | none |
+| ``finish`` | `finish_of` | denoising ends at the noise of y | none |
 | ``metric`` | `metric_of` | pictures are as far apart as their pixels | that of A for ``c A`` |
 """
 
@@ -80,6 +81,14 @@ class MeasuresPictures(Protocol):
         """
 
 
+class EndsEarlier(Protocol):
+    """An operator whose noise is not white in the picture, so that samplers should denoise to below its level."""
+
+    @property
+    def finish(self) -> float:
+        """The last level of a ladder of noise levels where the user names none, on the [0, 1] scale."""
+
+
 def own_noise(operator: LinearOperator) -> float:
     """Standard deviation of the error that the process behind the operator leaves in y. See `Records`."""
     return float(getattr(operator, "own_noise", 0.0))
@@ -116,6 +125,11 @@ def project(operator: LinearOperator, x: Tensor, y: Tensor) -> Tensor:
     """The nearest pictures of which the operator's process can have made y; x itself where it knows none."""
     method: Callable[[Tensor, Tensor], Tensor] | None = getattr(operator, "project", None)
     return x if method is None else method(x, y)
+
+
+def finish_of(operator: LinearOperator) -> float | None:
+    """The last noise level of samplers for the operator; None where that follows from the noise. See `EndsEarlier`."""
+    return getattr(operator, "finish", None)
 
 
 def metric_of(operator: LinearOperator) -> Callable[[Tensor], Tensor]:

@@ -22,17 +22,31 @@ import torch
 from torch import Tensor
 
 from zsir.errors import BadInput, BadSpec, ShapeError
-from zsir.linalg import ridge_inverse
+from zsir.linalg import per_picture, ridge_inverse
 from zsir.operators.base import Operator
 from zsir.operators.jpeg.coded import JpegFile
-from zsir.operators.jpeg.decomposed import Colour, Kind, Norm, box_step, colour_matrix, triple, weighted
+from zsir.operators.jpeg.decomposed import (
+    Colour,
+    Kind,
+    Norm,
+    box_step,
+    colour_matrix,
+    discounted_step,
+    triple,
+    weighted,
+)
 from zsir.operators.jpeg.encoder import by_pillow, in_floats, pillow_writes
 from zsir.operators.jpeg.units import Factors, Layout, Region
+from zsir.operators.mask import Identity
 from zsir.operators.plans import SVD, Plans
 from zsir.protocols import NoiseSource, Shape
 
 #: noise lies within this many standard deviations
 SURELY = 3.0
+
+
+#: last noise level of samplers
+FINISH = 3 / 255
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +66,10 @@ class JpegOperator(Operator):
 
     The decomposition ``svd`` is always that of A.
 
+    A code of 0 says no more than that the coefficient is less than half a step. As Gaussian with the variance of the
+    other errors it would pull detail to 0, so ``prox`` in the file's colours trusts it less: it takes ``zeros`` times
+    the variance s^2 for numbers of y that are exactly 0. Measured on photographs, that is worth 0.1 dB.
+
     Attributes:
         in_shape: (channels, height, width) of one picture, 1 channel for grey and 3 for colour.
         tables: Quantisation steps of each component, (components, 8, 8), in natural order.
@@ -60,6 +78,7 @@ class JpegOperator(Operator):
         level: Standard deviation of the error of y, on the [0, 1] scale. By default 1.
         noise_before: Standard deviation of the noise that the picture carried before it was encoded, [0, 1] scale.
         norm: ``ycbcr`` or ``rgb``, see above.
+        zeros: Factor of the variance, in ``prox``, of numbers of y that are exactly 0. By default 6.
 
     Raises:
         BadSpec: The tables or the factors do not fit the colour space.
@@ -73,6 +92,7 @@ class JpegOperator(Operator):
     level: float = 1.0
     noise_before: float = 0.0
     norm: Norm = "ycbcr"
+    zeros: float = 6.0
 
     def __post_init__(self) -> None:
         components, channels = colour_matrix(self.colour).shape
@@ -101,6 +121,12 @@ class JpegOperator(Operator):
     def own_noise(self) -> float:
         """``level``."""
         return self.level
+
+    @property
+    def finish(self) -> float:
+        """3/255, or ``level`` where that is less. The error lies in few coefficients: at its rms level a denoiser takes
+        away detail that the file holds. Tuned on nine crops with the prior ``photo``, qualities 10 to 75."""
+        return min(FINISH, self.level)
 
     def metric(self, x: Tensor) -> Tensor:
         """G x, with ``G = M^T M`` for the norm of the file's colours and the identity for ``rgb``."""
@@ -220,6 +246,22 @@ class JpegOperator(Operator):
         matrices = [inverses[kind] for kind in self._kinds]
         return self._mapped(y, self.layout.codes, matrices, self.layout.set_pixels, self.in_shape)
 
+    def prox(self, z: Tensor, y: Tensor, rho: float | Tensor) -> Tensor:
+        """argmin 1/2 ||A x - y||^2 + rho/2 ||M (x - z)||^2, with ``zeros`` times the variance where y is exactly 0."""
+        silent = y == 0
+        if self.norm == "rgb" or self.zeros == 1 or not bool(silent.any()):
+            return super().prox(z, y, rho)
+        misfit = (y - self.forward(z)) / self.level
+        made = z.clone()
+        rhos = per_picture(rho, y)
+        ridges = torch.where(silent, self.zeros, 1.0).to(y) * (rhos / self.level**2)
+        for one, r, each in zip(made, misfit, ridges, strict=True):
+            for region, kind in zip(self._regions, self._kinds, strict=True):
+                codes = (self.layout.codes(numbers, region) for numbers in (r, each))
+                change = discounted_step(triple(kind, self.norm), *codes)
+                self.layout.set_pixels(one, region, self.layout.pixels(one, region) + change)
+        return made
+
     def _inverse(self, kind: Kind, ridge: float) -> Tensor:
         """The transposed ridge inverse of one unit, (numbers, channels * pixels) float64."""
         found = triple(kind, self.norm)
@@ -266,6 +308,10 @@ class JpegOperator(Operator):
                 change = box_step(found, d, wanted - half.to(d), wanted + half.to(d)) / 255
                 self.layout.set_pixels(target, region, (units + change).to(x))
         return made
+
+    def after(self, inner: Operator) -> Operator | None:
+        """A I = A."""
+        return self if isinstance(inner, Identity) else None
 
     def svd(self, like: Tensor) -> SVD:
         """The decomposition in the dtype and on the device of ``like``; coefficients unit by unit, (all,)."""

@@ -22,6 +22,8 @@ Norm: TypeAlias = Literal["ycbcr", "rgb"]
 
 #: of ADMM: over-relaxation, most steps
 RELAXATION = 1.6
+#: cut units that are solved at a time
+CUT_TOGETHER = 32
 MOST_STEPS = 1000
 #: grey levels, of 255, by which the change of a unit still moves when the iteration ends
 STILL = 1e-9
@@ -103,6 +105,28 @@ def triple(kind: Kind, norm: Norm) -> Triple:
     u, s, vt = torch.linalg.svd(plain, full_matrices=False)
     v = torch.einsum("kdp,cd->cpk", vt.view(-1, 3, kind.pixels), back)
     return Triple(u.contiguous(), s, v.reshape(-1, s.numel()).contiguous())
+
+
+def discounted_step(found: Triple, r: Tensor, ridges: Tensor) -> Tensor:
+    """``V S U^T (U S^2 U^T + diag(ridges))^-1 r`` for each unit: a ridge inverse with a ridge for every number.
+
+    Args:
+        found: Decomposition of the matrix of one unit.
+        r: Misfits of the units, (units, numbers).
+        ridges: Positive, in the shape of ``r``.
+
+    Returns:
+        The change of the units, (units, pixels and channels).
+    """
+    u, s, v = (part.to(r) for part in (found.u, found.s, found.v))
+    gram = (u * s**2) @ u.T
+    diagonal = gram.diagonal()
+    if float((gram - diagonal.diag()).abs().max()) < 1e-6 * float(diagonal.max()):
+        solved = r / (diagonal + ridges)
+    else:
+        pieces = zip(r.double().split(CUT_TOGETHER), ridges.double().split(CUT_TOGETHER), strict=True)
+        solved = torch.cat([torch.linalg.solve(gram.double() + torch.diag_embed(d), b) for b, d in pieces]).to(r)
+    return ((solved @ u) * s) @ v.T
 
 
 def box_step(found: Triple, d: Tensor, low: Tensor, high: Tensor) -> Tensor:

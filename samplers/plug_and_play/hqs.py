@@ -20,6 +20,7 @@ from zsir.capabilities import reduction
 from zsir.errors import BadSpec
 from zsir.names.registry import Option, Range
 from zsir.problem import Problem
+from zsir.processes import finish_of
 from zsir.protocols import NoiseSource, Prior
 from zsir.samplers.base import BaseSampler, Calls
 from zsir.samplers.chain import denoise
@@ -36,9 +37,10 @@ def dpir_ladder(
     problem: Problem, nfe: int, first: float = 49 / 255, last: float | None = None, *, rising: bool = False
 ) -> tuple[float, ...]:
     """DPIR's levels: geometric from ``first``, by default down to the noise of y, or to one grey value of 255 per unit
-    of reduction. Where that is above ``first`` they stay there, or rise as in the released code if ``rising``."""
+    of reduction. Where that is above ``first`` they stay there, or rise as in the released code if ``rising``. An
+    operator whose noise is not white, such as that of a JPEG file, names a last level of its own."""
     if last is None:
-        last = max(problem.noise_std, reduction(problem.operator) / 255)
+        last = finish_of(problem.operator) or max(problem.noise_std, reduction(problem.operator) / 255)
     if rising and last > first and nfe > 1:
         return tuple(reversed(geometric(nfe, last, first)))
     return geometric(nfe, max(first, last), last)

@@ -254,3 +254,15 @@ def test_grey_saved_as_colour_is_estimated_with_a_note(run, folder):
     assert done.message.startswith("note: scan.png: The noise of the colour channels is not independent")
     (entry,) = json.loads((folder / "r.json").read_text())["results"]
     assert entry["noise_estimated"] == pytest.approx(0.1, rel=0.1)
+
+
+def test_a_mask_is_an_operator(run, folder):
+    mask = np.full((22, 31), 255, np.uint8)
+    mask[5:9, 4:20] = 0
+    Image.fromarray(mask).save("mask.png")
+    task = ("--noise", "0", *FAST, "colour.png", "--overwrite")
+    assert run("solve", "--mask", "mask.png", *task, "-o", "a.png", "--force").code == 0
+    assert run("solve", "--op", "mask-file:path=mask.png", *task, "-o", "b.png", "--force").code == 0
+    assert (folder / "a.png").read_bytes() == (folder / "b.png").read_bytes()
+    assert "give one of them" in run("solve", "--mask", "mask.png", "--op", "identity", *task).message
+    assert "has no damage" in run("solve", "--mask", "auto", *task).message

@@ -82,6 +82,37 @@ def test_prox_in_colours_is_the_closed_form(sampling: str) -> None:
 
 
 @pytest.mark.parametrize("sampling", SAMPLINGS)
+def test_prox_trusts_zeros_less(sampling: str) -> None:
+    """Where y is exactly 0 the variance is ``zeros`` times as large: the gradient of that problem is 0, borders too."""
+    operator = jpeg((3, 37, 53), q=60, sampling=sampling)
+    z, rho = picture(operator.in_shape, 2, seed=1), torch.tensor([0.05, 0.4])
+    y, _ = operator.record(picture(operator.in_shape, 2), PictureNoise(0, [0, 1]))
+    x = operator.prox(z, y, rho)
+    weights = torch.where(y == 0, 1 / operator.zeros, 1.0)
+    gradient = operator.adjoint(weights * (operator.forward(x) - y)) + rho.view(2, 1, 1, 1) * operator.metric(x - z)
+    assert gradient.norm() < 1e-12 * (y.norm() + z.norm())
+    assert (operator.prox(z.float(), y.float(), rho) - x).abs().max() < 1e-5
+    plain = replace(operator, zeros=1.0).prox(z, y, rho)
+    assert (plain - z - operator.pinv(y - operator.forward(z), rho)).abs().max() < 1e-12
+
+
+def test_samplers_end_below_the_level() -> None:
+    from zsir import Problem
+    from zsir.samplers.plug_and_play.hqs import dpir_ladder
+
+    operator = jpeg((3, 16, 16), q=20)
+    y, _ = operator.record(picture(operator.in_shape), PictureNoise(0, [0]))
+    problem = Problem(y, operator, operator.own_noise)
+    assert dpir_ladder(problem, 8)[-1] == pytest.approx(3 / 255) < operator.own_noise
+    assert dpir_ladder(problem, 8, last=0.05)[-1] == pytest.approx(0.05)
+    chained = operators.make("noise:std=0.01 | jpeg:q=20", in_shape=(3, 16, 16))
+    assert torch.equal(chained.forward(picture((3, 16, 16))), operator.forward(picture((3, 16, 16))))
+    assert (
+        chained.prox(picture((3, 16, 16)), y, 0.1) - operator.prox(picture((3, 16, 16)), y, 0.1)
+    ).abs().max() < 1e-12
+
+
+@pytest.mark.parametrize("sampling", SAMPLINGS)
 @pytest.mark.parametrize("q", [10, 50, 95])
 def test_the_projection_ends_in_the_box(sampling: str, q: int) -> None:
     operator = jpeg((3, 48, 64), q=q, sampling=sampling)

@@ -1,8 +1,8 @@
 """Noise beneath JPEG: in flat blocks the codes are those of the noise, each known but for its interval.
 
-A coefficient with noise of standard deviation s has the code k with probability
-Phi((k + 1/2) q / s) - Phi((k - 1/2) q / s). The likelihood of the flattest blocks gives s, and its fall the error.
-Classic estimators see next to nothing, because most codes are 0.
+A coefficient with noise of standard deviation s has code k with the probability
+Phi((k + 1/2) q / s) - Phi((k - 1/2) q / s). The likelihood over all high frequencies of the flattest blocks gives s,
+and its curvature the error. Classic estimators see next to nothing, because most codes are 0.
 """
 
 from __future__ import annotations
@@ -52,13 +52,13 @@ class Beneath:
 
 def beneath(codes: Floats, table: NDArray[np.int64]) -> Beneath | None:
     """Noise of luma from codes (count, 8, 8) and steps (8, 8), 0 where unknown; None with too few blocks."""
-    u, v = np.indices((SIDE, SIDE))
-    order = u + v
     if len(codes) < 2 * LEAST:
         return None
+    order = np.indices((SIDE, SIDE)).sum(axis=0)
     # chosen by one half of the frequencies and measured by the other, so that the choice does not bias the result
     halves = [(order >= 1) & (order % 2 == parity) for parity in (0, 1)]
-    likelihood = sum(_likelihood(codes, table, order, *pair) for pair in (halves, halves[::-1]))
+    first, second = halves
+    likelihood = _likelihood(codes, table, first, second) + _likelihood(codes, table, second, first)
     best = int(likelihood.argmax())
     lost = likelihood[best] - likelihood
     low = LEVELS[np.argmax(lost <= ONE)]
@@ -72,7 +72,10 @@ def beneath(codes: Floats, table: NDArray[np.int64]) -> Beneath | None:
     return Beneath(std / 255, error / 255, max(float(top), std + 2 * error if known else 0.0) / 255)
 
 
-def _likelihood(codes: Floats, table: NDArray[np.int64], order: Floats, choose: Floats, measure: Floats) -> Floats:
+def _likelihood(
+    codes: Floats, table: NDArray[np.int64], choose: NDArray[np.bool_], measure: NDArray[np.bool_]
+) -> Floats:
+    order = np.indices((SIDE, SIDE)).sum(axis=0)
     activity = ((codes * table)[:, choose] ** 2).sum(axis=1)
     flat = codes[np.argsort(activity, kind="stable")[: max(LEAST, round(SHARE * len(codes)))]]
     used = measure & (order > LOW) & (table > 0)

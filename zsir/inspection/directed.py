@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from zsir.inspection.pieces import Floats
 from zsir.inspection.findings import Blur
+from zsir.inspection.pieces import Floats
 from zsir.inspection.spectrum import Fit, Spectrum, design, fit
 
 #: gain in log-likelihood over a Gaussian from which a kernel with zeros is believed: at most 7 on sharp photographs

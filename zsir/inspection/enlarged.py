@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from zsir.inspection.pieces import Floats, luma, spread
 from zsir.inspection.findings import Enlargement
+from zsir.inspection.pieces import Floats, luma, spread
 
 #: kernels with their half widths, in pixels of the small picture
 KERNELS = {"bilinear": 1, "bicubic": 2, "lanczos": 3}

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from zsir.inspection.pieces import SIDE, Floats, transformed, windows
 from zsir.inspection.findings import Noise
+from zsir.inspection.pieces import SIDE, Floats, transformed, windows
 from zsir.metrics.noise import estimate
 
 #: relative standard error of the level, measured on photographs (see EVIDENCE), and the error that texture makes

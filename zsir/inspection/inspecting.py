@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from zsir.errors import BadInput, PictureWarning
 from zsir.inspection.beneath import beneath
-from zsir.inspection.pieces import LUMA, blocks_of
 from zsir.inspection.comb import ODDS, ODDS_DRAWING, find_comb
 from zsir.inspection.conclusions import Inspection
 from zsir.inspection.directed import directed_blur
@@ -19,6 +18,7 @@ from zsir.inspection.enlarged import find_enlargement, repeats
 from zsir.inspection.findings import Blur, Enlargement, Findings, Jpeg, Noise
 from zsir.inspection.grain import grain
 from zsir.inspection.jpeg_tables import jpeg_of_comb, jpeg_of_file, luma_table
+from zsir.inspection.pieces import LUMA, blocks_of
 from zsir.inspection.spectrum import Spectrum, spectrum
 from zsir.inspection.surface import clipping, is_drawing, is_flat
 from zsir.inspection.widths import as_blur, gaussian_width

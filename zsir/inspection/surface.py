@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from zsir.inspection.pieces import windows
 from zsir.inspection.findings import Clipping
+from zsir.inspection.pieces import windows
 
 #: a drawing: pixels that equal their right and lower neighbours exactly, clipped ones aside, or colours
 FLAT, FEW_COLOURS = 0.4, 256

@@ -25,13 +25,14 @@ from zsir.pictures import Picture
 from zsir.problem import Problem
 from zsir.protocols import Prior
 from zsir.rng import generator
+from zsir.samplers.initial import median_fill
 from zsir.workflow.coding import JPEG, as_white, coding_of
 from zsir.workflow.degradation import without_coding
 from zsir.workflow.method import Method
 from zsir.workflow.pose import fitting
 
 #: side of the window on which hypotheses are tried, in pixels, and the calls of a trial
-WINDOW, CALLS = 160, 4
+WINDOW, CALLS = 128, 4
 #: share of the pixels that is hidden in a trial
 HIDDEN = 0.05
 #: a hypothesis takes the place of a likelier one if it predicts hidden pixels better by more than this
@@ -146,7 +147,9 @@ def _prediction(y: Tensor, one: Hypothesis, noise: float, method: Method) -> flo
     operator = operators.make(without_coding(OPERATORS.parse(one.spec)), out_shape=shape)
     hidden = torch.rand(shape[1:], generator=generator(0, 0, "hidden")) < HIDDEN
     masked: Operator = Mask(shape, ~hidden) @ operator
-    problem = Problem((y * ~hidden).to(method.device, torch.float32), masked, max(noise, LEAST_NOISE))
+    # begun at the picture itself, with the hidden pixels filled: a good beginning makes the inverse quick
+    begun, seen = (values.to(method.device, torch.float32) for values in (median_fill(y, ~hidden), y * ~hidden))
+    problem = Problem(seen, masked, max(noise, LEAST_NOISE), begun)
     prior: Prior = fitting(method.prior, operator)
     x = solve(problem, prior, samplers.make("hqs", nfe=CALLS)).x
     error = (operator.forward(x) - y.to(x))[..., hidden.to(x.device)]

@@ -12,7 +12,7 @@ from torch import Tensor
 from zsir.capabilities import cut, known_numbers
 from zsir.errors import BadSpec, PictureWarning
 from zsir.metrics.noise import doubts
-from zsir.operators import Identity
+from zsir.operators import Identity, SoftMask
 from zsir.operators.jpeg.coded import JpegFile
 from zsir.pictures import Picture
 from zsir.priors.wrappers.grey import Grey
@@ -117,6 +117,8 @@ def _real(picture: Picture, method: Method, size: tuple[int, int] | None) -> Pos
     coding = coding_of(picture) if isinstance(method.op, str) and not method.ignore_jpeg else Coding(None)
     noted, stated = noted_noise(picture, method.op), method.noise_std
     operator = operator_of(picture, method.op, size)
+    if isinstance(operator, SoftMask):
+        picture = replace(picture, pixels=operator.uncovered(picture.pixels))
     if stated is not None:
         level = Level(stated, "stated")
     elif coding.file is None:

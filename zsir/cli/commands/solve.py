@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +33,7 @@ class SolveOptions:
     again: Path | None
     preset: Preset | None
     op: str
+    mask: str | None
     prior: str
     sampler: str | None
     nfe: int | None
@@ -69,6 +70,12 @@ class SolveOptions:
 )
 @options.preset
 @options.op_or_auto
+@click.option(
+    "--mask",
+    metavar="FILE",
+    help="A picture, white where INPUT is to be kept: short for --op mask-file:path=FILE. With auto, zsir looks for "
+    "scratches of pure white or black (--op scratches).",
+)
 @options.prior
 @options.sampler
 @options.nfe
@@ -118,6 +125,7 @@ def solve(settings: SolveOptions) -> None:
     if s.again is not None:
         _repeat(s)
         return
+    s = _with_mask(s)
     _check(s)
     several = s.samples > 1
     around = Wrapping(s.tile, s.precision, s.ensemble, s.compiled)
@@ -181,6 +189,15 @@ def _restore_job(
         warn_of(picture, [result.harm] if result.harm else [])
         records.append(write_result(result, planned, found, overwrite=s.overwrite))
         batch.done(summary(records[-1]))
+
+
+def _with_mask(s: SolveOptions) -> SolveOptions:
+    """``--mask`` as the operator that it stands for."""
+    if s.mask is None:
+        return s
+    if click.get_current_context().get_parameter_source("op") in options.GIVEN:
+        raise click.UsageError("--mask and --op both name the degradation; give one of them.")
+    return replace(s, op="scratches" if s.mask == "auto" else f"mask-file:path={s.mask}")
 
 
 def _check(s: SolveOptions) -> None:

@@ -1,0 +1,96 @@
+"""``auto``: what a picture has been through is found out, and what needs nothing stays as it is."""
+
+from __future__ import annotations
+
+import warnings
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+import zsir
+from zsir import metrics, operators
+from zsir.errors import BadSpec
+from zsir.workflow.auto import decide
+from zsir.workflow.method import load_method
+
+
+@pytest.fixture(autouse=True)
+def quiet():
+    """What is believed is said as a warning; the tests look at it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", zsir.PictureWarning)
+        yield
+
+
+@pytest.fixture(scope="module")
+def photograph() -> Tensor:
+    with Image.open(str(files("zsir") / "assets" / "demo.png")) as image:
+        x = torch.from_numpy(np.asarray(image.convert("RGB"), dtype=np.float32) / 255).permute(2, 0, 1)[None]
+    return x[..., :192, :192].contiguous()
+
+
+def saved(path: Path, x: Tensor, **options: int) -> Path:
+    Image.fromarray((255 * x[0].clamp(0, 1)).round().byte().permute(1, 2, 0).numpy()).save(path, **options)
+    return path
+
+
+def blurred(x: Tensor, sigma: float) -> Tensor:
+    return operators.make(f"blur:sigma={sigma}", in_shape=(x.shape[1], x.shape[2], x.shape[3])).forward(x)
+
+
+def test_a_clean_photograph_comes_back_bit_for_bit(photograph, tmp_path):
+    path = saved(tmp_path / "clean.png", photograph)
+    result = zsir.restore(path)
+    assert torch.equal(result.x, zsir.read(path).pixels) and result.stats.nfe == 0
+    assert any("needs nothing" in sentence for sentence in result.verdict)
+    result.save(tmp_path / "same.png")
+    assert np.array_equal(np.asarray(Image.open(path)), np.asarray(Image.open(tmp_path / "same.png")))
+
+
+def test_a_screenshot_comes_back_bit_for_bit(tmp_path):
+    page = np.full((160, 200, 3), 255, np.uint8)
+    page[:24], page[40:60:3, 10:120], page[100:130, 60:90] = (40, 60, 120), (20, 20, 20), (200, 30, 30)
+    Image.fromarray(page).save(tmp_path / "page.png")
+    result = zsir.restore(tmp_path / "page.png")
+    assert np.array_equal(np.rint(255 * result.numpy()).astype(np.uint8), page)
+
+
+def test_a_blurred_photograph_is_sharpened(photograph, tmp_path):
+    path = saved(tmp_path / "blurred.png", blurred(photograph, 1.4))
+    decision = decide(zsir.read(path), load_method("auto"))
+    assert decision.op.startswith("blur:sigma=1.") and "blurred" in decision.sentences[0]
+    result = zsir.restore(path)
+    assert metrics.psnr(result.x, photograph) > metrics.psnr(zsir.read(path).pixels, photograph) + 1.5
+
+
+def test_a_jpeg_is_solved_by_its_codes(photograph, tmp_path):
+    path = saved(tmp_path / "coarse.jpg", photograph, quality=30)
+    assert decide(zsir.read(path), load_method("auto")).op == "jpeg"
+    result = zsir.restore(path)
+    assert metrics.psnr(result.x, photograph) > metrics.psnr(zsir.read(path).pixels, photograph) + 0.5
+    assert result.settings["op"] == "auto" and "JpegOperator" in result.provenance["operator"]
+
+
+def test_scratches_are_found_and_filled(photograph, tmp_path):
+    damaged = photograph.clone()
+    damaged[..., 60:63, 20:150] = 1
+    path = saved(tmp_path / "scratched.png", damaged)
+    result = zsir.restore(path)
+    assert any("scratches" in sentence for sentence in result.verdict)
+    assert metrics.psnr(result.x, photograph) > metrics.psnr(zsir.read(path).pixels, photograph) + 3
+
+
+@pytest.mark.parametrize("pixels", [torch.full((3, 1, 1), 0.5), torch.full((3, 40, 40), 0.25), torch.rand(1, 9, 9)])
+def test_what_says_nothing_stays(pixels):
+    result = zsir.restore(pixels)
+    assert torch.equal(result.x[0], pixels) and result.verdict
+
+
+def test_auto_is_for_real_pictures(photograph):
+    with pytest.raises(BadSpec, match="real pictures"):
+        zsir.restore(photograph[0], "auto", simulate=True)

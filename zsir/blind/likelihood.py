@@ -1,0 +1,178 @@
+"""Blurs of one or two numbers, by the exact likelihood of the observation under a Gaussian prior.
+
+With the spectrum S = b f^-a of photographs, the observation of a blur with transfer function K has the spectrum
+``P = |K|^2 S + noise^2``; its periodogram I has the log-likelihood ``-sum(log P + I / P)``. Level b and slope a are
+fitted for every candidate; the best candidate is refined, and its error follows from the curvature.
+
+Motion of a picture with lines of its own may be mistaken by any method that sees the spectrum alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from zsir.errors import BadInput, ShapeError
+from zsir.operators.blurs.fourier import transfer
+from zsir.operators.blurs.kernels import gaussian, motion
+
+#: frequencies that are looked at, in cycles per pixel; lower ones leak through the window
+LOWEST, HIGHEST = 0.015, 0.4
+#: side of the part in the middle that is looked at, and steps of the fit of a level
+LARGEST, LEVEL_STEPS = 384, 5
+#: noise below this level is taken for it: in the zeros of a motion's spectrum stands what leaks through the window. A
+#: Gaussian has no zeros, and only rounding
+FLOOR, ROUNDED = 4 / 255, 0.3 / 255
+#: slopes of the power spectrum, and their mean and precision beforehand
+SLOPES, SLOPE, PRECISION = (2.0, 2.3, 2.6, 2.9, 3.2), 2.6, 20.0
+#: candidates: lengths and angles of motion, standard deviations of Gaussians
+LENGTHS = (2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.5, 11.0, 13.0, 15.0, 17.0, 19.0, 21.5, 24.0, 27.0, 30.0, 34.0)
+WIDTHS = tuple(0.4 * 1.15**i for i in range(21))
+ANGLES = 30
+#: candidates of motion that are refined
+BEST = 6
+#: rounds of the refinement, each with half the steps of the round before
+ROUNDS = 5
+#: likelihoods count this much: neighbouring frequencies of a windowed picture are not independent
+INDEPENDENT = 0.4
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """Numbers of a blur with their standard errors.
+
+    Attributes:
+        values: The numbers: a width; or length and angle.
+        errors: One standard error each, from the curvature of the likelihood; infinite where it is not curved.
+        gain: How much more likely (logarithm) the observation is than with no blur at all.
+    """
+
+    values: tuple[float, ...]
+    errors: tuple[float, ...]
+    gain: float
+
+
+class _Seen:
+    """The periodogram of an observation, and the likelihood of blurs."""
+
+    def __init__(self, y: Tensor, noise_std: float, floor: float) -> None:
+        if y.ndim != 4 or len(y) != 1:
+            raise ShapeError(f"A blur is estimated from one observation (1, c, h, w), not from {tuple(y.shape)}.")
+        if min(y.shape[-2:]) < 48 or not bool(torch.isfinite(y).all()) or float(y.std()) < 1e-3:
+            raise BadInput(
+                f"No blur can be estimated from {y.shape[-1]}x{y.shape[-2]} pixels that are too few (48 on a side are "
+                "needed), flat or NaN; state its numbers, as in motion:length=15,angle=30 or blur:sigma=2."
+            )
+        grey = y[0].double().mean(0)
+        top, left = (max(0, n - LARGEST) // 2 for n in grey.shape)
+        grey = grey[top : top + LARGEST, left : left + LARGEST]
+        self.size = (grey.shape[0], grey.shape[1])
+        lines = [torch.sin(math.pi * (torch.arange(n, dtype=torch.float64) + 0.5) / n) ** 2 for n in self.size]
+        window = torch.outer(*lines)
+        grey = (grey - (grey * window).sum() / window.sum()) * window
+        rows = torch.fft.fftfreq(self.size[0], dtype=torch.float64)[:, None]
+        columns = torch.fft.rfftfreq(self.size[1], dtype=torch.float64)
+        radius = (rows**2 + columns**2).sqrt()
+        kept = (radius > LOWEST) & (radius <= HIGHEST)
+        power: Tensor = torch.fft.rfft2(grey).abs() ** 2 / window.square().sum()
+        self.kept, self.power, self.falls = kept, power[kept], -torch.log(radius[kept] / 0.1)
+        self.noise = max(noise_std, floor) ** 2 / y.shape[1]
+
+    def loss(self, kernel: Tensor, slopes: tuple[float, ...] = SLOPES) -> float:
+        """Minus the log-likelihood of a kernel, level and slope fitted."""
+        size = (transfer(kernel, *self.size).abs() ** 2)[self.kept]
+        best = math.inf
+        for slope in slopes:
+            signal = size * torch.exp(slope * self.falls)
+            level = (self.power - self.noise).clamp_min(0).sum() / signal.sum().clamp_min(1e-300)
+            level = level.clamp_min(1e-12)
+            for _ in range(LEVEL_STEPS):
+                total = level * signal + self.noise
+                part = level * signal / total
+                step = (part * (self.power / total - 1)).sum() / part.square().sum().clamp_min(1e-12)
+                level = level * torch.exp(step.clamp(-2, 2))
+            total = level * signal + self.noise
+            value = INDEPENDENT * float((total.log() + self.power / total).sum())
+            best = min(best, value + 0.5 * PRECISION * (slope - SLOPE) ** 2)
+        return best
+
+
+def motion_of(y: Tensor, noise_std: float, length: float | None = None, angle: float | None = None) -> Parameters:
+    """Length and angle of a straight motion.
+
+    Args:
+        y: The observation, (1, channels, height, width) in [0, 1].
+        noise_std: Standard deviation of its noise.
+        length: The length in pixels, if it is known. By default it is found, from 2 to 40.
+        angle: The angle in degrees, if it is known. By default it is found, from 0 to 180.
+
+    Returns:
+        Length and angle, with their errors; the error of a number that was given is 0.
+
+    Raises:
+        ShapeError: There is not one observation.
+        BadInput: The observation is too small, flat or not finite.
+    """
+    seen = _Seen(y, noise_std, FLOOR)
+    lengths = LENGTHS if length is None else (length,)
+    angles = tuple(180 * i / ANGLES for i in range(ANGLES)) if angle is None else (angle,)
+    rough = {(n, a): seen.loss(motion(n, a), (SLOPE,)) for n in lengths for a in angles}
+    starts = sorted(rough, key=lambda pair: rough[pair])[:BEST]
+
+    def loss(values: tuple[float, ...]) -> float:
+        return seen.loss(motion(min(max(values[0], 1.0), 60.0), values[1]))
+
+    none, turn = seen.loss(motion(1, 0)), 0.0 if angle is not None else 90 / ANGLES
+    tries = [_refined(loss, start, (0.0 if length is not None else 0.08 * start[0], turn), none) for start in starts]
+    found = max(tries, key=lambda one: one.gain)
+    return Parameters((max(found.values[0], 1.0), found.values[1] % 180), found.errors, found.gain)
+
+
+def width_of(y: Tensor, noise_std: float) -> Parameters:
+    """Standard deviation of a Gaussian blur.
+
+    Args:
+        y: The observation, (1, channels, height, width) in [0, 1].
+        noise_std: Standard deviation of its noise.
+
+    Returns:
+        The width in pixels, from 0.3 to 7, with its error.
+
+    Raises:
+        ShapeError: There is not one observation.
+        BadInput: The observation is too small, flat or not finite.
+    """
+    seen = _Seen(y, noise_std, ROUNDED)
+    start = min(WIDTHS, key=lambda width: seen.loss(gaussian(width), (SLOPE,)))
+
+    def loss(values: tuple[float, ...]) -> float:
+        return seen.loss(gaussian(min(max(values[0], 0.3), 7.0)))
+
+    return _refined(loss, (start,), (0.15 * start,), seen.loss(motion(1, 0)))
+
+
+def _refined(
+    loss: Callable[[tuple[float, ...]], float], start: tuple[float, ...], steps: tuple[float, ...], none: float
+) -> Parameters:
+    """The minimum near ``start``, one number after the other with steps that halve, and its curvature."""
+    values, best = start, loss(start)
+    for turn in range(ROUNDS):
+        for k, step in enumerate(steps):
+            for way in (-1, 1) if step > 0 else ():
+                trial = _moved(values, k, way * step / 2**turn)
+                if (value := loss(trial)) < best:
+                    values, best = trial, value
+    errors = []
+    for k, step in enumerate(steps):
+        width = step / 2 ** (ROUNDS - 2)
+        bend = loss(_moved(values, k, width)) + loss(_moved(values, k, -width)) - 2 * best if step > 0 else 0.0
+        errors.append(0.0 if step == 0 else width / math.sqrt(bend) if bend > 0 else math.inf)
+    return Parameters(values, tuple(errors), none - best)
+
+
+def _moved(values: tuple[float, ...], k: int, by: float) -> tuple[float, ...]:
+    return (*values[:k], values[k] + by, *values[k + 1 :])
