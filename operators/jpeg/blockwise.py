@@ -41,6 +41,10 @@ from zsir.operators.mask import Identity
 from zsir.operators.plans import SVD, Plans
 from zsir.protocols import NoiseSource, Shape
 
+#: noise lies within this many standard deviations
+SURELY = 3.0
+
+
 #: last noise level of samplers
 FINISH = 3 / 255
 
@@ -139,10 +143,15 @@ class JpegOperator(Operator):
     @cached_property
     def spread(self) -> Tensor:
         """s of each component and frequency on the [0, 1] scale, (components, 64) float64."""
+        steps = self.tables.double().flatten(1)
+        return ((steps**2 + 1) / (12 * 255**2) + self._grain).sqrt()
+
+    @property
+    def _grain(self) -> Tensor:
+        """Variance of the noise before the encoder in the coefficients of each component, (components, 1) float64."""
         shared = torch.tensor([fy * fx for fy, fx in self.factors], dtype=torch.float64)
         gains = colour_matrix(self.colour).square().sum(dim=1) / shared
-        steps = self.tables.double().flatten(1)
-        return ((steps**2 + 1) / (12 * 255**2) + gains[:, None] * self.noise_before**2).sqrt()
+        return gains[:, None] * self.noise_before**2
 
     @cached_property
     def _regions(self) -> list[Region]:
@@ -272,6 +281,9 @@ class JpegOperator(Operator):
     def project(self, x: Tensor, y: Tensor) -> Tensor:
         """The nearest pictures, in the colours of the file, whose coefficients lie within half a step of y.
 
+        With noise before the encoder the clean picture is elsewhere: the box is wider by `SURELY` standard deviations
+        of the noise in the coefficient.
+
         Args:
             x: Pictures, (batch, *in_shape).
             y: Observations, (batch, numbers), as `measured` gives them.
@@ -283,12 +295,13 @@ class JpegOperator(Operator):
         self.check_input(y, self.out_shape)
         norms = torch.tensor([math.sqrt(fy * fx) for fy, fx in self.factors], dtype=torch.float64)[:, None]
         unit = norms.reciprocal().expand(-1, 64).contiguous().numpy().tobytes()
-        steps, scale = self.tables.double().flatten(1), 255 * self.spread / self.level
+        scale = 255 * self.spread / self.level
+        reach = self.tables.double().flatten(1) / 2 + SURELY * 255 * self._grain.sqrt()
         made = torch.empty_like(x)
         for one, numbers, target in zip(x, y, made, strict=True):
             for region, kind in zip(self._regions, self._kinds, strict=True):
                 found = triple(replace(kind, spread=unit), "ycbcr")
-                half, factor = (self.layout.row(region, norms * values) for values in (steps / 2, scale))
+                half, factor = (self.layout.row(region, norms * values) for values in (reach, scale))
                 wanted = self.layout.codes(numbers, region).double() * factor
                 units = self.layout.pixels(one, region).double()
                 d = 255 * units @ weighted(replace(kind, spread=unit)).to(units).T

@@ -19,7 +19,7 @@ from typing import Annotated, ClassVar
 
 from torch import Tensor
 
-from zsir.capabilities import inflated
+from zsir.capabilities import inflated, seen_pixels
 from zsir.errors import BadSpec
 from zsir.names.registry import Option, Range
 from zsir.problem import Problem
@@ -175,7 +175,7 @@ class CM4IR(BaseSampler):
             sigmas = cm4ir_levels(self.nfe, self.start, self.gamma)
         else:
             error = expected_start(problem.operator, noise, problem.y).error
-            last = min(max(rule.share * noise, rule.least), reach)
+            last = min(max(rule.share * noise, self._least(problem, rule)), reach)
             sigmas = geometric(self.nfe, min(rule.over * error, reach), last)
         if self.zeta is not None:
             ridges: tuple[float, ...] = (self.zeta * noise**2,) * (self.nfe + 1)
@@ -206,6 +206,13 @@ class CM4IR(BaseSampler):
         eta = self.share(prior)
         direction = eta * rng.randn_like(x) + math.sqrt(1 - eta**2) / sigma * (d - x)
         return CM4IRState(x0 + plan.sigmas[k + 1] * direction, x0, plan, sigma, k + 1)
+
+    @staticmethod
+    def _least(problem: Problem, rule: Rule) -> float:
+        """No last level is below this. Pixels that the operator shows as they are hold noise and no other error."""
+        if rule is DENOISER and problem.noise_std > EXACT and seen_pixels(problem.operator) is not None:
+            return min(rule.least, problem.noise_std)
+        return rule.least
 
     def _estimate(self, prior: Prior, x: Tensor, sigma: float, delta: float) -> Tensor:
         if self.delta_type == 1:

@@ -85,6 +85,8 @@ class HQS(BaseSampler):
 
     needs: ClassVar[tuple[str, ...]] = ("prox",)
     draws: ClassVar[str] = "estimate"
+    #: the last denoiser has the level of the noise itself. With 0.7 of the level of JPEG files, it gained 0.1 to 1 dB
+    of_coding: ClassVar[float] = 0.7
 
     nfe: Calls = 8
     first: First = 49 / 255

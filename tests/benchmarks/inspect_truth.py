@@ -12,7 +12,7 @@ import argparse
 import io
 from collections.abc import Callable, Sequence
 from importlib.resources import files
-from typing import TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +22,6 @@ from zsir import inspect, operators, read
 from zsir.inspection import Inspection
 
 Bytes = NDArray[np.uint8]
-#: from a picture and a seed to a file's pixels
-Damage: TypeAlias = Callable[[NDArray[np.float64], int], Bytes]
 
 
 def damaged(x: NDArray[np.float64], op: str, noise: float, seed: int) -> Bytes:
@@ -32,8 +30,7 @@ def damaged(x: NDArray[np.float64], op: str, noise: float, seed: int) -> Bytes:
         import torch
 
         t = torch.from_numpy(x.transpose(2, 0, 1))[None]
-        shape = (t.shape[1], t.shape[2], t.shape[3])
-        x = operators.make(op, in_shape=shape).forward(t)[0].numpy().transpose(1, 2, 0)
+        x = operators.make(op, in_shape=(3, t.shape[2], t.shape[3])).forward(t)[0].numpy().transpose(1, 2, 0)
     y = x + noise * np.random.default_rng(seed).standard_normal(x.shape)
     return np.round(255 * y.clip(0, 1)).astype(np.uint8)
 
@@ -52,10 +49,26 @@ def enlarged(y: Bytes, factor: float, kernel: int) -> Bytes:
     return np.asarray(small.resize((side, side), Image.Resampling(kernel)))
 
 
+def made(
+    x: NDArray[np.float64],
+    seed: int,
+    op: str = "",
+    level: float = 0,
+    quality: int | None = None,
+    enlarge: float | None = None,
+    kernel: int = 3,
+) -> Bytes:
+    """A damaged picture: an operator, noise in 1/255, then JPEG or enlargement."""
+    y = damaged(x, op, level / 255, seed)
+    if enlarge is not None:
+        y = enlarged(y, enlarge, kernel)
+    return y if quality is None else decoded(y, quality)
+
+
 def row(
     name: str,
     pictures: Sequence[NDArray[np.float64]],
-    damage: Damage,
+    damage: Callable[[NDArray[np.float64], int], Bytes],
     value: Callable[[Inspection], float],
     truth: float,
     share: float,
@@ -65,26 +78,6 @@ def row(
     near = np.mean(np.abs(found / truth - 1) <= share) if truth else np.mean(found == 0)
     low, middle, high = np.percentile(found, [25, 50, 75])
     print(f"| {name} | {truth:.4g} | {middle:.4g} | {low:.4g} to {high:.4g} | {100 * near:.0f} % |", flush=True)
-
-
-def white(op: str = "", level: float = 0) -> Damage:
-    """An operator, and noise in 1/255."""
-    return lambda x, seed: damaged(x, op, level / 255, seed)
-
-
-def gaussian(sigma: float, level: float) -> Damage:
-    """A Gaussian blur, and noise in 1/255."""
-    return white(f"blur:sigma={sigma},boundary=reflect", level)
-
-
-def then_jpeg(first: Damage, quality: int) -> Damage:
-    """A damage, coded as JPEG and decoded."""
-    return lambda x, seed: decoded(first(x, seed), quality)
-
-
-def then_enlarged(factor: float, kernel: int) -> Damage:
-    """An enlargement by a kernel of Pillow."""
-    return lambda x, seed: enlarged(damaged(x, "", 0, seed), factor, kernel)
 
 
 def noise(i: Inspection) -> float:
@@ -117,25 +110,29 @@ def main() -> None:
     kept = names[chosen.start :: chosen.every]
     x = [read(name).pixels[0].double().numpy().transpose(1, 2, 0) for name in kept]
     print(f"{len(x)} pictures\n\n| damage | truth | median | quartiles | near |\n|---|---|---|---|---|")
-    row("none: width", x, white(), width, 0, 0)
+
+    def near(name: str, value: Callable[[Inspection], float], truth: float, share: float, **done: Any) -> None:
+        row(name, x, lambda p, k: made(p, k, **done), value, truth, share)
+
+    near("none: width", width, 0, 0)
     for level in (2, 5, 10):
-        row(f"noise {level}/255", x, white("", level), noise, level, 0.15)
+        near(f"noise {level}/255", noise, level, 0.15, level=level)
     for w in (0.8, 1.2, 2, 3):
         for level in (0, 2, 5, 10):
-            row(f"Gaussian {w}, noise {level}/255: width", x, gaussian(w, level), width, w, 0.2)
-    for w in (0.8, 2):
-        row(f"Gaussian {w}, noise 5/255: noise", x, gaussian(w, 5), noise, 5, 0.15)
-        row(f"Gaussian {w}, noise 5/255, JPEG 75: width", x, then_jpeg(gaussian(w, 5), 75), width, w, 0.2)
+            op = f"blur:sigma={w},boundary=reflect"
+            near(f"Gaussian {w}, noise {level}/255: width", width, w, 0.2, op=op, level=level)
+        near(f"Gaussian {w}, noise 5/255: noise", noise, 5, 0.15, op=op, level=5)
+        near(f"Gaussian {w}, noise 5/255, JPEG 75: width", width, w, 0.2, op=op, level=5, quality=75)
     for length, angle in ((9, 30), (15, 100)):
         op = f"motion:length={length},angle={angle},boundary=reflect"
-        row(f"motion {length}: length", x, white(op, 2), width, length, 0.2)
+        near(f"motion {length}: length", width, length, 0.2, op=op, level=2)
     for q in (10, 30, 50, 75, 90, 95):
-        row(f"JPEG {q} as PNG: quality", x, then_jpeg(white(), q), quality, q, 0)
+        near(f"JPEG {q} as PNG: quality", quality, q, 0, quality=q)
     for level in (5, 10, 15):
-        row(f"noise {level}/255 beneath JPEG 80", x, then_jpeg(white("", level), 80), noise, level, 0.2)
+        near(f"noise {level}/255 beneath JPEG 80", noise, level, 0.2, level=level, quality=80)
     for f in (1.5, 2, 3, 4):
         for kernel, title in ((2, "bilinear"), (3, "bicubic"), (1, "Lanczos")):
-            row(f"enlarged {f} times, {title}: factor", x, then_enlarged(f, kernel), factor, f, 0.01)
+            near(f"enlarged {f} times, {title}: factor", factor, f, 0.01, enlarge=f, kernel=kernel)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
-from zsir.capabilities import cut, known_numbers
+from zsir.capabilities import cut, known_numbers, makes_pictures
 from zsir.errors import BadSpec, PictureWarning
 from zsir.metrics.noise import doubts
 from zsir.operators import Identity, SoftMask
@@ -20,7 +20,7 @@ from zsir.problem import Problem
 from zsir.processes import noisy, own_noise, process_of, recorded
 from zsir.protocols import LinearOperator, NoiseSource, Prior
 from zsir.rng import PictureNoise
-from zsir.workflow.coding import Coding, as_white, coding_of, measured, operator_of_file
+from zsir.workflow.coding import Coding, as_white, coding_of, measured, operator_of_file, told
 from zsir.workflow.degradation import noted_noise, operator_for, operator_of
 from zsir.workflow.method import Method
 from zsir.workflow.noise_levels import NO_NOISE, Level, level_beneath, level_of
@@ -63,6 +63,12 @@ class Observed:
     seen: Tensor
     operator: LinearOperator
     noise_std: float
+
+    @property
+    def start(self) -> Tensor | None:
+        """Where samplers begin: the picture that a viewer sees, where y is none itself, as with a JPEG file."""
+        fits = not makes_pictures(self.operator) and self.seen.shape[1:] == self.operator.in_shape
+        return self.seen if fits else None
 
 
 def observe(operator: LinearOperator, x: Tensor, noise_std: float, rng: NoiseSource) -> Observed:
@@ -107,7 +113,8 @@ def _simulated(picture: Picture, method: Method, seed: int) -> Posed:
     x = picture.pixels
     operator = operator_for(x.shape, method.op)
     made = observe(operator, x, method.noise_std or 0.0, observation_noise(seed))
-    problem = Problem(made.y.to(method.device, method.dtype), made.operator, made.noise_std)
+    start = None if made.start is None else made.start.to(method.device, method.dtype)
+    problem = Problem(made.y.to(method.device, method.dtype), made.operator, made.noise_std, start)
     level = Level(made.noise_std, "stated")
     return Posed(problem, fitting(method.prior, operator), made.seen, cut(operator, x), level=level)
 
@@ -144,10 +151,13 @@ def _coded(picture: Picture, file: JpegFile, operator: LinearOperator, std: floa
     Behind other stages the error of the file is taken as white noise, because there is no closed form for both.
     """
     if not isinstance(operator, Identity):
-        return Problem(picture.pixels.to(method.device, method.dtype), operator, math.hypot(std, as_white(file)))
+        level = told(method.sampler, math.hypot(std, as_white(file)))
+        return Problem(picture.pixels.to(method.device, method.dtype), operator, level)
     coded = operator_of_file(file, std)
     place = (method.device, method.dtype)
-    return Problem(measured(coded, file).to(*place), coded, coded.own_noise, picture.pixels.to(*place))
+    return Problem(
+        measured(coded, file).to(*place), coded, told(method.sampler, coded.own_noise), picture.pixels.to(*place)
+    )
 
 
 def warn_of(picture: Picture, sentences: Sequence[str], stacklevel: int = 2) -> None:
