@@ -51,7 +51,6 @@ class JpegOperator(Operator):
 
     forward ``A x = level diag(1/s) T M x``; adjoint ``A^T y = M^T T^T diag(level/s) y``;
     pinv unit by unit, from the singular value decomposition of the matrix of one unit.
-
     Every unit of the picture (16x16 pixels for 4:2:0) goes through the same small matrix. Where the picture ends inside
     a unit, the edge is repeated as libjpeg does. Observations are the coefficients of all components, (numbers,).
 
@@ -132,7 +131,7 @@ class JpegOperator(Operator):
 
     @cached_property
     def layout(self) -> Layout:
-        """Where pixels and codes stand."""
+        """Where codes stand."""
         return Layout(self.in_shape, self.factors)
 
     @cached_property

@@ -55,10 +55,8 @@ def jpeg(
     grey = in_shape[0] == 1
     steps = [scaled_table(base, q) for base in ([LUMA] if grey else [LUMA, CHROMA, CHROMA])]
     factors = ((1, 1),) if grey else ((1, 1), SAMPLINGS[sampling], SAMPLINGS[sampling])
-    tables, colour = (
-        torch.stack([torch.from_numpy(table) for table in steps]),
-        cast(Colour, "grey" if grey else "ycbcr"),
-    )
+    tables = torch.stack([torch.from_numpy(table) for table in steps])
+    colour: Colour = "grey" if grey else "ycbcr"
     return JpegOperator(in_shape, tables, factors, colour, equivalent_noise(tables, factors, colour))
 
 
