@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor
@@ -81,8 +81,7 @@ class ThroughJpeg(Composed):
 
     @property
     def _jpeg(self) -> Weighted:
-        jpeg: Any = self.outer
-        return jpeg
+        return cast(Weighted, self.outer)
 
     def _spread(self, gain: Tensor, fold: int) -> Tensor:
         """Gains on the frequencies of the picture behind B, aliases included."""
