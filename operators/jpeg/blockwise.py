@@ -20,21 +20,13 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from zsir.errors import BadInput, BadSpec, ShapeError
+from zsir.errors import BadSpec, ShapeError
 from zsir.linalg import per_picture, ridge_inverse
 from zsir.operators.base import Operator
+from zsir.operators.jpeg import decomposed
 from zsir.operators.jpeg.coded import JpegFile
-from zsir.operators.jpeg.decomposed import (
-    Colour,
-    Kind,
-    Norm,
-    box_step,
-    colour_matrix,
-    discounted_step,
-    triple,
-    weighted,
-)
-from zsir.operators.jpeg.encoder import by_pillow, in_floats, pillow_writes
+from zsir.operators.jpeg.decomposed import Colour, Kind, Norm, colour_matrix, triple, weighted
+from zsir.operators.jpeg.encoder import by_pillow, dequantised, in_floats, pillow_writes
 from zsir.operators.jpeg.units import Factors, Layout, Region, mapped, mean_gains
 from zsir.operators.mask import Identity
 from zsir.operators.plans import SVD, Plans
@@ -43,8 +35,6 @@ from zsir.protocols import NoiseSource, Shape
 
 #: noise lies within this many standard deviations
 SURELY = 3.0
-
-
 #: last noise level of samplers
 FINISH = 3 / 255
 
@@ -190,13 +180,8 @@ class JpegOperator(Operator):
                 f"The file is {file.text}, but the operator is for {ours[0][0]}x{ours[0][1]} pixels, {self.colour}, "
                 f"factors {self.factors}; make the operator of the file itself."
             )
-        found = []
-        for i, part in enumerate(file.components):
-            if part.codes is None:
-                raise BadInput("Only the headers of the JPEG were read; read it with read_jpeg.")
-            values = part.codes.double().reshape(-1, 64) * self.tables[i].double().flatten() + self._offset[i]
-            found.append((values / 255 * (self.level / self.spread[i])).flatten())
-        return torch.cat(found)[None]
+        planes = zip(dequantised(file), self._offset, self.spread, strict=True)
+        return torch.cat([((c + offset) / 255 * (self.level / s)).flatten() for c, offset, s in planes])[None]
 
     def record(self, x: Tensor, rng: NoiseSource) -> tuple[Tensor, Tensor]:
         """Encode pictures, by Pillow where it writes this kind of file.
@@ -226,25 +211,25 @@ class JpegOperator(Operator):
     def forward(self, x: Tensor) -> Tensor:
         """level diag(1/s) T M x."""
         self.check_input(x, self.in_shape)
-        matrices = [self._plans[kind].like(x)["a"] for kind in self._kinds]
-        return mapped(
-            self._regions, x, self.layout.pixels, [m.T for m in matrices], self.layout.set_codes, self.out_shape
-        )
+        matrices, layout = [self._plans[kind].like(x)["a"].T for kind in self._kinds], self.layout
+        return mapped(self._regions, x, layout.pixels, matrices, layout.set_codes, self.out_shape)
 
     def adjoint(self, y: Tensor) -> Tensor:
         """M^T T^T diag(level/s) y."""
         self.check_input(y, self.out_shape)
-        matrices = [self._plans[kind].like(y)["a"] for kind in self._kinds]
-        return mapped(self._regions, y, self.layout.codes, matrices, self.layout.set_pixels, self.in_shape)
+        return self._pixels(y, {kind: plans.like(y)["a"] for kind, plans in self._plans.items()})
+
+    def _pixels(self, y: Tensor, matrices: dict[Kind, Tensor]) -> Tensor:
+        """The numbers of every unit times the matrix of its kind."""
+        each = [matrices[kind] for kind in self._kinds]
+        return mapped(self._regions, y, self.layout.codes, each, self.layout.set_pixels, self.in_shape)
 
     def pinv(self, y: Tensor, ridge: float | Tensor = 0.0) -> Tensor:
         """V [s/(s^2 + ridge)] U^T y of every unit, in the operator's norm."""
         self.check_input(y, self.out_shape)
         if isinstance(ridge, Tensor) and ridge.ndim:
             return torch.cat([self.pinv(one, float(r)) for one, r in zip(y.split(1), ridge, strict=True)])
-        inverses = {kind: self._inverse(kind, float(ridge)).to(y) for kind in set(self._kinds)}
-        matrices = [inverses[kind] for kind in self._kinds]
-        return mapped(self._regions, y, self.layout.codes, matrices, self.layout.set_pixels, self.in_shape)
+        return self._pixels(y, {kind: self._inverse(kind, float(ridge)).to(y) for kind in set(self._kinds)})
 
     def prox(self, z: Tensor, y: Tensor, rho: float | Tensor) -> Tensor:
         """argmin 1/2 ||A x - y||^2 + rho/2 ||M (x - z)||^2, with ``zeros`` times the variance where y is exactly 0."""
@@ -252,13 +237,11 @@ class JpegOperator(Operator):
         if self.norm == "rgb" or self.zeros == 1 or not bool(silent.any()):
             return super().prox(z, y, rho)
         misfit = (y - self.forward(z)) / self.level
-        made = z.clone()
-        rhos = per_picture(rho, y)
-        ridges = rhos / self.level**2 / self.trust(y)
+        made, ridges = z.clone(), per_picture(rho, y) / self.level**2 / self.trust(y)
         for one, r, each in zip(made, misfit, ridges, strict=True):
             for region, kind in zip(self._regions, self._kinds, strict=True):
                 codes = (self.layout.codes(numbers, region) for numbers in (r, each))
-                change = discounted_step(triple(kind, self.norm), *codes)
+                change = decomposed.discounted_step(triple(kind, self.norm), *codes)
                 self.layout.set_pixels(one, region, self.layout.pixels(one, region) + change)
         return made
 
@@ -305,7 +288,7 @@ class JpegOperator(Operator):
                 wanted = self.layout.codes(numbers, region).double() * factor
                 units = self.layout.pixels(one, region).double()
                 d = 255 * units @ weighted(replace(kind, spread=unit)).to(units).T
-                change = box_step(found, d, wanted - half.to(d), wanted + half.to(d)) / 255
+                change = decomposed.box_step(found, d, wanted - half.to(d), wanted + half.to(d)) / 255
                 self.layout.set_pixels(target, region, (units + change).to(x))
         return made
 
