@@ -202,6 +202,11 @@ class JpegOperator(Operator):
     def _encoded(self, x: Tensor) -> tuple[JpegFile, Tensor]:
         if pillow_writes(self.tables, self.factors, self.colour):
             return by_pillow(x, self.tables, self.factors)
+        return self.in_floats(x)
+
+    def in_floats(self, x: Tensor) -> tuple[JpegFile, Tensor]:
+        """Codes and decoded picture (C, height, width) of one picture of that shape, by exact arithmetic: of a picture
+        that was decoded from such codes, the codes themselves, but for what decoding rounded and clipped."""
         rounded = (x[None].double().cpu().clamp(0, 1) * 255).round()
         coefficients = self.forward(rounded)[0]
         for i, plane in enumerate(self.layout.planes(coefficients)):

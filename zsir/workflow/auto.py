@@ -102,7 +102,7 @@ def _stated(picture: Picture, chosen: Hypothesis) -> float | None:
     What is to be sharpened has at least `LEAST_NOISE`: noise and JPEG that came before the blur do not show, but would
     be sharpened with the rest.
     """
-    if picture.format in JPEG:
+    if picture.format in JPEG or chosen.spec.rpartition("|")[2].strip().startswith("jpeg"):
         return None
     return max(chosen.noise, LEAST_NOISE if chosen.spec != "identity" else 0.0)
 

@@ -12,6 +12,7 @@ from typing import cast
 from torch import Tensor
 
 from zsir.errors import BadInput
+from zsir.names.parsed import Parsed
 from zsir.operators.jpeg.blockwise import JpegOperator
 from zsir.operators.jpeg.coded import JpegFile, read_jpeg
 from zsir.operators.jpeg.measurement import of_tables
@@ -50,6 +51,12 @@ def coding_of(picture: Picture) -> Coding:
             None, f"{picture.path} holds {file.space.upper()} inks, so its pixels are used and not its codes."
         )
     return Coding(file)
+
+
+def recovered(picture: Picture, stage: Parsed) -> Coding:
+    """The codes of a picture that was decoded from a JPEG file, whose tables the last ``stage`` of a spec names."""
+    operator = stage.build(picture.shape)
+    return Coding(operator.in_floats(picture.pixels[0])[0])
 
 
 def operator_of_file(file: JpegFile, noise_before: float = 0.0) -> Upright | JpegOperator:

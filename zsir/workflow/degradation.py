@@ -69,6 +69,13 @@ def _mask_of(picture: Picture) -> Mask:
     return mask
 
 
+def coding_stage(op: str) -> Parsed | None:
+    """The last stage ``jpeg`` of a spec that says more than its name: a quality or a file's tables."""
+    parsed = OPERATORS.parse(op)
+    last = parsed.stages[-1] if parsed.stages else parsed
+    return last if last.name == "jpeg" and last.options else None
+
+
 def without_coding(parsed: Parsed) -> Parsed:
     """The spec without a last stage ``jpeg``, which the file itself stands for."""
     if parsed.name == "jpeg":

@@ -20,8 +20,8 @@ from zsir.problem import Problem
 from zsir.processes import noisy, own_noise, process_of, recorded
 from zsir.protocols import LinearOperator, NoiseSource, Prior
 from zsir.rng import PictureNoise
-from zsir.workflow.coding import Coding, as_white, coding_of, measured, operator_of_file, told
-from zsir.workflow.degradation import noted_noise, operator_for, operator_of
+from zsir.workflow.coding import JPEG, Coding, as_white, coding_of, measured, operator_of_file, recovered, told
+from zsir.workflow.degradation import coding_stage, noted_noise, operator_for, operator_of
 from zsir.workflow.method import Method
 from zsir.workflow.noise_levels import NO_NOISE, Level, level_beneath, level_of
 
@@ -121,7 +121,7 @@ def _simulated(picture: Picture, method: Method, seed: int) -> Posed:
 
 def _real(picture: Picture, method: Method, size: tuple[int, int] | None) -> Posed:
     """The picture is the observation."""
-    coding = coding_of(picture) if isinstance(method.op, str) and not method.ignore_jpeg else Coding(None)
+    coding = _coding(picture, method)
     noted, stated = noted_noise(picture, method.op), method.noise_std
     operator = operator_of(picture, method.op, size)
     if isinstance(operator, SoftMask):
@@ -143,6 +143,14 @@ def _real(picture: Picture, method: Method, size: tuple[int, int] | None) -> Pos
     said = tuple(filter(None, [coding.remark, remark]))
     prior = fitting(method.prior, problem.operator)
     return Posed(problem, prior, picture.pixels, None, doubt, said, level)
+
+
+def _coding(picture: Picture, method: Method) -> Coding:
+    """The codes of a JPEG file, or of a picture that was one, as the spec says."""
+    if not isinstance(method.op, str) or method.ignore_jpeg:
+        return Coding(None)
+    stage = coding_stage(method.op)
+    return coding_of(picture) if stage is None or picture.format in JPEG else recovered(picture, stage)
 
 
 def _coded(picture: Picture, file: JpegFile, operator: LinearOperator, std: float, method: Method) -> Problem:
