@@ -41,6 +41,8 @@ from zsir.operators.mask import Identity
 from zsir.operators.plans import SVD, Plans
 from zsir.protocols import NoiseSource, Shape
 
+#: share of white noise that is left of it in the decoded picture, whose highest frequencies are 0
+LEFT = 0.6
 #: noise lies within this many standard deviations
 SURELY = 3.0
 
@@ -125,8 +127,11 @@ class JpegOperator(Operator):
     @property
     def finish(self) -> float:
         """3/255, or ``level`` where that is less. The error lies in few coefficients: at its rms level a denoiser takes
-        away detail that the file holds. Tuned on nine crops with the prior ``photo``, qualities 10 to 75."""
-        return min(FINISH, self.level)
+        away detail that the file holds. Tuned on nine crops with the prior ``photo``, qualities 10 to 75.
+
+        Of noise before the encoder `LEFT` is left, if that is more.
+        """
+        return min(max(FINISH, LEFT * self.noise_before), self.level)
 
     def metric(self, x: Tensor) -> Tensor:
         """G x, with ``G = M^T M`` for the norm of the file's colours and the identity for ``rgb``."""
