@@ -142,6 +142,8 @@ def _tensor(pixels: np.ndarray, like: Tensor) -> Tensor:
 
 
 _CLASSICAL = ("skimage", "'zsir[classical]'")
+
+
 def automatic(y: Tensor) -> Tensor:
     """``zsir solve`` without ``--op``, on the 8 bits that a file would hold."""
     import warnings

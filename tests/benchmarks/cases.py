@@ -32,6 +32,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -152,7 +153,7 @@ def make(case: Case, whole: Tensor, side: int, here: Path, seed: int) -> tuple[P
     y = y[..., beyond : y.shape[2] - beyond, beyond : y.shape[3] - beyond]
     picture = Image.fromarray((255 * y.clamp(0, 1)[0].permute(1, 2, 0)).round().byte().numpy())
     path = here / ("file.jpg" if case.quality else "file.png")
-    picture.save(path, **({"quality": case.quality} if case.quality else {}))
+    picture.save(path, **(dict[str, Any](quality=case.quality) if case.quality else {}))
     return path, cropped(whole, side, 0)
 
 

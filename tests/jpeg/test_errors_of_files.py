@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from tests.jpeg.pictures import picture
+from tests.jpeg.test_jpeg_operator import picture
 from zsir import samplers
 from zsir.operators import make
 from zsir.operators.jpeg.coded import read_jpeg
@@ -30,7 +30,9 @@ EVAL = Path(__file__).parents[2] / "experiments" / "data" / "eval34"
 def coded(x: Tensor, quality: int) -> tuple[bytes, Tensor]:
     """The bytes of a JPEG file of x (1, 3, height, width), and the picture that they decode to."""
     file = io.BytesIO()
-    Image.fromarray((255 * x.clamp(0, 1)[0].permute(1, 2, 0)).round().byte().numpy()).save(file, "JPEG", quality=quality)
+    Image.fromarray((255 * x.clamp(0, 1)[0].permute(1, 2, 0)).round().byte().numpy()).save(
+        file, "JPEG", quality=quality
+    )
     shown = torch.from_numpy(np.array(Image.open(file))).permute(2, 0, 1)[None] / 255
     return file.getvalue(), shown
 

@@ -41,7 +41,7 @@ def operator_of(picture: Picture, op: str | LinearOperator, size: tuple[int, int
         return _mask_of(picture)
     if not _made_by(picture, op):
         parsed = with_unknown_borders(parsed)
-    channels = operators.picture_channels(parsed, seen[0])
+    channels = operators.picture_channels(parsed, seen)
     if size is not None:
         operator = _for_size(parsed, (channels, *size))
         if tuple(operator.out_shape) != seen:

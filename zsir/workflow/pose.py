@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
-from zsir.capabilities import cut, known_numbers
+from zsir.capabilities import cut, known_numbers, makes_pictures
 from zsir.errors import BadSpec, PictureWarning
 from zsir.metrics.noise import doubts
 from zsir.operators import Identity, SoftMask
@@ -64,6 +64,12 @@ class Observed:
     operator: LinearOperator
     noise_std: float
 
+    @property
+    def start(self) -> Tensor | None:
+        """Where samplers begin: the picture that a viewer sees, where y is none itself, as with a JPEG file."""
+        fits = not makes_pictures(self.operator) and self.seen.shape[1:] == self.operator.in_shape
+        return self.seen if fits else None
+
 
 def observe(operator: LinearOperator, x: Tensor, noise_std: float, rng: NoiseSource) -> Observed:
     """``A x + noise_std n`` for pictures x (batch, *in_shape). Numbers that the operator hides stay 0.
@@ -107,7 +113,8 @@ def _simulated(picture: Picture, method: Method, seed: int) -> Posed:
     x = picture.pixels
     operator = operator_for(x.shape, method.op)
     made = observe(operator, x, method.noise_std or 0.0, observation_noise(seed))
-    problem = Problem(made.y.to(method.device, method.dtype), made.operator, made.noise_std)
+    start = None if made.start is None else made.start.to(method.device, method.dtype)
+    problem = Problem(made.y.to(method.device, method.dtype), made.operator, made.noise_std, start)
     level = Level(made.noise_std, "stated")
     return Posed(problem, fitting(method.prior, operator), made.seen, cut(operator, x), level=level)
 
