@@ -115,10 +115,8 @@ class JpegOperator(Operator):
     @property
     def finish(self) -> float:
         """3/255, or ``level`` where that is less: the error lies in few coefficients, and a denoiser at its rms level
-        takes detail from the others. Tuned on nine crops with the prior ``photo``, qualities 10 to 75.
-
-        Of noise before the encoder `LEFT` is left, if that is more.
-        """
+        takes detail from the others. Tuned on nine crops with the prior ``photo``, qualities 10 to 75. Noise before the
+        encoder raises it to `LEFT` of that noise."""
         return min(max(FINISH, LEFT * self.noise_before), self.level)
 
     def metric(self, x: Tensor) -> Tensor:
