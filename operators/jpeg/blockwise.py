@@ -33,6 +33,8 @@ from zsir.operators.plans import SVD, Plans
 from zsir.operators.through_jpeg import ThroughJpeg
 from zsir.protocols import NoiseSource, Shape
 
+#: share of white noise that is left of it in the decoded picture, whose highest frequencies are 0
+LEFT = 0.6
 #: noise lies within this many standard deviations
 SURELY = 3.0
 #: last noise level of samplers
@@ -113,8 +115,9 @@ class JpegOperator(Operator):
     @property
     def finish(self) -> float:
         """3/255, or ``level`` where that is less: the error lies in few coefficients, and a denoiser at its rms level
-        takes detail from the others. Tuned on nine crops with the prior ``photo``, qualities 10 to 75."""
-        return min(FINISH, self.level)
+        takes detail from the others. Tuned on nine crops with the prior ``photo``, qualities 10 to 75. Noise before the
+        encoder raises it to `LEFT` of that noise."""
+        return min(max(FINISH, LEFT * self.noise_before), self.level)
 
     def metric(self, x: Tensor) -> Tensor:
         """G x, with ``G = M^T M`` for the norm of the file's colours and the identity for ``rgb``."""

@@ -54,6 +54,10 @@ DENOISER = Rule(over=1.5, share=0.5, least=0.02, ridge=0.23, eta=0.1)
 #: back-projection lets less of that noise through and the first level drowns its share in the initial estimate.
 CONSISTENCY = Rule(over=2.5, share=1.0, least=0.05, ridge=1.0, eta=0.95)
 
+#: where an operator shows pixels as they are, no last level has to be above this times the noise: nothing else is wrong
+#: with them
+SHOWN = 0.75
+
 #: the options of the published levels; PnP-CM has them too
 Start = Annotated[
     int | None,
@@ -211,7 +215,7 @@ class CM4IR(BaseSampler):
     def _least(problem: Problem, rule: Rule) -> float:
         """No last level is below this. Pixels that the operator shows as they are hold noise and no other error."""
         if rule is DENOISER and problem.noise_std > EXACT and seen_pixels(problem.operator) is not None:
-            return min(rule.least, problem.noise_std)
+            return min(rule.least, SHOWN * problem.noise_std)
         return rule.least
 
     def _estimate(self, prior: Prior, x: Tensor, sigma: float, delta: float) -> Tensor:

@@ -73,14 +73,9 @@ def measured(operator: Upright | JpegOperator, file: JpegFile) -> Tensor:
     return cast(JpegOperator, inner).measured(file)
 
 
-def as_white(file: JpegFile) -> float:
-    """Standard deviation of the white noise that the error of the decoded file is taken for behind other stages."""
-    return AS_WHITE * of_tables(file).own_noise
+def as_white(file: JpegFile, sampler: Sampler | None = None) -> float:
+    """Standard deviation of the white noise that the error of the decoded file is taken for behind other stages.
 
-
-def told(sampler: Sampler, level: float) -> float:
-    """The noise level of a JPEG file that a sampler is told: its ``of_coding`` says which share, all of it by default.
-
-    Most of the error of a JPEG file is detail that is missing, which a denoiser does not bring back.
+    The attribute ``of_coding`` of a sampler says which share of it counts, by default all.
     """
-    return float(getattr(sampler, "of_coding", 1.0)) * level
+    return float(getattr(sampler, "of_coding", 1.0)) * AS_WHITE * of_tables(file).own_noise

@@ -20,7 +20,7 @@ from zsir.problem import Problem
 from zsir.processes import noisy, own_noise, process_of, recorded
 from zsir.protocols import LinearOperator, NoiseSource, Prior
 from zsir.rng import PictureNoise
-from zsir.workflow.coding import JPEG, Coding, as_white, coding_of, measured, operator_of_file, recovered, told
+from zsir.workflow.coding import JPEG, Coding, as_white, coding_of, measured, operator_of_file, recovered
 from zsir.workflow.degradation import coding_stage, noted_noise, operator_for, operator_of
 from zsir.workflow.method import Method
 from zsir.workflow.noise_levels import NO_NOISE, Level, level_beneath, level_of
@@ -159,13 +159,11 @@ def _coded(picture: Picture, file: JpegFile, operator: LinearOperator, std: floa
     Behind other stages the error of the file is taken as white noise, because there is no closed form for both.
     """
     if not isinstance(operator, Identity):
-        level = told(method.sampler, math.hypot(std, as_white(file)))
+        level = math.hypot(as_white(file, method.sampler), std)
         return Problem(picture.pixels.to(method.device, method.dtype), operator, level)
     coded = operator_of_file(file, std)
     place = (method.device, method.dtype)
-    return Problem(
-        measured(coded, file).to(*place), coded, told(method.sampler, coded.own_noise), picture.pixels.to(*place)
-    )
+    return Problem(measured(coded, file).to(*place), coded, coded.own_noise, picture.pixels.to(*place))
 
 
 def warn_of(picture: Picture, sentences: Sequence[str], stacklevel: int = 2) -> None:
