@@ -20,7 +20,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from zsir.errors import BadSpec, ShapeError
+from zsir.errors import ShapeError
 from zsir.linalg import per_picture, ridge_inverse
 from zsir.operators.base import Operator
 from zsir.operators.jpeg import decomposed
@@ -39,6 +39,8 @@ LEFT = 0.6
 SURELY = 3.0
 #: last noise level of samplers
 FINISH = 3 / 255
+#: level up to which distances count in full; tuned as `FINISH` was
+BALANCED = 7 / 255
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,8 +54,8 @@ class JpegOperator(Operator):
 
     With ``norm="ycbcr"``, ``pinv`` and ``prox`` measure pictures in the colours of the file:
 
-        prox(z, y, rho) = argmin_x 1/2 ||A x - y||^2 + rho/2 ||M (x - z)||^2
-        pinv(y, ridge)  = (M^T M)^-1 A^T (A (M^T M)^-1 A^T + ridge I)^+ y
+        prox(z, y, rho) = argmin_x 1/2 ||A x - y||^2 + rho/2 ||x - z||_G^2,   ||x||_G = sqrt(balance) ||M x||
+        pinv(y, ridge)  = G^-1 A^T (A G^-1 A^T + ridge I)^+ y
 
     The decomposition ``svd`` is always that of A.
 
@@ -85,17 +87,7 @@ class JpegOperator(Operator):
     zeros: float = 6.0
 
     def __post_init__(self) -> None:
-        components, channels = colour_matrix(self.colour).shape
-        if self.in_shape[0] != channels:
-            raise ShapeError(
-                f"A JPEG file of colour space {self.colour} holds {channels} channels, but the picture has "
-                f"{self.in_shape[0]}."
-            )
-        if self.tables.shape != (components, 8, 8) or len(self.factors) != components:
-            raise BadSpec(
-                f"A JPEG file of colour space {self.colour} needs {components} tables of 8x8 steps and {components} "
-                f"pairs of factors, got {tuple(self.tables.shape)} and {len(self.factors)}."
-            )
+        decomposed.check_parts(self.in_shape[0], self.colour, self.tables, self.factors)
 
     @property
     def out_shape(self) -> tuple[int]:
@@ -119,11 +111,20 @@ class JpegOperator(Operator):
         encoder raises it to `LEFT` of that noise."""
         return min(max(FINISH, LEFT * self.noise_before), self.level)
 
+    @property
+    def balance(self) -> float:
+        """Weight of the norm ``ycbcr``, 1 down to about 0.4 at quality 10: with it one ``lam`` fits all qualities."""
+        return 1.0 if self.norm == "rgb" else min(1.0, BALANCED / self.level)
+
+    @property
+    def colours(self) -> Tensor:
+        """The matrix C of the norm, ``||x||_G = ||C x||``: sqrt(balance) M or the identity."""
+        plain = self.norm == "rgb" and self.colour != "grey"
+        return math.sqrt(self.balance) * colour_matrix("rgb" if plain else self.colour)
+
     def metric(self, x: Tensor) -> Tensor:
-        """G x, with ``G = M^T M`` for the norm of the file's colours and the identity for ``rgb``."""
-        if self.norm == "rgb":
-            return x
-        mixing = colour_matrix(self.colour).to(x)
+        """G x, with ``G = C^T C``."""
+        mixing = self.colours.to(x)
         return torch.einsum("dc,bchw->bdhw", mixing.T @ mixing, x)
 
     @cached_property
@@ -240,7 +241,7 @@ class JpegOperator(Operator):
         return self._pixels(y, {kind: self._inverse(kind, float(ridge)).to(y) for kind in set(self._kinds)})
 
     def prox(self, z: Tensor, y: Tensor, rho: float | Tensor) -> Tensor:
-        """argmin 1/2 ||A x - y||^2 + rho/2 ||M (x - z)||^2, with ``zeros`` times the variance where y is exactly 0."""
+        """argmin 1/2 ||A x - y||^2 + rho/2 ||x - z||_G^2, with ``zeros`` times the variance where y is exactly 0."""
         silent = y == 0
         if self.norm == "rgb" or self.zeros == 1 or not bool(silent.any()):
             return super().prox(z, y, rho)
@@ -304,11 +305,6 @@ class JpegOperator(Operator):
         """A I = A; the product with any other operator knows how to precondition its conjugate gradients."""
         return self if isinstance(inner, Identity) else ThroughJpeg(self, inner)
 
-    @property
-    def colours(self) -> Tensor:
-        """The matrix M of the norm, (components, channels) float64."""
-        return colour_matrix("rgb" if self.norm == "rgb" and self.colour != "grey" else self.colour)
-
     def trust(self, y: Tensor) -> Tensor:
         """1, and ``1 / zeros`` for numbers of y that are exactly 0; in the norm ``rgb`` 1 for all."""
         least = 1.0 if self.norm == "rgb" else 1 / self.zeros
@@ -324,7 +320,7 @@ class JpegOperator(Operator):
         Returns:
             Gains, (components, fold * height, fold * width) float64, in the order of ``torch.fft.fft2``.
         """
-        found = mean_gains(self.layout, trust, (self.level / self.spread) ** 2, fold)
+        found = mean_gains(self.layout, trust, (self.level / self.spread) ** 2 / self.balance, fold)
         if self.norm == "rgb" and self.colour == "ycbcr":
             found = torch.einsum("pc,phw->chw", colour_matrix(self.colour).square(), found)
         return found

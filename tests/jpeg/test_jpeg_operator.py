@@ -67,6 +67,7 @@ def test_every_colour_space_obeys_the_contract() -> None:
 def test_prox_in_colours_is_the_closed_form(sampling: str) -> None:
     """v_i = z_i + n_i A^T D^T (q k - d_i) / (1 + rho n_i s^2), plane by plane, computed without the operator."""
     operator = replace(jpeg((3, 16, 16), q=40, sampling=sampling), level=1.0)
+    assert operator.balance == pytest.approx(7 / 255) and jpeg((3, 16, 16), q=90).balance == 1
     z, y, rho = picture((3, 16, 16)), operator.forward(picture((3, 16, 16), seed=1)), 0.3
     u, n = torch.arange(8, dtype=torch.float64)[:, None], torch.arange(8, dtype=torch.float64)
     d = torch.cos((2 * n + 1) * u * torch.pi / 16) * torch.where(u == 0, 0.5**0.5, torch.ones_like(u)) / 2
@@ -77,7 +78,7 @@ def test_prox_in_colours_is_the_closed_form(sampling: str) -> None:
         blocks = d @ small.view(2 // fy, 8, 2 // fx, 8).transpose(1, 2) @ d.T
         s = operator.spread[i].view(8, 8)
         wanted = operator.layout.planes(y[0])[i].view(2 // fy, 2 // fx, 8, 8) * s
-        step = d.T @ ((wanted - blocks) / (1 + rho * fy * fx * s**2)) @ d
+        step = d.T @ ((wanted - blocks) / (1 + operator.balance * rho * fy * fx * s**2)) @ d
         moved.append(step.transpose(1, 2).reshape(16 // fy, 16 // fx).repeat_interleave(fy, 0).repeat_interleave(fx, 1))
     expected = z + torch.einsum("ij,jhw->ihw", torch.linalg.inv(YCBCR), torch.stack(moved))
     assert (operator.prox(z, y, rho) - expected).abs().max() < 1e-12
@@ -275,8 +276,8 @@ def test_few_iterations_after_a_blur(spec: str) -> None:
 
 def test_the_preconditioner_knows_the_gain_of_every_frequency() -> None:
     """Waves that wrap around: their mean energy behind A, over all shifts, is what `response` says."""
-    operator = replace(jpeg((1, 32, 48), q=50), level=0.02)
-    gains = operator.response(torch.ones(operator.out_shape, dtype=torch.float64))
+    operator = replace(jpeg((1, 32, 48), q=50), level=0.04)
+    gains = operator.balance * operator.response(torch.ones(operator.out_shape, dtype=torch.float64))
     rows, columns = torch.arange(32, dtype=torch.float64)[:, None], torch.arange(48, dtype=torch.float64)
     for i, j in ((0, 0), (3, 5), (10, 20), (16, 24)):
         wave = torch.exp(2j * torch.pi * (i * rows / 32 + j * columns / 48)).view(1, 1, 32, 48)
