@@ -1,7 +1,8 @@
 """The kernel of an unknown motion blur, from the observation alone.
 
 1. The noise is taken out of y by the prior; this works well, because a blurred picture is smooth.
-2. Coarse to fine, the picture of few edges (`zsir.blind.edges`) and the kernel are found in turn. The kernel is the
+2. Coarse to fine, the picture of few edges (`zsir.blind.edges`) and the kernel are found in turn, from several starts.
+   The start with the likeliest spectrum of y goes on. The kernel is the
    solution of least squares on the simplex, with the posterior covariance of x as in an M-step.
 3. The prior's own restoration takes the place of the edges, again in turn with the kernel: Fast Diffusion EM's
    alternation inside half-quadratic splitting.
@@ -25,8 +26,10 @@ from torch.nn.functional import interpolate, pad
 
 from zsir.blind.edges import edges
 from zsir.blind.grids import Grid
+from zsir.blind.likelihood import FLOOR, Parameters, Seen, motion_of
 from zsir.blind.simplex import ladder, least_squares, recentred, resized, thresholded
 from zsir.errors import BadInput, BadSpec, ShapeError
+from zsir.operators.blurs.kernels import motion
 from zsir.protocols import Prior
 
 #: turns of picture and kernel at each scale, and with the prior; taps below these shares of the largest are dropped
@@ -51,12 +54,16 @@ class KernelEstimate:
         x0: The picture it was found with, cut to the observation, (1, channels, height, width).
         residual: Misfit of ``kernel * x0`` and the observation inside the border, relative to the noise.
         movement: Distance of the kernels of the last two turns, relative to their norm: small where it has settled.
+        gain: How much more likely (logarithm) the spectrum of the observation is by this kernel than with no blur.
+        gain_straight: The same for the best straight motion. A wrong kernel is seldom much likelier than that.
     """
 
     kernel: Tensor = field(repr=False)
     x0: Tensor = field(repr=False)
     residual: float
     movement: float
+    gain: float = 0.0
+    gain_straight: float = 0.0
 
     @property
     def blurred(self) -> bool:
@@ -84,9 +91,11 @@ def estimate_kernel(y: Tensor, size: int, noise_std: float, prior: Prior) -> Ker
     """
     _check(y, size)
     noise = max(noise_std, LEAST_NOISE)
-    taps = math.ceil(ROOM * size) // 2 * 2 + 1
+    taps = taps_for(size)
     calm = _denoised(prior, y.float(), noise)
-    kernel = coarse_to_fine(calm.mean(1, keepdim=True), taps, noise)
+    seen = Seen(y, noise, FLOOR)
+    straight = motion_of(y, noise)
+    kernel = max(_beginnings(calm, taps, noise, straight), key=seen.gain)
     grid, noisy = Grid(calm, taps, noise), Grid(y.float(), taps, noise)
     x, before = noisy.filled, kernel
     for _ in range(FINE_TURNS):
@@ -96,7 +105,29 @@ def estimate_kernel(y: Tensor, size: int, noise_std: float, prior: Prior) -> Ker
     again = noisy.back(noisy.spectrum(before) * torch.fft.rfft2(x))
     misfit = ((again - noisy.filled)[..., m:-m, m:-m]).square().mean().sqrt()
     movement = float((kernel - before).norm() / kernel.norm())
-    return KernelEstimate(kernel, x[..., m:-m, m:-m].to(y), float(misfit) / noise, movement)
+    return KernelEstimate(kernel, x[..., m:-m, m:-m].to(y), float(misfit) / noise, movement, seen.gain(kernel), straight.gain)
+
+
+def _beginnings(calm: Tensor, taps: int, noise: float, straight: Parameters) -> list[Tensor]:
+    """Kernels to begin with: by edges from four directions, and the best straight motion."""
+    grey = calm.mean(1, keepdim=True)
+    found = [coarse_to_fine(grey, taps, noise, turned) for turned in range(4)]
+    length, angle = straight.values
+    line = motion(min(length, taps - 2.0), angle).double()
+    rows, columns = ((taps - n) // 2 for n in line.shape)
+    return [*found, pad(line, (columns, columns, rows, rows))]
+
+
+def taps_for(size: int) -> int:
+    """Side of the array that a kernel is looked for in.
+
+    Args:
+        size: Side of the square that the motion fits in, in pixels.
+
+    Returns:
+        Taps, odd.
+    """
+    return math.ceil(ROOM * size) // 2 * 2 + 1
 
 
 def _check(y: Tensor, size: int) -> None:
@@ -125,19 +156,22 @@ def _refitted(grid: Grid, x: Tensor, kernel: Tensor, share: float) -> Tensor:
     return recentred(thresholded(least_squares(form, right, kernel), share))
 
 
-def coarse_to_fine(y: Tensor, taps: int, noise: float) -> Tensor:
-    """A first kernel, from pictures of few edges. It begins as a short horizontal line: a single tap would stay one.
+def coarse_to_fine(y: Tensor, taps: int, noise: float, turned: int = 0) -> Tensor:
+    """A first kernel, from pictures of few edges. It begins as a short line: a single tap would stay one.
 
     Args:
         y: The observation without its noise, (1, 1, height, width).
         taps: Side of the kernel, odd.
         noise: Noise of the observation, > 0.
+        turned: Direction of the line in steps of 45 degrees; 0 is horizontal.
 
     Returns:
         The kernel, (taps, taps) float64.
     """
     kernel = torch.zeros(3, 3, dtype=torch.float64)
-    kernel[1] = 1 / 3
+    step = ((0, 1), (-1, 1), (1, 0), (1, 1))[turned]
+    for k in (-1, 0, 1):
+        kernel[1 + k * step[0], 1 + k * step[1]] = 1 / 3
     for side in ladder(taps):
         sides = [max(8, round(n * side / taps)) for n in y.shape[-2:]]
         small = y if side == taps else interpolate(y, size=sides, mode="bilinear", antialias=True, align_corners=False)
