@@ -20,19 +20,14 @@ from zsir.protocols import Prior
 
 #: side of the kernel that is looked for, if the spec does not say
 SIZE = 31
-#: a kernel must be this many times as much more likely than none as the best straight motion is: that many numbers
-#: always explain a little more, and a wrong kernel explains no more than a line (right ones had 2.3 to 3.4 times the
-#: gain of the line on the pictures that this was chosen on, wrong ones 1.1 times or less)
-RATIO = 1.5
 #: what may follow the stage that is found: other stages change the scale that its numbers are in
 AFTER = ("jpeg", "noise")
 #: a blur must be this much more likely (logarithm) than none
 LEAST_GAIN = 20.0
 NOWHERE = "kernel:auto needs a place for the kernel that it finds; give -o RESULT.png, and it is written beside it."
 
-UNSURE = "No kernel was found that explains the spectrum of the picture much better than a straight line does"
 INSTEAD = (
-    "So only its noise is taken out. Give another size, --op motion:length=auto,angle=auto if it is a straight motion, "
+    "So no blur is undone, and only the noise is taken out. Give another size, --op motion:length=auto,angle=auto if it is a straight motion, "
     "or the kernel in a file."
 )
 
@@ -213,10 +208,8 @@ def _kernel(
     if size != int(size):
         raise BadSpec(f"kernel:size={size:g} must be an odd number of pixels, such as 31.")
     found = estimate_kernel(y, int(size), noise_std, prior)
-    least = max(LEAST_GAIN, RATIO * found.gain_straight)
-    if not found.blurred or found.gain < least:
-        told = f"it has {found.gain:.0f} of the {least:.0f} that are needed" if found.blurred else "it is a single pixel"
-        return Resolved("identity", f"{UNSURE} ({told}). {INSTEAD}", (), found)
+    if doubt := found.doubt:
+        return Resolved("identity", f"kernel:auto: {doubt} {INSTEAD}", (), found)
     picture, array = written(found.kernel, beside)
     kept = {key: value for key, value in options.items() if key not in ("auto", "size", "path")}
     remark = "The kernel of the blur was found in the picture."
