@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zsir.errors import BadInput
+from zsir.experiments.blind_methods import edge_kernel, found_kernel
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -164,5 +165,7 @@ RESTORERS: dict[str, Restorer] = {
     "nlm": Restorer(non_local_means, 0, *_CLASSICAL),
     "opencv-nlm": Restorer(opencv_non_local_means, 0, "cv2", "opencv-python-headless"),
     "tv": Restorer(total_variation, 0, *_CLASSICAL),
+    "kernel-auto": Restorer(found_kernel, 11),
+    "kernel-edges": Restorer(edge_kernel, 4),
     "wiener": Restorer(unsupervised_wiener, 0, *_CLASSICAL),
 }

@@ -102,11 +102,17 @@ def _files(data: Data, base: Path) -> list[Path]:
     if data.folder is not None:
         sets = f" ({', '.join(SETS)} ship)"
         return _in_folder(folder_of(data.folder, base), "folder", sets)
-    found = [base / Path(name).expanduser() for name in data.files]
+    found = [_file(name, base) for name in data.files]
     for path in found:
         if not path.is_file():
             raise BadInput(f"[data] files: there is no file {path}.")
     return found
+
+
+def _file(name: str, base: Path) -> Path:
+    """The file ``name`` seen from ``base``, else the one of a shipped set: ``eval34/NAME.png``."""
+    path, (first, _, rest) = base / Path(name).expanduser(), name.partition("/")
+    return SETS[first] / rest if first in SETS and not path.is_file() else path
 
 
 def _of_scikit_image() -> list[Path]:

@@ -204,7 +204,7 @@ def test_changes(tiny):
 @pytest.mark.parametrize(
     ("name", "content", "kind", "words"),
     [
-        ("no.toml", None, UnknownName, "no file no.toml.*shipped are cm4ir-imagenet64"),
+        ("no.toml", None, UnknownName, "no file no.toml.*shipped are blind-motion, cm4ir-imagenet64"),
         ("smok", None, UnknownName, "did you mean 'smoke'"),
         ("a.toml", b"a = [", BadSpec, "a.toml is not TOML"),
         ("a.toml", b"\xff", BadInput, "not UTF-8"),

@@ -5,15 +5,18 @@
 
 from zsir.blind.estimate import KernelEstimate, estimate_kernel
 from zsir.blind.likelihood import Parameters, motion_of, width_of
-from zsir.blind.resolve import Resolved, has_auto, resolve_auto
+from zsir.blind.resolve import Resolved, finds_kernel, has_auto, resolve_auto, stand_in, written
 
 __all__ = [
     "KernelEstimate",
     "Parameters",
     "Resolved",
     "estimate_kernel",
+    "finds_kernel",
     "has_auto",
     "motion_of",
     "resolve_auto",
+    "stand_in",
     "width_of",
+    "written",
 ]

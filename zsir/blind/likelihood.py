@@ -56,7 +56,7 @@ class Parameters:
     gain: float
 
 
-class _Seen:
+class Seen:
     """The periodogram of an observation, and the likelihood of blurs."""
 
     def __init__(self, y: Tensor, noise_std: float, floor: float) -> None:
@@ -81,6 +81,10 @@ class _Seen:
         power: Tensor = torch.fft.rfft2(grey).abs() ** 2 / window.square().sum()
         self.kept, self.power, self.falls = kept, power[kept], -torch.log(radius[kept] / 0.1)
         self.noise = max(noise_std, floor) ** 2 / y.shape[1]
+
+    def gain(self, kernel: Tensor) -> float:
+        """How much more likely (logarithm) the observation is by a kernel than with no blur."""
+        return self.loss(motion(1, 0)) - self.loss(kernel)
 
     def loss(self, kernel: Tensor, slopes: tuple[float, ...] = SLOPES) -> float:
         """Minus the log-likelihood of a kernel, level and slope fitted."""
@@ -117,7 +121,7 @@ def motion_of(y: Tensor, noise_std: float, length: float | None = None, angle: f
         ShapeError: There is not one observation.
         BadInput: The observation is too small, flat or not finite.
     """
-    seen = _Seen(y, noise_std, FLOOR)
+    seen = Seen(y, noise_std, FLOOR)
     lengths = LENGTHS if length is None else (length,)
     angles = tuple(180 * i / ANGLES for i in range(ANGLES)) if angle is None else (angle,)
     rough = {(n, a): seen.loss(motion(n, a), (SLOPE,)) for n in lengths for a in angles}
@@ -146,7 +150,7 @@ def width_of(y: Tensor, noise_std: float) -> Parameters:
         ShapeError: There is not one observation.
         BadInput: The observation is too small, flat or not finite.
     """
-    seen = _Seen(y, noise_std, ROUNDED)
+    seen = Seen(y, noise_std, ROUNDED)
     start = min(WIDTHS, key=lambda width: seen.loss(gaussian(width), (SLOPE,)))
 
     def loss(values: tuple[float, ...]) -> float:

@@ -20,9 +20,16 @@ from zsir.protocols import Prior
 
 #: side of the kernel that is looked for, if the spec does not say
 SIZE = 31
+#: what may follow the stage that is found: other stages change the scale that its numbers are in
+AFTER = ("jpeg", "noise")
 #: a blur must be this much more likely (logarithm) than none
 LEAST_GAIN = 20.0
 NOWHERE = "kernel:auto needs a place for the kernel that it finds; give -o RESULT.png, and it is written beside it."
+
+INSTEAD = (
+    "So no blur is undone, and only the noise is taken out. Give another size, --op motion:length=auto,angle=auto if it is a straight motion, "
+    "or the kernel in a file."
+)
 
 
 @dataclass(frozen=True)
@@ -54,6 +61,59 @@ def has_auto(spec: str) -> bool:
     return any(_is_auto(stage) for stage in spec.split("|"))
 
 
+def finds_kernel(spec: str) -> bool:
+    """Whether a kernel is to be found.
+
+    Args:
+        spec: An operator's spec or chain.
+
+    Returns:
+        True for ``kernel:auto``, alone or in a chain.
+    """
+    return any(_is_auto(stage) and _taken_apart(stage)[0] == "kernel" for stage in spec.split("|"))
+
+
+def stand_in(spec: str) -> str:
+    """A spec with numbers in place of ``auto``, so that everything else in it can be checked.
+
+    Args:
+        spec: An operator's spec or chain, with or without ``auto``.
+
+    Returns:
+        The spec with numbers that mean nothing; the path of a kernel is empty.
+
+    Raises:
+        BadSpec: Two stages have ``auto``, or another stage than ``jpeg`` and ``noise`` follows the one that has.
+    """
+    stages = [stage.strip() for stage in spec.split("|")]
+    place = _asked(spec, stages)
+    if place is None:
+        return spec
+    name, options = _taken_apart(stages[place])
+    if name == "kernel":
+        options = {"path": "", **{key: value for key, value in options.items() if key not in ("auto", "path", "size")}}
+    else:
+        options = {key: "1" if value == "auto" else value for key, value in options.items()}
+    stages[place] = _together(name, options)
+    return " | ".join(stages)
+
+
+def _asked(spec: str, stages: Sequence[str]) -> int | None:
+    """The place of the stage that is to be found; raises `BadSpec` where it cannot be."""
+    asked = [k for k, stage in enumerate(stages) if _is_auto(stage)]
+    if not asked:
+        return None
+    if len(asked) > 1:
+        raise BadSpec(f"{spec}: only one stage of a chain can be auto; state the numbers of the others.")
+    for stage in stages[asked[0] + 1 :]:
+        if _taken_apart(stage)[0] not in AFTER:
+            raise BadSpec(
+                f"{spec}: a stage that is auto must be the last one before jpeg, but '{stage}' follows it; state its "
+                "numbers."
+            )
+    return asked[0]
+
+
 def resolve_auto(
     spec: str, y: Tensor, noise_std: float, *, prior: Prior | None = None, beside: str | Path | None = None
 ) -> Resolved:
@@ -61,8 +121,9 @@ def resolve_auto(
 
     - ``blur:sigma=auto``: the width of a Gaussian, by the likelihood of the spectrum
     - ``motion:length=auto,angle=auto``: length and angle, or one of them, in the same way
-    - ``kernel:auto,size=21``: any kernel of up to 21 pixels; it is written beside the result, as ``NAME.kernel.png``
-      (16 bits, the largest tap white) and ``NAME.kernel.npy``
+    - ``kernel:auto,size=21``: any kernel of up to 21 pixels; it is written beside the result, as ``NAME_kernel.png``
+      (16 bits, the largest tap white) and ``NAME_kernel.npy``. A kernel that is no clear find is not used: the stage
+      is then ``identity``
 
     Args:
         spec: The spec, or a chain in which one stage has ``auto``. Other options stay as they are.
@@ -76,19 +137,17 @@ def resolve_auto(
 
     Raises:
         BadSpec: Two stages have ``auto``, ``kernel:auto`` has no prior or no place to write to, or an option is wrong.
-        BadInput: Nothing can be found: the picture is too small or flat, or shows no blur.
+        BadInput: Nothing can be found: the picture is too small or flat, or shows no blur of the kind that is asked for.
         OutputError: The kernel cannot be written.
     """
     stages = [stage.strip() for stage in spec.split("|")]
-    asked = [k for k, stage in enumerate(stages) if _is_auto(stage)]
-    if not asked:
+    place = _asked(spec, stages)
+    if place is None:
         return Resolved(spec)
-    if len(asked) > 1:
-        raise BadSpec(f"{spec}: only one stage of a chain can be auto; state the numbers of the others.")
-    name, options = _taken_apart(stages[asked[0]])
+    name, options = _taken_apart(stages[place])
     is_kernel = name == "kernel"
     found = _kernel(options, y, noise_std, prior, beside) if is_kernel else _numbers(name, options, y, noise_std)
-    stages[asked[0]] = found.spec
+    stages[place] = found.spec
     return Resolved(" | ".join(stages), found.remark, found.files, found.found)
 
 
@@ -149,14 +208,11 @@ def _kernel(
     if size != int(size):
         raise BadSpec(f"kernel:size={size:g} must be an odd number of pixels, such as 31.")
     found = estimate_kernel(y, int(size), noise_std, prior)
-    if not found.blurred:
-        raise BadInput(
-            "kernel:auto: the kernel that was found is a single pixel, which is no blur; give the kernel in a file, or "
-            "leave the picture as it is."
-        )
+    if doubt := found.doubt:
+        return Resolved("identity", f"kernel:auto: {doubt} {INSTEAD}", (), found)
     picture, array = written(found.kernel, beside)
     kept = {key: value for key, value in options.items() if key not in ("auto", "size", "path")}
-    remark = f"The kernel was found in the picture; it is in {picture}."
+    remark = "The kernel of the blur was found in the picture."
     return Resolved(_together("kernel", {"path": str(array), **kept}), remark, (picture, array), found)
 
 
@@ -176,7 +232,7 @@ def written(kernel: Tensor, beside: str | Path) -> tuple[Path, Path]:
     from zsir.pictures import write
 
     result = Path(beside)
-    picture, array = (result.with_name(f"{result.stem}.kernel.{end}") for end in ("png", "npy"))
+    picture, array = (result.with_name(f"{result.stem}_kernel.{end}") for end in ("png", "npy"))
     taps = kernel.double()
     write(picture, (taps / taps.max())[None, None], bits=16)
     content = io.BytesIO()

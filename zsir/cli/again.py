@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from zsir import files
+from zsir.blind import finds_kernel
 from zsir.cli.batch import Batch
 from zsir.cli.exits import say
 from zsir.cli.outputs import Job, ResultFiles, check_clashes, checked, map_paths
@@ -19,8 +20,9 @@ from zsir.loop.provenance import versions
 from zsir.pictures import WRITABLE, read
 from zsir.priors.wrappers.settings import Wrapping
 from zsir.workflow.blending import load_blend
+from zsir.workflow.degradation import parsed_op
 from zsir.workflow.method import Method, load_method
-from zsir.workflow.record import REGISTRIES, summary
+from zsir.workflow.record import REGISTRIES, kernel_paths, summary
 from zsir.workflow.restore import restored
 from zsir.workflow.spread import about_sampler
 
@@ -50,7 +52,9 @@ def repeat(record: Path, output: str | None, *, overwrite: bool, quiet: bool) ->
         place = target if output is None else Path(output) / target.name
         wanted[place] = entry
         maps = map_paths(place) if entry["settings"]["samples"] > 1 else ()
-        jobs.append(Job(Path(entry["input"]), (ResultFiles(entry["settings"]["seed"], place, maps=maps),)))
+        kernel = kernel_paths(place) if finds_kernel(entry["settings"]["op"]) else ()
+        planned = ResultFiles(entry["settings"]["seed"], place, maps=maps, kernel=kernel)
+        jobs.append(Job(Path(entry["input"]), (planned,)))
     reads = [record, *(Path(path) for entry in entries.values() for path in entry["files"])]
     check_clashes(jobs, reads=reads)
     if output is not None:
@@ -135,7 +139,7 @@ def _method(settings: Mapping[str, Any]) -> Method:
     """The method that the settings name; raises `BadSpec` where a part was made by hand."""
     for name, registry in REGISTRIES.items():
         try:
-            registry.parse(settings[name])
+            parsed_op(settings[name]) if name == "op" else registry.parse(settings[name])
         except (BadSpec, UnknownName):
             raise BadSpec(
                 f"The {name} of this record is no spec of this zsir ({settings[name]}): it was made in Python, or its "

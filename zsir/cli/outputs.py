@@ -13,23 +13,25 @@ from zsir.files import check_target, make_folder
 #: the maps that go with the mean of several samples
 MAP_ENDINGS = ("std", "std_null", "q05", "q95")
 #: what our own results end in, so that a folder can be done again without taking them for pictures to restore
-OWN_ENDING = re.compile(rf"_(restored|degraded|sheet|seed\d+|{'|'.join(MAP_ENDINGS)})$")
+OWN_ENDING = re.compile(rf"_(restored|degraded|sheet|kernel|seed\d+|{'|'.join(MAP_ENDINGS)})$")
 
 
 @dataclass(frozen=True)
 class ResultFiles:
-    """The files of one result: the picture, and beside it a contact sheet and the maps of several samples."""
+    """The files of one result: the picture, and beside it a contact sheet, the maps of several samples and the
+    kernel that was found."""
 
     seed: int
     target: Path
     sheet: Path | None = None
     maps: tuple[Path, ...] = ()
     trace: Path | None = None
+    kernel: tuple[Path, ...] = ()
 
     @property
     def files(self) -> list[Path]:
         """All of them, the picture first."""
-        return [self.target, *(path for path in (self.sheet, *self.maps, self.trace) if path is not None)]
+        return [self.target, *(path for path in (self.sheet, *self.maps, self.trace, *self.kernel) if path is not None)]
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,21 @@ def with_traces(jobs: Sequence[Job], place: Path, overwrite: bool) -> list[Job]:
         raise BadSpec(f"--trace {place}: two pictures have one name, so that one trace would replace the other.")
     if not file:
         make_folder(place)
+    return checked(found, overwrite)
+
+
+def with_kernels(jobs: Sequence[Job], record: Path | None, reads: Sequence[Path], overwrite: bool) -> list[Job]:
+    """The jobs with the files of each result's kernel, which is found in its observation: NAME_kernel.png and .npy.
+
+    Raises `BadSpec` where one of them would go over another file of the run.
+    """
+    from zsir.workflow.record import kernel_paths
+
+    found = [
+        replace(job, results=tuple(replace(one, kernel=kernel_paths(one.target)) for one in job.results))
+        for job in jobs
+    ]
+    check_clashes(found, record, reads=reads)
     return checked(found, overwrite)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from zsir import files, pictures
+from zsir.blind import written
 from zsir.cli.outputs import ResultFiles, check_free
 from zsir.workflow.record import record_of
 from zsir.workflow.result import Restored
@@ -27,6 +28,8 @@ def write_result(
     result.save(planned.target)
     if result.spread is not None and planned.maps:
         _write_maps(result.spread, planned)
+    if planned.kernel:
+        _write_kernel(result, planned)
     if planned.sheet is not None:
         pictures.write(planned.sheet, result.sheet())
     entry = record_of(result.source.path, planned.target, result)
@@ -36,6 +39,16 @@ def write_result(
 def refused(result: Restored, planned: ResultFiles) -> dict[str, Any]:
     """The entry of the record for a result that is not written because it is worse than its observation."""
     return record_of(result.source.path, planned.target, result) | {"refused": True}
+
+
+def _write_kernel(result: Restored, planned: ResultFiles) -> None:
+    """The kernel that was found. Where none was, the files of another run would be taken for it, and are deleted."""
+    kernel = None if result.found is None else result.found.kernel
+    if kernel is not None:
+        written(kernel, planned.target)
+    else:
+        for path in planned.kernel:
+            files.remove(path)
 
 
 def _write_maps(spread: Spread, planned: ResultFiles) -> None:

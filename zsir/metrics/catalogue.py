@@ -14,6 +14,7 @@ from zsir.errors import BadInput, BadSpec, ShapeError, UnknownName
 from zsir.metrics import iqa
 from zsir.metrics.absolute_error import severity_mean, severity_std
 from zsir.metrics.fidelity import check_pair, psnr_per_picture, psnr_y, ssim_per_picture, ssim_y
+from zsir.metrics.shifted import psnr_shifted
 from zsir.metrics.stlpips import stlpips
 
 
@@ -61,6 +62,13 @@ METRICS: dict[str, Metric] = {
     ),
     "psnr-y": Metric(psnr_y, "dB", "higher", f"psnr of {_LUMA}; peak 1", "ITU-R BT.601"),
     "ssim-y": Metric(ssim_y, "", "higher", f"ssim of {_LUMA}", f"{_WANG}; ITU-R BT.601"),
+    "psnr-shifted": Metric(
+        psnr_shifted,
+        "dB",
+        "higher",
+        "psnr after the best shift of up to 6 pixels, to 1/8, without 8 pixels on every side",
+        "Levin, Weiss, Durand and Freeman 2009, Understanding and evaluating blind deconvolution, CVPR",
+    ),
     "stlpips": Metric(
         stlpips,
         "",

@@ -7,6 +7,7 @@ from dataclasses import replace
 from inspect import signature
 
 from zsir import operators
+from zsir.blind import stand_in
 from zsir.capabilities import NO_MARGINS, margins_of
 from zsir.errors import BadInput, BadSpec, ShapeError, UnknownName
 from zsir.inspection.scratches import detect_mask
@@ -16,6 +17,11 @@ from zsir.operators import Mask
 from zsir.operators.catalogue import OPERATORS
 from zsir.pictures import Picture
 from zsir.protocols import LinearOperator, Shape
+
+
+def parsed_op(op: str) -> Parsed:
+    """A spec taken apart; numbers that mean nothing stand in place of ``auto``. Raises `BadSpec` or `UnknownName`."""
+    return OPERATORS.parse(stand_in(op))
 
 
 def operator_for(shape: tuple[int, ...], op: str | LinearOperator) -> LinearOperator:
@@ -71,9 +77,11 @@ def _mask_of(picture: Picture) -> Mask:
 
 def coding_stage(op: str) -> Parsed | None:
     """The last stage ``jpeg`` of a spec that says more than its name: a quality or a file's tables."""
-    parsed = OPERATORS.parse(op)
-    last = parsed.stages[-1] if parsed.stages else parsed
-    return last if last.name == "jpeg" and last.options else None
+    last = op.rpartition("|")[2]  # the other stages need not be known yet
+    if last.partition(":")[0].strip() != "jpeg":
+        return None
+    stage = OPERATORS.parse(last)
+    return stage if stage.options else None
 
 
 def without_coding(parsed: Parsed) -> Parsed:
@@ -125,13 +133,16 @@ def _made_by(picture: Picture, op: str) -> bool:
     return (a.name, a.options) == (b.name, b.options)
 
 
-def noted_noise(picture: Picture, op: str | LinearOperator) -> float | None:
-    """The noise level that `zsir degrade` noted in the file, if it did so for the same operator."""
-    if isinstance(op, str) and OPERATORS.parse(op).name == "trace":
-        return 0.0  # a trace has all the noise by itself
-    if not isinstance(op, str) or "zsir:noise" not in picture.text or not _made_by(picture, op):
-        return None
+def any_noted_noise(picture: Picture) -> float | None:
+    """The noise level that `zsir degrade` noted in the file, whatever the operator was."""
     try:
-        return noise_level(picture.text["zsir:noise"])
+        return noise_level(picture.text["zsir:noise"]) if "zsir:noise" in picture.text else None
     except BadSpec:  # the text of a file may be anything
         return None
+
+
+def noted_noise(picture: Picture, op: str | LinearOperator) -> float | None:
+    """The noise level that `zsir degrade` noted in the file, if it did so for the same operator."""
+    if isinstance(op, str) and parsed_op(op).name == "trace":
+        return 0.0  # a trace has all the noise by itself
+    return any_noted_noise(picture) if isinstance(op, str) and _made_by(picture, op) else None

@@ -12,9 +12,9 @@ from zsir.capabilities import is_differentiable
 from zsir.errors import BadSpec
 from zsir.names.parsed import spec_of
 from zsir.names.registry import noise_level
-from zsir.operators.catalogue import OPERATORS
 from zsir.priors.wrappers.settings import Wrapping
 from zsir.protocols import LinearOperator, Prior, Sampler
+from zsir.workflow.degradation import parsed_op
 
 #: the spec of a degradation that is to be found out
 AUTO = "auto"
@@ -102,7 +102,7 @@ def load_method(
     `BadInput`.
     """
     if isinstance(op, str) and op.strip() != AUTO:
-        OPERATORS.parse(op)
+        parsed_op(op)
     noise_std, around = noise_level(noise), wrapping or Wrapping()
     loaded = priors.wrap(priors.load(prior) if isinstance(prior, str) else prior, around)
     if several and sampler is None:

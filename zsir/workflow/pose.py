@@ -21,9 +21,10 @@ from zsir.processes import noisy, own_noise, process_of, recorded
 from zsir.protocols import LinearOperator, NoiseSource, Prior
 from zsir.rng import PictureNoise
 from zsir.workflow.coding import JPEG, Coding, as_white, coding_of, measured, operator_of_file, recovered
-from zsir.workflow.degradation import coding_stage, noted_noise, operator_for, operator_of
+from zsir.workflow.degradation import any_noted_noise, coding_stage, noted_noise, operator_for, operator_of
 from zsir.workflow.method import Method
 from zsir.workflow.noise_levels import NO_NOISE, Level, level_beneath, level_of
+from zsir.workflow.partly import Found, is_partly_known, operator_found, refuse_simulation
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Posed:
     - ``doubt``: a sentence, if the stated noise does not look like the noise of the observation; else empty
     - ``remarks``: all that is to be said of the observation
     - ``level``: the noise of the observation, and where it is known from
+    - ``found``: what was found in place of ``auto`` in the operator's spec
     """
 
     problem: Problem
@@ -44,6 +46,7 @@ class Posed:
     doubt: str = ""
     remarks: tuple[str, ...] = ()
     level: Level = NO_NOISE
+    found: Found | None = None
 
     def through(self, prior: Prior) -> Posed:
         """The same problem for another prior."""
@@ -110,6 +113,8 @@ def pose(
 
 def _simulated(picture: Picture, method: Method, seed: int) -> Posed:
     """The picture is clean. Without a stated level nothing is added to it."""
+    if isinstance(method.op, str):
+        refuse_simulation(method.op)
     x = picture.pixels
     operator = operator_for(x.shape, method.op)
     made = observe(operator, x, method.noise_std or 0.0, observation_noise(seed))
@@ -123,7 +128,12 @@ def _real(picture: Picture, method: Method, size: tuple[int, int] | None) -> Pos
     """The picture is the observation."""
     coding = _coding(picture, method)
     noted, stated = noted_noise(picture, method.op), method.noise_std
-    operator = operator_of(picture, method.op, size)
+    found: Found | None = None
+    if is_partly_known(method.op):
+        operator, found = operator_found(picture, method, size, coding.file)
+        noted = any_noted_noise(picture)
+    else:
+        operator = operator_of(picture, method.op, size)
     if isinstance(operator, SoftMask):
         picture = replace(picture, pixels=operator.uncovered(picture.pixels))
     if stated is not None:
@@ -140,9 +150,9 @@ def _real(picture: Picture, method: Method, size: tuple[int, int] | None) -> Pos
     doubt = "" if stated is None or coding.file is not None else doubts(problem)[0]
     # where the file itself says so, one sentence is enough
     remark = _reminder(picture, noted) if noted and stated == 0 else level.remark or doubt
-    said = tuple(filter(None, [coding.remark, remark]))
+    said = tuple(filter(None, [coding.remark, found.remark if found else "", remark]))
     prior = fitting(method.prior, problem.operator)
-    return Posed(problem, prior, picture.pixels, None, doubt, said, level)
+    return Posed(problem, prior, picture.pixels, None, doubt, said, level, found)
 
 
 def _coding(picture: Picture, method: Method) -> Coding:

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from zsir import files, pictures
+from zsir.blind import stand_in
 from zsir.errors import BadSpec, UnknownName
 from zsir.operators.catalogue import OPERATORS
 from zsir.priors.catalogue import PRIORS
 from zsir.samplers.catalogue import SAMPLERS
+from zsir.workflow.partly import KERNEL_FILE
 from zsir.workflow.result import Restored
 from zsir.workflow.spread import about
 
@@ -42,6 +44,9 @@ def record_of(source: Path, target: Path, result: Restored) -> dict[str, Any]:
         entry["observation_psnr"], entry["observation_ssim"] = map(finite, plain)
     if result.settings["noise"] == "auto":
         entry["noise_estimated"] = result.provenance["noise_std"]
+    if result.found is not None:
+        kernel, told = str(kernel_paths(target)[-1]), result.found.spec
+        entry["op_found"] = told if result.found.kernel is None else told.replace(KERNEL_FILE, kernel)
     if result.misfit:
         entry["misfit"] = result.misfit
     if result.harm:
@@ -54,6 +59,12 @@ def record_of(source: Path, target: Path, result: Restored) -> dict[str, Any]:
     return entry
 
 
+def kernel_paths(target: Path) -> tuple[Path, Path]:
+    """Where the kernel is written that was found for the result ``target``: as a picture and as an array."""
+    png, npy = (target.with_name(f"{target.stem}_kernel.{end}") for end in ("png", "npy"))
+    return png, npy
+
+
 def digests(source: Path, settings: Mapping[str, Any]) -> dict[str, str]:
     """SHA-256 of the input and of what the specs name; to be taken before anything is written."""
     return {str(path): files.digest(path) for path in [source, *paths_of(settings)] if path.exists()}
@@ -64,7 +75,7 @@ def paths_of(settings: Mapping[str, Any]) -> list[Path]:
     named: list[str] = []
     for key, registry in REGISTRIES.items():
         with suppress(BadSpec, UnknownName):  # a part that was made by hand has no spec
-            named += registry.parse(settings[key]).paths
+            named += registry.parse(stand_in(settings[key]) if key == "op" else settings[key]).paths
     if settings.get("protect") is not None:
         named.append(settings["protect"])
     return [Path(path) for path in named]

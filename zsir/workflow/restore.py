@@ -60,7 +60,8 @@ def restore(
             and 65535, floats lie in [0, 1]. C is 1 or 3, one more with transparency, which is carried along.
         op: How the picture was degraded: a spec such as ``sr4x`` or ``blur:sigma=3`` (``zsir list ops`` shows all), or
             an operator whose ``out_shape`` is that of the picture. By default ``auto``: the picture is inspected, and
-            comes back as it is where it needs nothing.
+            comes back as it is where it needs nothing. ``blur:sigma=auto``, ``motion:length=auto,angle=auto`` and
+            ``kernel:auto,size=31`` are found in the picture too: ``found`` holds what was found.
         noise: Standard deviation of the noise on the [0, 1] scale: a number, a text such as ``"5/255"``, or ``"auto"``.
             By default, and for ``"auto"``, it is what `zsir degrade` noted in the file, else an estimate from the
             picture, and at least the error of rounding to its bits. With ``simulate`` the default is 0.

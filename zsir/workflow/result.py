@@ -21,6 +21,7 @@ from zsir.pictures import Picture
 from zsir.problem import Problem
 from zsir.workflow.harm import harm
 from zsir.workflow.method import Method
+from zsir.workflow.partly import Found
 from zsir.workflow.pose import Posed
 from zsir.workflow.spread import Spread
 
@@ -43,6 +44,8 @@ class Restored:
         harm: The sentence about a result that is worse than its observation, with the likely cause and what to change,
             or an empty string; part of ``verdict``. `zsir solve` does not write such a result without ``--force``.
         settings: The settings that made it, as `zsir.restore` takes them.
+        found: What was found in place of ``auto`` in the operator's spec: the spec, a sentence, and the kernel if there
+            is one; else None.
     """
 
     x: Tensor = field(repr=False)
@@ -56,6 +59,7 @@ class Restored:
     misfit: str = ""
     harm: str = ""
     settings: dict[str, Any] = field(default_factory=dict, repr=False)
+    found: Found | None = None
 
     @property
     def residual(self) -> float:
@@ -172,6 +176,7 @@ def judged(
         misfit=misfit,
         harm=harmed,
         settings=settings,
+        found=posed.found,
     )
 
 

@@ -94,8 +94,10 @@ def degrade(settings: DegradeOptions) -> None:
       zsir degrade --op wild:pipeline=esrgan photo.png
     """
     from zsir.operators.catalogue import OPERATORS
+    from zsir.workflow.partly import refuse_simulation
 
     s = settings
+    refuse_simulation(s.op)
     parsed = OPERATORS.parse(s.op)
     _check(s, parsed.name)
     ending, suffixes = "degraded", [".png"]

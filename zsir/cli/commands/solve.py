@@ -13,7 +13,7 @@ import click
 from zsir.cli import options
 from zsir.cli.batch import Batch
 from zsir.cli.exits import say
-from zsir.cli.outputs import Job, plan
+from zsir.cli.outputs import Job, plan, with_kernels
 from zsir.priors.wrappers.settings import Wrapping
 
 if TYPE_CHECKING:
@@ -115,7 +115,13 @@ def solve(settings: SolveOptions) -> None:
     INPUT is a picture, or a folder: zsir then restores all pictures in it. Without -o a result is written beside its
     input as NAME_restored.png. Grey pictures stay grey, and 16 bits stay 16 bits. Transparency and colour
     profile are kept. A result that is worse than its observation is not written (exit code 3): one sentence says why.
+
+    \b
+    Numbers of a blur may be auto, and so may its whole kernel (written too, as NAME_kernel.png and .npy):
+      zsir solve --op motion:length=auto,angle=auto photo.png
+      zsir solve --op kernel:auto,size=31 photo.png
     """
+    from zsir.blind import finds_kernel
     from zsir.pictures import WRITABLE
     from zsir.workflow.blending import load_blend
     from zsir.workflow.method import load_method
@@ -127,6 +133,7 @@ def solve(settings: SolveOptions) -> None:
         return
     s = _with_mask(s)
     _check(s)
+    _refuse_auto(s)
     several = s.samples > 1
     around = Wrapping(s.tile, s.precision, s.ensemble, s.compiled)
     parts = (s.op, s.noise, s.prior, s.sampler)
@@ -147,6 +154,8 @@ def solve(settings: SolveOptions) -> None:
         reads=paths_of(method.settings() | blend.settings()),
         overwrite=s.overwrite,
     )
+    if finds_kernel(s.op):
+        jobs = with_kernels(jobs, s.record, paths_of(method.settings() | blend.settings()), s.overwrite)
     if several:
         _say_what_draws_are(method)
     batch = Batch(jobs, quiet=s.quiet)
@@ -209,6 +218,14 @@ def _check(s: SolveOptions) -> None:
     if s.preset is not None and s.preset.noise is None and s.noise is None and s.simulate:
         raise click.UsageError("The preset estimates the noise of real observations; with --simulate add --noise STD.")
     options.check_simulation(s.simulate, s.size, s.noise)
+
+
+def _refuse_auto(s: SolveOptions) -> None:
+    """Raise `BadSpec` for ``auto`` in the spec of a simulated observation, before anything is loaded."""
+    from zsir.workflow.partly import refuse_simulation
+
+    if s.simulate:
+        refuse_simulation(s.op)
 
 
 def _repeat(s: SolveOptions) -> None:

@@ -108,12 +108,15 @@ def tune(settings: TuneOptions) -> None:
     The sampler as given is tried first, so the goal never gets worse on these pictures. FILE always holds the best
     settings so far. Ctrl-C does not lose them.
     """
+    from zsir.blind import has_auto
     from zsir.samplers import default
     from zsir.tuning import check_goal, find_goal, ranges_of, tune
     from zsir.workflow.method import load_method
 
     s = settings
     _check(s)
+    if has_auto(s.op):
+        raise BadSpec(f"--op '{s.op}': presets are tuned for one degradation; state its numbers in place of auto.")
     goal = find_goal(s.goal or ("psnr" if s.simulate else "sure"))
     spec = _with_calls(s.sampler or default(s.nfe), s.nfe)
     names, given = _parameters(s.parameters)
