@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from ours import OPERATORS, PRIORS, SAMPLERS, PictureNoise, enlarge
+from ours import OPERATORS, PRIORS, SAMPLERS, PictureNoise, enlarge, observe_as_files
 from PIL import Image, ImageDraw
 from torch import Tensor
 
@@ -36,8 +36,13 @@ OPERATOR_SPECS = {
     "resize": "resize:scale=0.4,rule=opencv,kernel=area",
     "channels": "channels:rows=0.4+0.4+0.2;0.2+0.6+0.2;0+0.3+0.7",
     "crop": "crop:left=40,top=40,right=40,bottom=40",
+    "jpeg": "jpeg:q=15",
+    "noise": "noise:std=0.1",
+    "wild": "wild:seed=1",
 }
 NOISES = {"identity": 0.1}
+#: they need an observation, or the file of one picture's trace
+NO_OPERATOR_PICTURE = {"scratches", "trace"}
 
 #: few calls each, so that the whole script takes two minutes on one core: those of experiments/specs/solvers.toml, and
 #: what the weaker noise here asks for: longer steps (dps), the published ones for noise 0.01 (ddpg), more levels (tds)
@@ -106,12 +111,16 @@ def draw_operators(photo: Tensor) -> dict[str, Any]:
         ring_mask().save(paths["mask"])
         np.save(paths["kernel"], disk(5))
         for name in OPERATORS.builtin:
+            if name in NO_OPERATOR_PICTURE:
+                continue
             spec = OPERATOR_SPECS.get(name, name)
             noise = NOISES.get(name, 0.0)
-            problem = observe(spec.format(**paths), photo, noise)
-            save(f"operator-{name}", strip(photo, seen(problem, photo, blocks=True)))
+            op = operators.make(spec.format(**paths), in_shape=(3, photo.shape[-2], photo.shape[-1]))
+            observed = observe_as_files(op, photo, noise, PictureNoise(0, [0]))
+            after = in_size_of(photo, observed.seen, blocks=True).expand_as(photo)
+            save(f"operator-{name}", strip(photo, after))
             shown = spec.format(mask="mask.png", kernel="kernel.npy")
-            facts[name] = {"spec": shown, "noise": noise, "shape": list(problem.y.shape[1:])}
+            facts[name] = {"spec": shown, "noise": noise, "shape": list(observed.seen.shape[1:])}
     return facts
 
 
@@ -163,11 +172,16 @@ def observe(spec: str, photo: Tensor, noise: float) -> Problem:
 
 def seen(problem: Problem, photo: Tensor, blocks: bool = False) -> Tensor:
     """The observation in the size of the photograph, by bicubic interpolation or as blocks."""
-    if problem.y.shape == photo.shape:
-        return problem.y
+    return in_size_of(photo, problem.y, blocks)
+
+
+def in_size_of(photo: Tensor, y: Tensor, blocks: bool = False) -> Tensor:
+    """A picture in the size of the photograph, by bicubic interpolation or as blocks."""
+    if y.shape[-2:] == photo.shape[-2:]:
+        return y
     if blocks:
-        return torch.nn.functional.interpolate(problem.y, size=photo.shape[-2:], mode="nearest")
-    return enlarge(problem.y, (photo.shape[-2], photo.shape[-1]))
+        return torch.nn.functional.interpolate(y, size=photo.shape[-2:], mode="nearest")
+    return enlarge(y, (photo.shape[-2], photo.shape[-1]))
 
 
 def values(problem: Problem, truth: Tensor, after: Tensor) -> dict[str, float]:

@@ -16,6 +16,7 @@ from zsir.priors.catalogue import PRIORS
 from zsir.priors.checkpoints.cards import cards
 from zsir.rng import PictureNoise
 from zsir.samplers.catalogue import SAMPLERS
+from zsir.workflow.pose import observe as observe_as_files
 
 __all__ = [
     "API",
@@ -32,6 +33,7 @@ __all__ = [
     "find",
     "made",
     "needs_of",
+    "observe_as_files",
     "public",
 ]
 

@@ -155,7 +155,8 @@ class Engine:
         y = torch.cat([one.made.y for one in group if one.made is not None])
         # what the process adds by itself is known, whatever else is told
         told = cell.told if cell.told != cell.noise else first.made.noise_std
-        problem = Problem(y.to(self.device), operator, told)
+        starts = [one.made.start for one in group if one.made is not None and one.made.start is not None]
+        problem = Problem(y.to(self.device), operator, told, torch.cat(starts).to(self.device) if starts else None)
         numbers = [one.item.picture.index + SAMPLE_STRIDE * one.item.sample for one in group]
 
         def show(event: Event) -> None:

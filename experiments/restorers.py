@@ -143,7 +143,24 @@ def _tensor(pixels: np.ndarray, like: Tensor) -> Tensor:
 
 
 _CLASSICAL = ("skimage", "'zsir[classical]'")
+
+
+def automatic(y: Tensor) -> Tensor:
+    """``zsir solve`` without ``--op``, on the 8 bits that a file would hold."""
+    import warnings
+
+    import torch
+
+    from zsir.errors import PictureWarning
+    from zsir.workflow.restore import restore
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PictureWarning)
+        return restore((255 * y[0]).round().clamp(0, 255).to(torch.uint8)).x
+
+
 RESTORERS: dict[str, Restorer] = {
+    "auto": Restorer(automatic, 8),
     "nothing": Restorer(nothing),
     "nlm": Restorer(non_local_means, 0, *_CLASSICAL),
     "opencv-nlm": Restorer(opencv_non_local_means, 0, "cv2", "opencv-python-headless"),

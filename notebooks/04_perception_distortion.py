@@ -47,7 +47,7 @@ field = priors.load("gaussian:slope=2")
 normals = PictureNoise(0, range(COUNT), "pictures")
 blank = torch.zeros(COUNT, 1, SIDE, SIDE, dtype=torch.float64)
 truth = 0.5 + field.covariance.filter(normals.randn_like(blank), torch.sqrt)
-problem = Problem(observe(blur, truth, NOISE, normals), blur, NOISE)
+problem = Problem(observe(blur, truth, NOISE, normals).y, blur, NOISE)
 
 impulse = torch.zeros(1, 1, SIDE, SIDE, dtype=torch.float64)
 impulse[..., 0, 0] = 1

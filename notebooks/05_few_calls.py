@@ -34,7 +34,7 @@ photo = priors.load("photo")
 def task(name, noise):
     """The four crops, degraded."""
     op = operators.make(name, in_shape=truth.shape[1:])
-    return Problem(observe(op, truth, noise, observation_noise(0, *range(4))), op, noise)
+    return Problem(observe(op, truth, noise, observation_noise(0, *range(4))).y, op, noise)
 
 
 def quality(x):

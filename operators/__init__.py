@@ -98,9 +98,6 @@ __all__ = [
 
 __getattr__ = on_first_use(__name__, __file__)
 
-#: of an observation whose size does not matter
-ANY_SIDE = 64
-
 
 def make(spec: str | Parsed, *, in_shape: Shape | None = None, out_shape: Shape | None = None) -> Operator:
     """Build an operator from a spec, for pictures of one shape.
@@ -149,12 +146,12 @@ def picture_shape(parsed: Parsed, out_shape: Shape) -> Shape:
     return out_shape
 
 
-def picture_channels(parsed: Parsed, channels: int) -> int:
+def picture_channels(parsed: Parsed, out_shape: Shape) -> int:
     """The channels of the pictures that an observation is taken to come from, whether or not their size can be told.
 
     Args:
         parsed: The operator's spec, taken apart by ``OPERATORS.parse``.
-        channels: Channels of the observation.
+        out_shape: (channels, height, width) of the observation.
 
     Returns:
         Channels of the picture: 3 for a grey observation of ``grey``.
@@ -162,5 +159,5 @@ def picture_channels(parsed: Parsed, channels: int) -> int:
     for stage in reversed(parsed.stages or (parsed,)):
         rule = OPERATORS.in_shape_rule(stage.name)
         with suppress(BadSpec):  # by which a rule says that it knows no size
-            channels = rule((channels, ANY_SIDE, ANY_SIDE), stage.options)[0] if rule else channels
-    return channels
+            out_shape = rule(out_shape, stage.options) if rule else out_shape
+    return out_shape[0]

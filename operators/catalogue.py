@@ -35,9 +35,7 @@ OPERATORS = Registry(
             "reduction by a whole factor, antialiased",
             in_shape="zsir.operators.resampling:picture_shape",
         ),
-        "jpeg": Entry(
-            "zsir.operators.jpeg.measurement:jpeg", "coding as a JPEG file, by quality or by a file's tables"
-        ),
+        "jpeg": Entry("zsir.operators.jpeg.measurement:jpeg", "coding as a JPEG file, by quality or as in a file"),
         "noise": Entry("zsir.operators.chains:noise_stage", "white noise between two stages of a chain"),
         "resize": Entry(
             "zsir.operators.sizes.resizing:resize",

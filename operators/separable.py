@@ -126,17 +126,21 @@ class Separable(Operator):
         matrices = matrices_of(inner)
         if matrices is None:
             return None
-        return self._times(self.matrices, matrices, f"{self.label} @ {inner!r}", beyond(self, inner))
+        return self._times(self.matrices, matrices, f"{self.label} @ {_named(inner)}", beyond(self, inner))
 
     def before(self, outer: Operator) -> Operator | None:
         """Two separable operators are one."""
         matrices = matrices_of(outer)
         if matrices is None:
             return None
-        return self._times(matrices, self.matrices, f"{outer!r} @ {self.label}", beyond(outer, self))
+        return self._times(matrices, self.matrices, f"{_named(outer)} @ {self.label}", beyond(outer, self))
 
     def _times(self, a: tuple[Tensor, Tensor], b: tuple[Tensor, Tensor], label: str, margins: Margins) -> Separable:
         return Separable(self.channels, a[0] @ b[0], a[1] @ b[1], label, margins)
+
+
+def _named(operator: Operator) -> str:
+    return operator.label if isinstance(operator, Separable) else repr(operator)
 
 
 def sandwich(left: Tensor, x: Tensor, right: Tensor) -> Tensor:

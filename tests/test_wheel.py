@@ -26,6 +26,7 @@ zsir list
 zsir describe blur
 zsir cite --sampler cm4ir --prior photo
 zsir degrade --op sr2x photo.png -o small.png
+zsir inspect photo.png
 zsir solve --op sr2x --nfe 1 --record record.json small.png -o big.png
 zsir compare --op sr2x --simulate -m cm4ir:nfe=1 -m cm4ir@wavelet photo.png -o compared
 zsir trace --op sr2x --sampler hqs:nfe=2 --simulate photo.png -o trace

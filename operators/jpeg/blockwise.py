@@ -14,36 +14,33 @@ for other operators.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from zsir.errors import BadInput, BadSpec, ShapeError
+from zsir.errors import ShapeError
 from zsir.linalg import per_picture, ridge_inverse
 from zsir.operators.base import Operator
+from zsir.operators.jpeg import decomposed
 from zsir.operators.jpeg.coded import JpegFile
-from zsir.operators.jpeg.decomposed import (
-    Colour,
-    Kind,
-    Norm,
-    box_step,
-    colour_matrix,
-    discounted_step,
-    triple,
-    weighted,
-)
-from zsir.operators.jpeg.encoder import by_pillow, in_floats, pillow_writes
-from zsir.operators.jpeg.units import Factors, Layout, Region
+from zsir.operators.jpeg.decomposed import Colour, Kind, Norm, colour_matrix, triple, weighted
+from zsir.operators.jpeg.encoder import by_pillow, dequantised, in_floats, pillow_writes
+from zsir.operators.jpeg.units import Factors, Layout, Region, mapped, mean_gains
 from zsir.operators.mask import Identity
 from zsir.operators.plans import SVD, Plans
+from zsir.operators.through_jpeg import ThroughJpeg
 from zsir.protocols import NoiseSource, Shape
 
-
+#: share of white noise that is left of it in the decoded picture, whose highest frequencies are 0
+LEFT = 0.6
+#: noise lies within this many standard deviations
+SURELY = 3.0
 #: last noise level of samplers
 FINISH = 3 / 255
+#: level up to which distances count in full; tuned as `FINISH` was
+BALANCED = 7 / 255
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,20 +49,18 @@ class JpegOperator(Operator):
 
     forward ``A x = level diag(1/s) T M x``; adjoint ``A^T y = M^T T^T diag(level/s) y``;
     pinv unit by unit, from the singular value decomposition of the matrix of one unit.
-
     Every unit of the picture (16x16 pixels for 4:2:0) goes through the same small matrix. Where the picture ends inside
     a unit, the edge is repeated as libjpeg does. Observations are the coefficients of all components, (numbers,).
 
     With ``norm="ycbcr"``, ``pinv`` and ``prox`` measure pictures in the colours of the file:
 
-        prox(z, y, rho) = argmin_x 1/2 ||A x - y||^2 + rho/2 ||M (x - z)||^2
-        pinv(y, ridge)  = (M^T M)^-1 A^T (A (M^T M)^-1 A^T + ridge I)^+ y
+        prox(z, y, rho) = argmin_x 1/2 ||A x - y||^2 + rho/2 ||x - z||_G^2,   ||x||_G = sqrt(balance) ||M x||
+        pinv(y, ridge)  = G^-1 A^T (A G^-1 A^T + ridge I)^+ y
 
     The decomposition ``svd`` is always that of A.
 
-    A code of 0 says no more than that the coefficient is less than half a step. As Gaussian with the variance of the
-    other errors it would pull detail to 0, so ``prox`` in the file's colours trusts it less: it takes ``zeros`` times
-    the variance s^2 for numbers of y that are exactly 0. Measured on photographs, that is worth 0.1 dB.
+    A code of 0 would pull detail to 0 if it were trusted as the others are. So ``prox`` in the file's colours takes
+    ``zeros`` times the variance s^2 for numbers of y that are exactly 0, which is worth 0.1 dB on photographs.
 
     Attributes:
         in_shape: (channels, height, width) of one picture, 1 channel for grey and 3 for colour.
@@ -92,17 +87,7 @@ class JpegOperator(Operator):
     zeros: float = 6.0
 
     def __post_init__(self) -> None:
-        components, channels = colour_matrix(self.colour).shape
-        if self.in_shape[0] != channels:
-            raise ShapeError(
-                f"A JPEG file of colour space {self.colour} holds {channels} channels, but the picture has "
-                f"{self.in_shape[0]}."
-            )
-        if self.tables.shape != (components, 8, 8) or len(self.factors) != components:
-            raise BadSpec(
-                f"A JPEG file of colour space {self.colour} needs {components} tables of 8x8 steps and {components} "
-                f"pairs of factors, got {tuple(self.tables.shape)} and {len(self.factors)}."
-            )
+        decomposed.check_parts(self.in_shape[0], self.colour, self.tables, self.factors)
 
     @property
     def out_shape(self) -> tuple[int]:
@@ -121,29 +106,44 @@ class JpegOperator(Operator):
 
     @property
     def finish(self) -> float:
-        """3/255, or ``level`` where that is less. The error lies in few coefficients: at its rms level a denoiser takes
-        away detail that the file holds. Tuned on nine crops with the prior ``photo``, qualities 10 to 75."""
-        return min(FINISH, self.level)
+        """3/255, or ``level`` where that is less: the error lies in few coefficients, and a denoiser at its rms level
+        takes detail from the others. Tuned on nine crops with the prior ``photo``, qualities 10 to 75. Noise before the
+        encoder raises it to `LEFT` of that noise."""
+        return min(max(FINISH, LEFT * self.noise_before), self.level)
+
+    @property
+    def balance(self) -> float:
+        """Weight of the norm ``ycbcr``, 1 down to about 0.4 at quality 10: with it one ``lam`` fits all qualities."""
+        return 1.0 if self.norm == "rgb" else min(1.0, BALANCED / self.level)
+
+    @property
+    def colours(self) -> Tensor:
+        """The matrix C of the norm, ``||x||_G = ||C x||``: sqrt(balance) M or the identity."""
+        plain = self.norm == "rgb" and self.colour != "grey"
+        return math.sqrt(self.balance) * colour_matrix("rgb" if plain else self.colour)
 
     def metric(self, x: Tensor) -> Tensor:
-        """G x, with ``G = M^T M`` for the norm of the file's colours and the identity for ``rgb``."""
-        if self.norm == "rgb":
-            return x
-        mixing = colour_matrix(self.colour).to(x)
+        """G x, with ``G = C^T C``."""
+        mixing = self.colours.to(x)
         return torch.einsum("dc,bchw->bdhw", mixing.T @ mixing, x)
 
     @cached_property
     def layout(self) -> Layout:
-        """Where pixels and codes stand."""
+        """Where codes stand."""
         return Layout(self.in_shape, self.factors)
 
     @cached_property
     def spread(self) -> Tensor:
         """s of each component and frequency on the [0, 1] scale, (components, 64) float64."""
+        steps = self.tables.double().flatten(1)
+        return ((steps**2 + 1) / (12 * 255**2) + self._grain).sqrt()
+
+    @property
+    def _grain(self) -> Tensor:
+        """Variance of the noise before the encoder in the coefficients of each component, (components, 1) float64."""
         shared = torch.tensor([fy * fx for fy, fx in self.factors], dtype=torch.float64)
         gains = colour_matrix(self.colour).square().sum(dim=1) / shared
-        steps = self.tables.double().flatten(1)
-        return ((steps**2 + 1) / (12 * 255**2) + gains[:, None] * self.noise_before**2).sqrt()
+        return gains[:, None] * self.noise_before**2
 
     @cached_property
     def _regions(self) -> list[Region]:
@@ -184,13 +184,8 @@ class JpegOperator(Operator):
                 f"The file is {file.text}, but the operator is for {ours[0][0]}x{ours[0][1]} pixels, {self.colour}, "
                 f"factors {self.factors}; make the operator of the file itself."
             )
-        found = []
-        for i, part in enumerate(file.components):
-            if part.codes is None:
-                raise BadInput("Only the headers of the JPEG were read; read it with read_jpeg.")
-            values = part.codes.double().reshape(-1, 64) * self.tables[i].double().flatten() + self._offset[i]
-            found.append((values / 255 * (self.level / self.spread[i])).flatten())
-        return torch.cat(found)[None]
+        planes = zip(dequantised(file), self._offset, self.spread, strict=True)
+        return torch.cat([((c + offset) / 255 * (self.level / s)).flatten() for c, offset, s in planes])[None]
 
     def record(self, x: Tensor, rng: NoiseSource) -> tuple[Tensor, Tensor]:
         """Encode pictures, by Pillow where it writes this kind of file.
@@ -211,6 +206,11 @@ class JpegOperator(Operator):
     def _encoded(self, x: Tensor) -> tuple[JpegFile, Tensor]:
         if pillow_writes(self.tables, self.factors, self.colour):
             return by_pillow(x, self.tables, self.factors)
+        return self.in_floats(x)
+
+    def in_floats(self, x: Tensor) -> tuple[JpegFile, Tensor]:
+        """Codes and decoded picture (C, height, width) of one picture of that shape, by exact arithmetic: of a picture
+        that was decoded from such codes, the codes themselves, but for what decoding rounded and clipped."""
         rounded = (x[None].double().cpu().clamp(0, 1) * 255).round()
         coefficients = self.forward(rounded)[0]
         for i, plane in enumerate(self.layout.planes(coefficients)):
@@ -220,37 +220,37 @@ class JpegOperator(Operator):
     def forward(self, x: Tensor) -> Tensor:
         """level diag(1/s) T M x."""
         self.check_input(x, self.in_shape)
-        matrices = [self._plans[kind].like(x)["a"] for kind in self._kinds]
-        return self._mapped(x, self.layout.pixels, [m.T for m in matrices], self.layout.set_codes, self.out_shape)
+        matrices, layout = [self._plans[kind].like(x)["a"].T for kind in self._kinds], self.layout
+        return mapped(self._regions, x, layout.pixels, matrices, layout.set_codes, self.out_shape)
 
     def adjoint(self, y: Tensor) -> Tensor:
         """M^T T^T diag(level/s) y."""
         self.check_input(y, self.out_shape)
-        matrices = [self._plans[kind].like(y)["a"] for kind in self._kinds]
-        return self._mapped(y, self.layout.codes, matrices, self.layout.set_pixels, self.in_shape)
+        return self._pixels(y, {kind: plans.like(y)["a"] for kind, plans in self._plans.items()})
+
+    def _pixels(self, y: Tensor, matrices: dict[Kind, Tensor]) -> Tensor:
+        """The numbers of every unit times the matrix of its kind."""
+        each = [matrices[kind] for kind in self._kinds]
+        return mapped(self._regions, y, self.layout.codes, each, self.layout.set_pixels, self.in_shape)
 
     def pinv(self, y: Tensor, ridge: float | Tensor = 0.0) -> Tensor:
         """V [s/(s^2 + ridge)] U^T y of every unit, in the operator's norm."""
         self.check_input(y, self.out_shape)
         if isinstance(ridge, Tensor) and ridge.ndim:
             return torch.cat([self.pinv(one, float(r)) for one, r in zip(y.split(1), ridge, strict=True)])
-        inverses = {kind: self._inverse(kind, float(ridge)).to(y) for kind in set(self._kinds)}
-        matrices = [inverses[kind] for kind in self._kinds]
-        return self._mapped(y, self.layout.codes, matrices, self.layout.set_pixels, self.in_shape)
+        return self._pixels(y, {kind: self._inverse(kind, float(ridge)).to(y) for kind in set(self._kinds)})
 
     def prox(self, z: Tensor, y: Tensor, rho: float | Tensor) -> Tensor:
-        """argmin 1/2 ||A x - y||^2 + rho/2 ||M (x - z)||^2, with ``zeros`` times the variance where y is exactly 0."""
+        """argmin 1/2 ||A x - y||^2 + rho/2 ||x - z||_G^2, with ``zeros`` times the variance where y is exactly 0."""
         silent = y == 0
         if self.norm == "rgb" or self.zeros == 1 or not bool(silent.any()):
             return super().prox(z, y, rho)
         misfit = (y - self.forward(z)) / self.level
-        made = z.clone()
-        rhos = per_picture(rho, y)
-        ridges = torch.where(silent, self.zeros, 1.0).to(y) * (rhos / self.level**2)
+        made, ridges = z.clone(), per_picture(rho, y) / self.level**2 / self.trust(y)
         for one, r, each in zip(made, misfit, ridges, strict=True):
             for region, kind in zip(self._regions, self._kinds, strict=True):
                 codes = (self.layout.codes(numbers, region) for numbers in (r, each))
-                change = discounted_step(triple(kind, self.norm), *codes)
+                change = decomposed.discounted_step(triple(kind, self.norm), *codes)
                 self.layout.set_pixels(one, region, self.layout.pixels(one, region) + change)
         return made
 
@@ -273,6 +273,9 @@ class JpegOperator(Operator):
     def project(self, x: Tensor, y: Tensor) -> Tensor:
         """The nearest pictures, in the colours of the file, whose coefficients lie within half a step of y.
 
+        With noise before the encoder the clean picture is elsewhere: the box is wider by `SURELY` standard deviations
+        of the noise in the coefficient.
+
         Args:
             x: Pictures, (batch, *in_shape).
             y: Observations, (batch, numbers), as `measured` gives them.
@@ -284,22 +287,43 @@ class JpegOperator(Operator):
         self.check_input(y, self.out_shape)
         norms = torch.tensor([math.sqrt(fy * fx) for fy, fx in self.factors], dtype=torch.float64)[:, None]
         unit = norms.reciprocal().expand(-1, 64).contiguous().numpy().tobytes()
-        steps, scale = self.tables.double().flatten(1), 255 * self.spread / self.level
+        scale = 255 * self.spread / self.level
+        reach = self.tables.double().flatten(1) / 2 + SURELY * 255 * self._grain.sqrt()
         made = torch.empty_like(x)
         for one, numbers, target in zip(x, y, made, strict=True):
             for region, kind in zip(self._regions, self._kinds, strict=True):
                 found = triple(replace(kind, spread=unit), "ycbcr")
-                half, factor = (self.layout.row(region, norms * values) for values in (steps / 2, scale))
+                half, factor = (self.layout.row(region, norms * values) for values in (reach, scale))
                 wanted = self.layout.codes(numbers, region).double() * factor
                 units = self.layout.pixels(one, region).double()
                 d = 255 * units @ weighted(replace(kind, spread=unit)).to(units).T
-                change = box_step(found, d, wanted - half.to(d), wanted + half.to(d)) / 255
+                change = decomposed.box_step(found, d, wanted - half.to(d), wanted + half.to(d)) / 255
                 self.layout.set_pixels(target, region, (units + change).to(x))
         return made
 
     def after(self, inner: Operator) -> Operator | None:
-        """A I = A."""
-        return self if isinstance(inner, Identity) else None
+        """A I = A; the product with any other operator knows how to precondition its conjugate gradients."""
+        return self if isinstance(inner, Identity) else ThroughJpeg(self, inner)
+
+    def trust(self, y: Tensor) -> Tensor:
+        """1, and ``1 / zeros`` for numbers of y that are exactly 0; in the norm ``rgb`` 1 for all."""
+        least = 1.0 if self.norm == "rgb" else 1 / self.zeros
+        return torch.where(y == 0, torch.full_like(y, least), torch.ones_like(y))
+
+    def response(self, trust: Tensor, fold: int = 1) -> Tensor:
+        """The mean gain of A^T W A in the colours of the norm, by frequency of the picture.
+
+        Args:
+            trust: The diagonal of W, (numbers,).
+            fold: How many times larger a side is in the Fourier transform than in the picture. By default 1.
+
+        Returns:
+            Gains, (components, fold * height, fold * width) float64, in the order of ``torch.fft.fft2``.
+        """
+        found = mean_gains(self.layout, trust, (self.level / self.spread) ** 2 / self.balance, fold)
+        if self.norm == "rgb" and self.colour == "ycbcr":
+            found = torch.einsum("pc,phw->chw", colour_matrix(self.colour).square(), found)
+        return found
 
     def svd(self, like: Tensor) -> SVD:
         """The decomposition in the dtype and on the device of ``like``; coefficients unit by unit, (all,)."""
@@ -319,23 +343,8 @@ class JpegOperator(Operator):
         ut, vt = [m.T for m in u], [m.T for m in v]
         return SVD(
             s=self.level * torch.cat(s).to(like),
-            u=lambda c: self._mapped(c, inside, ut, layout.set_codes, self.out_shape),
-            ut=lambda y: self._mapped(y, layout.codes, u, put, (sum(sizes),)),
-            v=lambda c: self._mapped(c, inside, vt, layout.set_pixels, self.in_shape),
-            vt=lambda x: self._mapped(x, layout.pixels, v, put, (sum(sizes),)),
+            u=lambda c: mapped(self._regions, c, inside, ut, layout.set_codes, self.out_shape),
+            ut=lambda y: mapped(self._regions, y, layout.codes, u, put, (sum(sizes),)),
+            v=lambda c: mapped(self._regions, c, inside, vt, layout.set_pixels, self.in_shape),
+            vt=lambda x: mapped(self._regions, x, layout.pixels, v, put, (sum(sizes),)),
         )
-
-    def _mapped(
-        self,
-        a: Tensor,
-        read: Callable[[Tensor, Region], Tensor],
-        matrices: Sequence[Tensor],
-        write: Callable[[Tensor, Region, Tensor], None],
-        shape: tuple[int, ...],
-    ) -> Tensor:
-        """Every unit of every entry of a batch times the matrix of its kind, from the right."""
-        made = a.new_empty(a.shape[0], *shape)
-        for one, target in zip(a, made, strict=True):
-            for region, matrix in zip(self._regions, matrices, strict=True):
-                write(target, region, read(one, region) @ matrix)
-        return made

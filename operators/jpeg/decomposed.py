@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from zsir.errors import BadSpec, ShapeError
 from zsir.operators.jpeg.units import Factors, Layout, unit_matrix
 
 Colour: TypeAlias = Literal["ycbcr", "rgb", "grey"]
@@ -44,6 +45,20 @@ def colour_matrix(colour: Colour) -> Tensor:
     if colour == "ycbcr":
         return YCBCR
     return torch.eye(3 if colour == "rgb" else 1, dtype=torch.float64)
+
+
+def check_parts(channels: int, colour: Colour, tables: Tensor, factors: tuple[Factors, ...]) -> None:
+    """Raise `ShapeError` or `BadSpec` where tables, factors and channels do not fit a colour space."""
+    components, wanted = colour_matrix(colour).shape
+    if channels != wanted:
+        raise ShapeError(
+            f"A JPEG file of colour space {colour} holds {wanted} channels, but the picture has {channels}."
+        )
+    if tables.shape != (components, 8, 8) or len(factors) != components:
+        raise BadSpec(
+            f"A JPEG file of colour space {colour} needs {components} tables of 8x8 steps and {components} pairs of "
+            f"factors, got {tuple(tables.shape)} and {len(factors)}."
+        )
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from zsir.errors import BadInput
 from zsir.operators.jpeg.codec import decoded
 from zsir.operators.jpeg.coded import Component, JpegFile, read_jpeg
 from zsir.operators.jpeg.decomposed import Colour
@@ -44,6 +45,26 @@ def by_pillow(x: Tensor, tables: Tensor, factors: tuple[Factors, ...]) -> tuple[
     with Image.open(file) as opened:
         shown = np.asarray(opened, dtype=np.float32).reshape(samples.shape)
     return read_jpeg(file.getvalue()), torch.from_numpy(shown / 255).permute(2, 0, 1)
+
+
+def dequantised(file: JpegFile) -> list[Tensor]:
+    """The coefficients that the codes of a file stand for.
+
+    Args:
+        file: A file with codes.
+
+    Returns:
+        For each component (blocks, 64) float64 on the 0..255 scale, with 128 subtracted as encoders do.
+
+    Raises:
+        BadInput: Only the headers of the file were read.
+    """
+    made = []
+    for part in file.components:
+        if part.codes is None:
+            raise BadInput("Only the headers of the JPEG were read; read it with read_jpeg.")
+        made.append(part.codes.double().reshape(-1, 64) * part.table.double().flatten())
+    return made
 
 
 def in_floats(

@@ -76,7 +76,8 @@ def of_tables(file: JpegFile, in_shape: Shape | None = None) -> JpegOperator:
     """
     if file.space not in ("grey", "ycbcr", "rgb"):
         raise BadInput(f"The JPEG holds {file.space.upper()} inks and no RGB colours; save it as RGB.")
-    colour, parts = cast(Colour, file.space), file.components
+    colour = cast(Colour, file.space)
+    parts = file.components
     tables = torch.stack([part.table for part in parts])
     codes: list[Tensor] | None = [part.codes for part in parts if part.codes is not None]
     if not codes or in_shape is not None:

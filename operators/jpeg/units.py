@@ -8,7 +8,7 @@ have matrices of their own, because there the encoder repeats the edge. At most 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeAlias
@@ -212,3 +212,53 @@ def unit_matrix(layout: Layout, region: Region, colours: Tensor) -> Tensor:
         part = torch.einsum("abuvij,c->abuvcij", both, mixed)
         parts.append(part.reshape(64 * tall * wide, -1))
     return torch.cat(parts)
+
+
+def mean_gains(layout: Layout, trust: Tensor, weights: Tensor, fold: int) -> Tensor:
+    """How much of each frequency of a plane of the picture the weighted coefficients hold, in the mean over its places.
+
+    Args:
+        layout: Where codes stand.
+        trust: A weight for each number, (numbers,).
+        weights: A weight for each component and frequency, (components, 64).
+        fold: How many times larger a side is in the Fourier transform than in the picture.
+
+    Returns:
+        (components, fold * height, fold * width) float64, in the order of ``torch.fft.fft2``.
+    """
+    _, h, w = layout.in_shape
+    gains = []
+    for plane, weight, (fy, fx) in zip(layout.planes(trust.double()), weights, layout.factors, strict=True):
+        each = (plane.mean(dim=(0, 1)).cpu() * weight).view(8, 8)
+        basis = (_transformed(_mean(8 * factor, factor)) for factor in (fy, fx))
+        rows, columns = (torch.fft.fft(part, fold * n).abs().square() for part, n in zip(basis, (h, w), strict=True))
+        gains.append(torch.einsum("uv,uh,vw->hw", each, rows, columns) / (64 * fy * fx))
+    return torch.stack(gains)
+
+
+def mapped(
+    regions: Sequence[Region],
+    a: Tensor,
+    read: Callable[[Tensor, Region], Tensor],
+    matrices: Sequence[Tensor],
+    write: Callable[[Tensor, Region, Tensor], None],
+    shape: tuple[int, ...],
+) -> Tensor:
+    """Every unit of every entry of a batch times the matrix of its region, from the right.
+
+    Args:
+        regions: The regions.
+        a: The batch.
+        read: Units of an entry, such as `Layout.pixels`.
+        matrices: One for each region.
+        write: Writes units into a new entry, such as `Layout.set_codes`.
+        shape: Shape of a new entry.
+
+    Returns:
+        The new batch, (batch, *shape).
+    """
+    made = a.new_empty(a.shape[0], *shape)
+    for one, target in zip(a, made, strict=True):
+        for region, matrix in zip(regions, matrices, strict=True):
+            write(target, region, read(one, region) @ matrix)
+    return made

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from zsir.capabilities import makes_pictures
 from zsir.operators.base import Operator
-from zsir.processes import noisy, own_noise, project
+from zsir.processes import finish_of, noisy, own_noise, project
 from zsir.protocols import Numbers, Shape
 
 #: EXIF orientation -> (transpose rows and columns first, mirror rows, mirror columns), from the file to upright
@@ -59,6 +59,11 @@ class Upright(Operator):
     def own_noise(self) -> float:
         """The own noise of A."""
         return own_noise(self.inner)
+
+    @property
+    def finish(self) -> float | None:
+        """The last level of samplers that A names."""
+        return finish_of(self.inner)
 
     def with_noise(self, std: float) -> Upright:
         """The operator with noise before its process.

@@ -19,7 +19,7 @@ from typing import Annotated, ClassVar
 
 from torch import Tensor
 
-from zsir.capabilities import inflated
+from zsir.capabilities import inflated, seen_pixels
 from zsir.errors import BadSpec
 from zsir.names.registry import Option, Range
 from zsir.problem import Problem
@@ -53,6 +53,10 @@ DENOISER = Rule(over=1.5, share=0.5, least=0.02, ridge=0.23, eta=0.1)
 #: A consistency model draws texture out of fresh noise only. It takes the noise of the data for texture too, unless the
 #: back-projection lets less of that noise through and the first level drowns its share in the initial estimate.
 CONSISTENCY = Rule(over=2.5, share=1.0, least=0.05, ridge=1.0, eta=0.95)
+
+#: where an operator shows pixels as they are, no last level has to be above this times the noise: nothing else is wrong
+#: with them
+SHOWN = 0.75
 
 #: the options of the published levels; PnP-CM has them too
 Start = Annotated[
@@ -175,7 +179,7 @@ class CM4IR(BaseSampler):
             sigmas = cm4ir_levels(self.nfe, self.start, self.gamma)
         else:
             error = expected_start(problem.operator, noise, problem.y).error
-            last = min(max(rule.share * noise, rule.least), reach)
+            last = min(max(rule.share * noise, self._least(problem, rule)), reach)
             sigmas = geometric(self.nfe, min(rule.over * error, reach), last)
         if self.zeta is not None:
             ridges: tuple[float, ...] = (self.zeta * noise**2,) * (self.nfe + 1)
@@ -206,6 +210,13 @@ class CM4IR(BaseSampler):
         eta = self.share(prior)
         direction = eta * rng.randn_like(x) + math.sqrt(1 - eta**2) / sigma * (d - x)
         return CM4IRState(x0 + plan.sigmas[k + 1] * direction, x0, plan, sigma, k + 1)
+
+    @staticmethod
+    def _least(problem: Problem, rule: Rule) -> float:
+        """No last level is below this. Pixels that the operator shows as they are hold noise and no other error."""
+        if rule is DENOISER and problem.noise_std > EXACT and seen_pixels(problem.operator) is not None:
+            return min(rule.least, SHOWN * problem.noise_std)
+        return rule.least
 
     def _estimate(self, prior: Prior, x: Tensor, sigma: float, delta: float) -> Tensor:
         if self.delta_type == 1:

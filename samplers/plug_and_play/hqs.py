@@ -85,6 +85,9 @@ class HQS(BaseSampler):
 
     needs: ClassVar[tuple[str, ...]] = ("prox",)
     draws: ClassVar[str] = "estimate"
+    #: share of a JPEG file's error that counts as noise behind a blur or a reduction, because the last denoiser has the
+    #: full level of the noise. With all of it, results were 0.1 to 1 dB worse
+    of_coding: ClassVar[float] = 0.7
 
     nfe: Calls = 8
     first: First = 49 / 255

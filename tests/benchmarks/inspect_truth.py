@@ -12,6 +12,7 @@ import argparse
 import io
 from collections.abc import Callable, Sequence
 from importlib.resources import files
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +30,7 @@ def damaged(x: NDArray[np.float64], op: str, noise: float, seed: int) -> Bytes:
         import torch
 
         t = torch.from_numpy(x.transpose(2, 0, 1))[None]
-        x = operators.make(op, in_shape=tuple(t.shape[1:])).forward(t)[0].numpy().transpose(1, 2, 0)
+        x = operators.make(op, in_shape=(3, t.shape[2], t.shape[3])).forward(t)[0].numpy().transpose(1, 2, 0)
     y = x + noise * np.random.default_rng(seed).standard_normal(x.shape)
     return np.round(255 * y.clip(0, 1)).astype(np.uint8)
 
@@ -46,6 +47,22 @@ def enlarged(y: Bytes, factor: float, kernel: int) -> Bytes:
     small = Image.fromarray(y).resize((128, 128), Image.Resampling.BICUBIC)
     side = round(128 * factor)
     return np.asarray(small.resize((side, side), Image.Resampling(kernel)))
+
+
+def made(
+    x: NDArray[np.float64],
+    seed: int,
+    op: str = "",
+    level: float = 0,
+    quality: int | None = None,
+    enlarge: float | None = None,
+    kernel: int = 3,
+) -> Bytes:
+    """A damaged picture: an operator, noise in 1/255, then JPEG or enlargement."""
+    y = damaged(x, op, level / 255, seed)
+    if enlarge is not None:
+        y = enlarged(y, enlarge, kernel)
+    return y if quality is None else decoded(y, quality)
 
 
 def row(
@@ -93,31 +110,29 @@ def main() -> None:
     kept = names[chosen.start :: chosen.every]
     x = [read(name).pixels[0].double().numpy().transpose(1, 2, 0) for name in kept]
     print(f"{len(x)} pictures\n\n| damage | truth | median | quartiles | near |\n|---|---|---|---|---|")
-    row("none: width", x, lambda p, k: damaged(p, "", 0, k), width, 0, 0)
+
+    def near(name: str, value: Callable[[Inspection], float], truth: float, share: float, **done: Any) -> None:
+        row(name, x, lambda p, k: made(p, k, **done), value, truth, share)
+
+    near("none: width", width, 0, 0)
     for level in (2, 5, 10):
-        row(f"noise {level}/255", x, lambda p, k, n=level: damaged(p, "", n / 255, k), noise, level, 0.15)  # type: ignore[misc]
+        near(f"noise {level}/255", noise, level, 0.15, level=level)
     for w in (0.8, 1.2, 2, 3):
         for level in (0, 2, 5, 10):
             op = f"blur:sigma={w},boundary=reflect"
-            make = lambda p, k, o=op, n=level: damaged(p, o, n / 255, k)  # noqa: E731
-            row(f"Gaussian {w}, noise {level}/255: width", x, make, width, w, 0.2)
-    for w in (0.8, 2):
-        make = lambda p, k, o=f"blur:sigma={w},boundary=reflect": damaged(p, o, 5 / 255, k)  # noqa: E731
-        row(f"Gaussian {w}, noise 5/255: noise", x, make, noise, 5, 0.15)
-        jpeg = lambda p, k, m=make: decoded(m(p, k), 75)  # noqa: E731
-        row(f"Gaussian {w}, noise 5/255, JPEG 75: width", x, jpeg, width, w, 0.2)
+            near(f"Gaussian {w}, noise {level}/255: width", width, w, 0.2, op=op, level=level)
+        near(f"Gaussian {w}, noise 5/255: noise", noise, 5, 0.15, op=op, level=5)
+        near(f"Gaussian {w}, noise 5/255, JPEG 75: width", width, w, 0.2, op=op, level=5, quality=75)
     for length, angle in ((9, 30), (15, 100)):
         op = f"motion:length={length},angle={angle},boundary=reflect"
-        row(f"motion {length}: length", x, lambda p, k, o=op: damaged(p, o, 2 / 255, k), width, length, 0.2)  # type: ignore[misc]
+        near(f"motion {length}: length", width, length, 0.2, op=op, level=2)
     for q in (10, 30, 50, 75, 90, 95):
-        row(f"JPEG {q} as PNG: quality", x, lambda p, k, q=q: decoded(damaged(p, "", 0, k), q), quality, q, 0)  # type: ignore[misc]
+        near(f"JPEG {q} as PNG: quality", quality, q, 0, quality=q)
     for level in (5, 10, 15):
-        make = lambda p, k, n=level: decoded(damaged(p, "", n / 255, k), 80)  # noqa: E731
-        row(f"noise {level}/255 beneath JPEG 80", x, make, noise, level, 0.2)
+        near(f"noise {level}/255 beneath JPEG 80", noise, level, 0.2, level=level, quality=80)
     for f in (1.5, 2, 3, 4):
         for kernel, title in ((2, "bilinear"), (3, "bicubic"), (1, "Lanczos")):
-            make = lambda p, k, f=f, r=kernel: enlarged(damaged(p, "", 0, k), f, r)  # noqa: E731
-            row(f"enlarged {f} times, {title}: factor", x, make, factor, f, 0.01)
+            near(f"enlarged {f} times, {title}: factor", factor, f, 0.01, enlarge=f, kernel=kernel)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -408,7 +409,12 @@ def test_shipped_specs(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     papers = name.startswith(("cm4ir", "rdmd", "irsde"))
     for word in ("source:", "weights:", "data:", "unknown:", "there is no folder"):
         assert (word in done.out) == papers, word
-    assert done.out.endswith("missing: nothing\n") != papers
+    # the only other thing that may be missing is a package that no extra brings
+    without_opencv = name == "wild" and find_spec("cv2") is None
+    assert done.out.endswith("missing: nothing\n") != (papers or without_opencv)
+    if without_opencv:
+        (gap,) = done.out.partition("\nmissing\n")[2].splitlines()
+        assert gap.startswith("  restorer opencv-nlm is left out: the package cv2 is not installed;")
     assert name in run("list", "specs").out
 
 
@@ -458,7 +464,7 @@ def test_a_folder_with_the_name_of_a_set(run: Run, tiny: Path):
 
 def test_names_of_shipped_specs_are_said_once(run: Run, tiny: Path):
     message = run("run", "nothing").message
-    assert message.endswith("tau-sweep.") and [message.count(f" {name}") for name in shipped()] == [
+    assert message.endswith(f" {max(shipped())}.") and [message.count(f" {name}") for name in shipped()] == [
         sum(other.startswith(name) for other in shipped()) for name in shipped()
     ]
     assert run("run", "smok").message.endswith("no shipped spec of that name; did you mean 'smoke'?")

@@ -153,7 +153,7 @@ def test_a_map_of_another_run_does_not_stay(run, folder):
     task = ("solve", "--prior", "gaussian", "--sampler", "gibbs:nfe=4", "--samples", "2", "other.png", "-o", "m.png",
             "--force")  # fmt: skip
     assert run(*task, "--op", "sr2x", "-q", "--noise", "0.02").code == 0 and (folder / "m_std_null.png").exists()
-    done = run(*task, "--op", "motion:length=9,angle=40", "--noise", "0.05", "--overwrite")
+    done = run(*task, "--op", "motion:length=9,angle=40,boundary=reflect", "--noise", "0.05", "--overwrite")
     assert done.code == 0, done.err
     assert (
         "there is no map of what the operator cannot see (std_null): its pseudo-inverse does not converge" in done.err

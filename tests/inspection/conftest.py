@@ -25,7 +25,7 @@ def photograph(name: str) -> torch.Tensor:
     return read(str(SET / f"{name}.png")).pixels
 
 
-@pytest.fixture(params=NAMES)
+@pytest.fixture(params=[NAMES[0], *(pytest.param(name, marks=pytest.mark.slow) for name in NAMES[1:])])
 def photo(request: pytest.FixtureRequest) -> torch.Tensor:
     return photograph(request.param)
 
@@ -33,7 +33,7 @@ def photo(request: pytest.FixtureRequest) -> torch.Tensor:
 def damaged(x: torch.Tensor, op: str = "", noise: float = 0.0, seed: int = 0) -> Bytes:
     """What an operator and white noise make of a picture, as a file with 8 bits holds it, (height, width, 3)."""
     if op:
-        x = operators.make(op, in_shape=tuple(x.shape[1:])).forward(x.double())
+        x = operators.make(op, in_shape=(3, x.shape[2], x.shape[3])).forward(x.double())
     rng = np.random.default_rng(seed)
     y = x[0].double().numpy().transpose(1, 2, 0)
     y = y + noise * rng.standard_normal(y.shape)
@@ -53,4 +53,4 @@ def decoded(data: bytes) -> Bytes:
 
 def planes(y: Bytes) -> NDArray[np.float32]:
     """(channels, height, width) in [0, 1]."""
-    return np.ascontiguousarray(y.transpose(2, 0, 1), dtype=np.float32) / 255
+    return np.ascontiguousarray(y.transpose(2, 0, 1)).astype(np.float32) / np.float32(255)

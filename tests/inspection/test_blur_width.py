@@ -65,7 +65,10 @@ def test_sharp_is_not_blurred(photo, noise):
     assert as_blur(looked_at(damaged(photo, "", noise))) is None
 
 
-@pytest.mark.parametrize("length, angle, noise", [(9, 30, 2 / 255), (15, 100, 5 / 255), (21, 0, 0)])
+FAR = [pytest.param(*numbers, marks=pytest.mark.slow) for numbers in ((15, 100, 5 / 255), (21, 0, 0))]
+
+
+@pytest.mark.parametrize("length, angle, noise", [(9, 30, 2 / 255), *FAR])
 def test_motion(length, angle, noise):
     y = damaged(photograph("monuments_wonders_petra"), f"motion:length={length},angle={angle},boundary=reflect", noise)
     seen = spectrum(planes(y))
@@ -77,7 +80,8 @@ def test_motion(length, angle, noise):
     assert operators.make(found.spec, in_shape=(3, 64, 64)).in_shape == (3, 64, 64)
 
 
-@pytest.mark.parametrize("op", ["", "blur:sigma=1.2,boundary=reflect", "blur:sigma=2.5,boundary=reflect"])
+@pytest.mark.slow
+@pytest.mark.parametrize("op", ["", "blur:sigma=2,boundary=reflect"])
 def test_gaussian_is_no_motion(photo, op):
     seen = spectrum(planes(damaged(photo, op, 2 / 255)))
     assert seen is not None

@@ -13,7 +13,7 @@ from tests.inspection.conftest import damaged, photograph, planes
 from zsir import inspect
 from zsir.errors import BadInput
 from zsir.inspection.enlarged import find_enlargement
-from zsir.inspection.grain import grain
+from zsir.inspection.grain import grain, is_white
 
 __all__ = ["run"]  # the fixture
 
@@ -74,6 +74,16 @@ def test_noise(photo, level):
     assert not found.beneath_jpeg
 
 
+def test_whether_noise_is_white():
+    x = photograph("farm_animals_animals_pig")
+    rng = np.random.default_rng(1)
+    noise = rng.standard_normal((3, 258, 258))
+    soft = sum(noise[:, i : i + 256, j : j + 256] for i in range(3) for j in range(3)) / 3
+    for n, white in ((noise[:, :256, :256], True), (soft, False)):
+        y = (x[0].numpy() + 6 / 255 * n).clip(0, 1).astype(np.float32)
+        assert is_white(y) is white
+
+
 @pytest.mark.parametrize("shape", [(1, 1, 3), (5, 9, 3), (64, 64, 3)])
 def test_nothing_to_estimate(shape):
     found = inspect(np.full(shape, 77, np.uint8))
@@ -83,7 +93,7 @@ def test_nothing_to_estimate(shape):
 
 
 def test_pure_noise_is_not_blurred():
-    y = np.random.default_rng(0).normal(128, 40, (128, 128, 3)).clip(0, 255).astype(np.uint8)
+    y = np.random.default_rng(0).normal(128, 40, (80, 80, 3)).clip(0, 255).astype(np.uint8)
     found = inspect(y).findings
     assert found.blur is None and found.enlargement is None and found.jpeg is None
 
@@ -102,16 +112,17 @@ def test_command_of_a_chain(tmp_path):
 
 def test_cli(run: Run, tmp_path):
     path = tmp_path / "a.png"
-    Image.fromarray(damaged(photograph("monuments_wonders_petra"), "blur:sigma=2,boundary=reflect")).save(path)
+    y = damaged(photograph("monuments_wonders_petra"), "blur:sigma=2,boundary=reflect")
+    Image.fromarray(y[:128, :160]).save(path)
     done = run("inspect", path, tmp_path / "none.png")
     assert done.code == 1
     assert done.message == f"{tmp_path / 'none.png'}: there is no such file."
     assert "blurred like a Gaussian" in done.out and "zsir solve --op blur:sigma=" in done.out
-    done = run("inspect", "--json", path, path)
+    done = run("inspect", "--json", path)
     assert done.code == 0
     records = [json.loads(line) for line in done.out.splitlines()]
-    assert len(records) == 2
-    assert records[0]["findings"]["blur"]["width"] == pytest.approx(2, rel=0.1)
+    assert len(records) == 1
+    assert records[0]["findings"]["blur"]["width"] == pytest.approx(2, rel=0.2)
     assert records[0]["command"] in inspect(path).command()
 
 

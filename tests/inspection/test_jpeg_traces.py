@@ -63,7 +63,9 @@ def test_pattern_is_no_comb():
 
 def test_quality_of_tables():
     for quality in range(1, 101):
-        assert np.array_equal(libjpeg_table(quality_of(libjpeg_table(quality))), libjpeg_table(quality))
+        found = quality_of(libjpeg_table(quality))
+        assert found is not None
+        assert np.array_equal(libjpeg_table(found), libjpeg_table(quality))
     assert quality_of(libjpeg_table(50) + 1) is None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,7 +35,7 @@ def photograph() -> Tensor:
     return x[..., :192, :192].contiguous()
 
 
-def saved(path: Path, x: Tensor, **options: int) -> Path:
+def saved(path: Path, x: Tensor, **options: Any) -> Path:
     Image.fromarray((255 * x[0].clamp(0, 1)).round().byte().permute(1, 2, 0).numpy()).save(path, **options)
     return path
 

@@ -193,7 +193,8 @@ prior = click.option(
 sampler = click.option(
     "--sampler",
     metavar="SPEC",
-    help="The algorithm.  [default: cm4ir for up to 8 network calls, hqs for more, mmps for several samples]",
+    help="The algorithm.  [default: cm4ir for up to 8 network calls, hqs for more and for --op auto, mmps for several "
+    "samples]",
 )
 nfe = click.option(
     "--nfe",

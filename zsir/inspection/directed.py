@@ -20,8 +20,8 @@ from zsir.inspection.spectrum import Fit, Spectrum, design, fit
 #: gain in log-likelihood over a Gaussian from which a kernel with zeros is believed: at most 7 on sharp photographs
 #: (long motions aside) and those with Gaussian blur, 30 and more with motion from 9 pixels on
 CLEAR = 14.0
-#: long motions need more: rows of windows look like them, with gains up to 28 on two of 43 sharp photographs
-LONG, CLEAR_LONG = 18.0, 45.0
+#: long motions need more: rows of windows look like them, with gains up to 60 on two of 43 sharp photographs
+LONG, CLEAR_LONG = 18.0, 120.0
 #: lengths, angles and radii tried first
 LENGTHS, ANGLES = np.geomspace(3, 30, 11), np.arange(0, 180, 10.0)
 RADII = np.geomspace(1.2, 10, 14)

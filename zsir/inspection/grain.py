@@ -16,8 +16,9 @@ from zsir.metrics.noise import estimate
 RELATIVE, ABSOLUTE = 0.03, 0.25 / 255
 #: share of the 8x8 pieces that is flat enough to measure noise in
 FLAT_SHARE, LEAST_FLAT = 0.02, 16
-#: noise is white where its power in the highest frequencies is between this share of that in the middle ones and 1 / it
-WHITE = 0.6
+#: noise is white where its power in the highest frequencies is at least this share of that in the middle ones: blurred
+#: by 0.8 pixels it is a tenth, and texture may take half of it away
+WHITE = 0.3
 #: pictures up to this many pixels are looked at as a whole, others in pieces of this side; patches that are compared
 SMALL, PIECE, PATCHES = 2**21, 128, 2**16
 #: noise of less than this cannot be told from rounding and texture
@@ -65,7 +66,7 @@ def is_white(x: NDArray[np.float32]) -> bool | None:
     middle, high = power[~odd & (order >= 4) & (order <= 6)].mean(), power[~odd & (order >= 10)].mean()
     if middle <= 0:
         return None
-    return bool(WHITE <= high / middle <= 1 / WHITE)
+    return bool(high >= WHITE * middle)
 
 
 def _pieces(x: NDArray[np.float32], most: int = 256, side: int = 64) -> Floats:

@@ -114,8 +114,8 @@ def _noise(x: NDArray[np.float32], jpeg: Jpeg | None, unknown: dict[str, str]) -
         return None
     # the error of texture that looks like noise, measured on photographs
     share = LUMA_SHARE if len(x) == 3 else 1.0
-    error = math.hypot(found.error, 0.1 * found.std) / share
-    return Noise(found.std / share, error, found.bound / share + 2 * error, beneath_jpeg=True, grey=len(x) == 1)
+    bar = math.hypot(found.error, 0.1 * found.std) / share
+    return Noise(found.std / share, bar, found.bound / share + 2 * bar, beneath_jpeg=True, grey=len(x) == 1)
 
 
 def _blur(x: NDArray[np.float32], jpeg: Jpeg | None, unknown: dict[str, str]) -> Blur | None:

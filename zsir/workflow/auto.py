@@ -37,8 +37,10 @@ WINDOW, CALLS = 128, 4
 HIDDEN = 0.05
 #: a hypothesis takes the place of a likelier one if it predicts hidden pixels better by more than this
 BETTER = 0.01
-#: a trial is told no less noise than this: the differences that count are larger, and the inverse is quick
+#: least noise of a picture whose blur is only believed, and of a trial
 LEAST_NOISE = 2 / 255
+#: an enlargement by less than this costs too little detail for an attempt to bring it back
+LEAST_ENLARGEMENT = 1.3
 #: operators that are tried on a window
 BLURS = ("blur", "uniform", "motion")
 
@@ -95,13 +97,22 @@ def _belief(seen: Inspection) -> Sequence[str]:
 
 
 def _stated(picture: Picture, chosen: Hypothesis) -> float | None:
-    """The level of a hypothesis; for a JPEG file None, because its codes tell more than its pixels."""
-    return None if picture.format in JPEG else chosen.noise
+    """The level of a hypothesis; for a JPEG file None, because its codes tell more than its pixels.
+
+    What is to be sharpened has at least `LEAST_NOISE`: noise and JPEG that came before the blur do not show, but would
+    be sharpened with the rest.
+    """
+    if picture.format in JPEG or chosen.spec.rpartition("|")[2].strip().startswith("jpeg"):
+        return None
+    return max(chosen.noise, LEAST_NOISE if chosen.spec != "identity" else 0.0)
 
 
 def _chosen(picture: Picture, method: Method, seen: Inspection) -> Hypothesis:
     """The likeliest hypothesis, or of several blurs the one that predicts hidden pixels best."""
     likely, *others = seen.hypotheses
+    grown = seen.findings.enlargement
+    if grown is not None and grown.factor < LEAST_ENLARGEMENT:
+        likely, others = others[-1], []
     trials = [one for one in (likely, *others) if _is_blur(one)]
     if len(trials) < 2 or not _is_blur(likely):
         return likely

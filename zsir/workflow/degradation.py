@@ -47,7 +47,7 @@ def operator_of(picture: Picture, op: str | LinearOperator, size: tuple[int, int
         return _mask_of(picture)
     if not _made_by(picture, op):
         parsed = with_unknown_borders(parsed)
-    channels = operators.picture_channels(parsed, seen[0])
+    channels = operators.picture_channels(parsed, seen)
     if size is not None:
         operator = _for_size(parsed, (channels, *size))
         if tuple(operator.out_shape) != seen:
@@ -73,6 +73,13 @@ def _mask_of(picture: Picture) -> Mask:
             "--op mask-file:path=MASK."
         )
     return mask
+
+
+def coding_stage(op: str) -> Parsed | None:
+    """The last stage ``jpeg`` of a spec that says more than its name: a quality or a file's tables."""
+    parsed = parsed_op(op)
+    last = parsed.stages[-1] if parsed.stages else parsed
+    return last if last.name == "jpeg" and last.options else None
 
 
 def without_coding(parsed: Parsed) -> Parsed:

@@ -18,6 +18,8 @@ from zsir.workflow.degradation import parsed_op
 
 #: the spec of a degradation that is to be found out
 AUTO = "auto"
+#: calls of the network for such a picture, unless others are asked for
+AUTO_CALLS = 8
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
@@ -105,6 +107,8 @@ def load_method(
     loaded = priors.wrap(priors.load(prior) if isinstance(prior, str) else prior, around)
     if several and sampler is None:
         sampler = samplers.default_for_samples(nfe, is_differentiable(loaded))
+    elif sampler is None and nfe is None and op == AUTO:
+        sampler = samplers.make("hqs", nfe=AUTO_CALLS)
     if sampler is None or isinstance(sampler, str):
         sampler = samplers.make(sampler, nfe=nfe)
     elif nfe is not None and nfe != sampler.nfe:

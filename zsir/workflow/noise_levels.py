@@ -30,6 +30,8 @@ class Level:
 
 #: blocks of a file that are looked at, evenly spread
 MOST_BLOCKS = 2**16
+#: noise beneath JPEG can be told from texture where it is at least this share of the median step
+LEAST_SHARE = 0.3
 NO_NOISE = Level(0.0, "stated")
 
 
@@ -42,16 +44,17 @@ def level_beneath(picture: Picture, file: JpegFile, noted: float | None) -> Leve
     """The noise that a picture carried before it became the JPEG ``file``, for which no level was stated.
 
     In flat parts of the picture the codes are those of the noise, or of texture, which looks the same. Only what is
-    more than the error of the quantisation itself counts as noise.
+    more than the error of the quantisation itself counts as noise, and then all of it: the two are independent.
     """
     if noted is not None:
         return Level(noted, "noted")
     luma = file.components[0]
     codes = np.asarray(luma.codes).reshape(-1, 8, 8)
     found = beneath(codes[:: -(-len(codes) // MOST_BLOCKS)].astype(np.float64), np.asarray(luma.table))
-    std = 0.0 if found is None else found.std / (LUMA_SHARE if file.space == "ycbcr" else 1.0)
-    beyond = std**2 - of_tables(file).own_noise ** 2
-    return Level(min(1.0, math.sqrt(beyond)), "estimated") if beyond > 0 else Level(0.0, "rounding")
+    # of steps much larger than the noise the codes tell nothing: what is not 0 there is texture
+    told = found is not None and 255 * found.std > LEAST_SHARE * float(np.median(np.asarray(luma.table)))
+    std = found.std / (LUMA_SHARE if file.space == "ycbcr" else 1.0) if found is not None and told else 0.0
+    return Level(min(1.0, std), "estimated") if std > of_tables(file).own_noise else Level(0.0, "rounding")
 
 
 def level_of(picture: Picture, operator: LinearOperator, y: Tensor, noted: float | None) -> Level:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
-from zsir.capabilities import cut, known_numbers
+from zsir.capabilities import cut, known_numbers, makes_pictures
 from zsir.errors import BadSpec, PictureWarning
 from zsir.metrics.noise import doubts
 from zsir.operators import Identity, SoftMask
@@ -20,8 +20,8 @@ from zsir.problem import Problem
 from zsir.processes import noisy, own_noise, process_of, recorded
 from zsir.protocols import LinearOperator, NoiseSource, Prior
 from zsir.rng import PictureNoise
-from zsir.workflow.coding import Coding, as_white, coding_of, measured, operator_of_file
-from zsir.workflow.degradation import any_noted_noise, noted_noise, operator_for, operator_of
+from zsir.workflow.coding import JPEG, Coding, as_white, coding_of, measured, operator_of_file, recovered
+from zsir.workflow.degradation import any_noted_noise, coding_stage, noted_noise, operator_for, operator_of
 from zsir.workflow.method import Method
 from zsir.workflow.noise_levels import NO_NOISE, Level, level_beneath, level_of
 from zsir.workflow.partly import Found, is_partly_known, operator_found, refuse_simulation
@@ -66,6 +66,12 @@ class Observed:
     seen: Tensor
     operator: LinearOperator
     noise_std: float
+
+    @property
+    def start(self) -> Tensor | None:
+        """Where samplers begin: the picture that a viewer sees, where y is none itself, as with a JPEG file."""
+        fits = not makes_pictures(self.operator) and self.seen.shape[1:] == self.operator.in_shape
+        return self.seen if fits else None
 
 
 def observe(operator: LinearOperator, x: Tensor, noise_std: float, rng: NoiseSource) -> Observed:
@@ -112,14 +118,15 @@ def _simulated(picture: Picture, method: Method, seed: int) -> Posed:
     x = picture.pixels
     operator = operator_for(x.shape, method.op)
     made = observe(operator, x, method.noise_std or 0.0, observation_noise(seed))
-    problem = Problem(made.y.to(method.device, method.dtype), made.operator, made.noise_std)
+    start = None if made.start is None else made.start.to(method.device, method.dtype)
+    problem = Problem(made.y.to(method.device, method.dtype), made.operator, made.noise_std, start)
     level = Level(made.noise_std, "stated")
     return Posed(problem, fitting(method.prior, operator), made.seen, cut(operator, x), level=level)
 
 
 def _real(picture: Picture, method: Method, size: tuple[int, int] | None) -> Posed:
     """The picture is the observation."""
-    coding = coding_of(picture) if isinstance(method.op, str) and not method.ignore_jpeg else Coding(None)
+    coding = _coding(picture, method)
     noted, stated = noted_noise(picture, method.op), method.noise_std
     found: Found | None = None
     if is_partly_known(method.op):
@@ -148,13 +155,22 @@ def _real(picture: Picture, method: Method, size: tuple[int, int] | None) -> Pos
     return Posed(problem, prior, picture.pixels, None, doubt, said, level, found)
 
 
+def _coding(picture: Picture, method: Method) -> Coding:
+    """The codes of a JPEG file, or of a picture that was one, as the spec says."""
+    if not isinstance(method.op, str) or method.ignore_jpeg:
+        return Coding(None)
+    stage = coding_stage(method.op)
+    return coding_of(picture) if stage is None or picture.format in JPEG else recovered(picture, stage)
+
+
 def _coded(picture: Picture, file: JpegFile, operator: LinearOperator, std: float, method: Method) -> Problem:
     """The problem of a JPEG file: its codes are what is observed.
 
     Behind other stages the error of the file is taken as white noise, because there is no closed form for both.
     """
     if not isinstance(operator, Identity):
-        return Problem(picture.pixels.to(method.device, method.dtype), operator, math.hypot(std, as_white(file)))
+        level = math.hypot(as_white(file, method.sampler), std)
+        return Problem(picture.pixels.to(method.device, method.dtype), operator, level)
     coded = operator_of_file(file, std)
     place = (method.device, method.dtype)
     return Problem(measured(coded, file).to(*place), coded, coded.own_noise, picture.pixels.to(*place))
