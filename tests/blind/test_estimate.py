@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from zsir.blind import estimate_kernel
+from zsir.blind import KernelEstimate, estimate_kernel
 from zsir.blind.estimate import coarse_to_fine
 from zsir.blind.grids import Grid
 from zsir.blind.resolve import resolve_auto
@@ -20,6 +21,7 @@ from zsir.operators.blurs.kernels import shake
 from zsir.pictures import read, read_gray
 from zsir.priors.embedded import photo
 from zsir.priors.exact import power_law
+from zsir.priors.wrappers.grey import Grey
 
 
 def blocks(side: int = 112) -> Tensor:
@@ -69,17 +71,42 @@ def test_edges_alone_lead_to_a_kernel() -> None:
 
 
 def test_the_kernel_is_written_beside_the_result(tmp_path: Path) -> None:
-    y = blurred(blocks(64), corner())
+    y = blurred(blocks(), corner())
+    y = y + 0.01 * torch.randn(y.shape, generator=torch.Generator().manual_seed(1))
     found = resolve_auto(
-        "kernel:auto,size=7,boundary=circular", y, 1 / 255, prior=power_law(), beside=tmp_path / "x.png"
+        "kernel:auto,size=7,boundary=circular", y, 0.01, prior=Grey(photo()), beside=tmp_path / "x.png"
     )
+    assert found.found is not None and not found.found.doubt
+    assert likeness(found.found.kernel, corner()) > 0.9
     picture, array = found.files
     assert found.spec == f"kernel:path={array},boundary=circular"
-    assert found.found is not None
     taps = found.found.kernel.numpy()
     np.testing.assert_array_equal(np.load(array), taps)
     np.testing.assert_allclose(read_gray(picture) / read_gray(picture).sum(), taps, atol=1e-5)
     assert make(found.spec, in_shape=(1, 64, 64)).out_shape == (1, 64, 64)
+
+
+def test_a_sharp_picture_has_no_kernel() -> None:
+    y = blocks(96) + 0.01 * torch.randn(1, 1, 96, 96, generator=torch.Generator().manual_seed(1))
+    found = estimate_kernel(y, 7, 0.01, power_law())
+    assert found.doubt
+
+
+@pytest.mark.parametrize(
+    ("estimate", "says"),
+    [
+        ({}, ""),
+        ({"gain": 19.0, "gain_straight": -5.0}, "gain 19, and 20 is needed"),
+        ({"gain_straight": 400.0}, "gain 500, and 600 is needed"),
+        ({"spread": 1.0}, "waves"),
+        ({"outside": 0.1}, "waves"),
+        ({"kernel": torch.eye(1, dtype=torch.float64)}, "single pixel"),
+    ],
+)
+def test_signs_of_a_wrong_kernel(estimate: dict[str, Any], says: str) -> None:
+    good: dict[str, Any] = {"kernel": corner(), "gain": 500.0, "gain_straight": 100.0, "spread": 0.8, "outside": 0.01}
+    doubt = KernelEstimate(x0=blocks(), residual=1.0, movement=0.0, **(good | estimate)).doubt
+    assert says in doubt if says else not doubt
 
 
 @pytest.mark.parametrize(

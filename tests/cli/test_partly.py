@@ -12,6 +12,7 @@ from PIL import Image
 
 from tests.cli.conftest import Run
 from zsir import operators
+from zsir.blind import KernelEstimate, resolve
 from zsir.pictures import read_gray, write
 
 QUICK = ("--prior", "gaussian", "--noise", "0.01")
@@ -43,12 +44,23 @@ def test_numbers_are_found(run: Run, photo: Path) -> None:
     assert again.code == 0, again.err
 
 
-def test_a_kernel_is_written_beside_the_result(run: Run, photo: Path) -> None:
+@pytest.fixture
+def kernel(monkeypatch: pytest.MonkeyPatch) -> torch.Tensor:
+    """What every search finds: a corner of 7 pixels in an array of 9."""
+    taps = torch.zeros(9, 9, dtype=torch.float64)
+    taps[2:7, 3], taps[6, 3:7] = 1, 1
+    taps = taps / taps.sum()
+    found = KernelEstimate(taps, torch.zeros(1, 3, 8, 8), 1.0, 0.0, gain=500, gain_straight=10, spread=0.8)
+    monkeypatch.setattr(resolve, "estimate_kernel", lambda *_: found)
+    return taps
+
+
+def test_a_kernel_is_written_beside_the_result(run: Run, photo: Path, kernel: torch.Tensor) -> None:
     arguments = ("solve", photo, "--op", "kernel:auto,size=9", *QUICK, "-o", "x.png", "--record", "x.json", "--force")
     done = run(*arguments, "-q")
     assert done.code == 0, done.err
     taps = np.load("x_kernel.npy")
-    assert taps.shape[0] % 2 == 1 and taps.min() >= 0 and abs(taps.sum() - 1) < 1e-9
+    np.testing.assert_array_equal(taps, kernel.numpy())
     drawn = read_gray("x_kernel.png")
     np.testing.assert_allclose(drawn / drawn.sum(), taps, atol=1e-5)
     (entry,) = json.loads(Path("x.json").read_text())["results"]
@@ -63,6 +75,21 @@ def test_a_kernel_is_written_beside_the_result(run: Run, photo: Path) -> None:
     assert by_hand.code == 0, by_hand.err
     with Image.open("hand.png") as one, Image.open("x.png") as other:
         np.testing.assert_array_equal(np.asarray(one), np.asarray(other))
+
+
+def test_a_kernel_that_is_no_clear_find_is_not_used(run: Run, photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    doubtful = KernelEstimate(torch.eye(3).double() / 3, torch.zeros(1, 3, 8, 8), 1.0, 0.0, gain=100, gain_straight=90)
+    monkeypatch.setattr(resolve, "estimate_kernel", lambda *_: doubtful)
+    Path("x_kernel.npy").write_bytes(b"of another run")
+    arguments = ("solve", photo, "--op", "kernel:auto,size=9", *QUICK, "-o", "x.png", "--record", "x.json", "-q")
+    done = run(*arguments, "--overwrite")
+    assert done.code == 0, done.err
+    assert "no blur is undone" in done.err
+    (entry,) = json.loads(Path("x.json").read_text())["results"]
+    assert entry["op_found"] == "identity"
+    assert not Path("x_kernel.npy").exists() and not Path("x_kernel.png").exists()
+    assert run("solve", photo, "--op", "identity", *QUICK, "-o", "y.png", "-q").code == 0
+    assert Path("x.png").read_bytes() == Path("y.png").read_bytes()
 
 
 def test_the_kernel_takes_the_place_of_nothing(run: Run, photo: Path) -> None:

@@ -13,11 +13,11 @@ from tests.runner import runner
 from zsir import operators, pictures
 from zsir.cli import main
 from zsir.errors import BadInput, BadSpec
-from zsir.experiments import restorers
 from zsir.experiments.grid import cells
 from zsir.experiments.plan import make_plan
-from zsir.experiments.restorers import RESTORERS, Restorer
 from zsir.experiments.spec import parse
+from zsir.experiments.told_nothing import restorers
+from zsir.experiments.told_nothing.restorers import RESTORERS, Restorer
 from zsir.metrics import psnr
 from zsir.rng import generator
 

@@ -27,8 +27,8 @@ LEAST_GAIN = 20.0
 NOWHERE = "kernel:auto needs a place for the kernel that it finds; give -o RESULT.png, and it is written beside it."
 
 INSTEAD = (
-    "So no blur is undone, and only the noise is taken out. Give another size, --op motion:length=auto,angle=auto if it is a straight motion, "
-    "or the kernel in a file."
+    "So no blur is undone, and only the noise is taken out. Give another size, the kernel in a file, or "
+    "--op motion:length=auto,angle=auto if it is a straight motion."
 )
 
 
@@ -137,7 +137,7 @@ def resolve_auto(
 
     Raises:
         BadSpec: Two stages have ``auto``, ``kernel:auto`` has no prior or no place to write to, or an option is wrong.
-        BadInput: Nothing can be found: the picture is too small or flat, or shows no blur of the kind that is asked for.
+        BadInput: Nothing can be found: the picture is too small or flat, or shows no such blur.
         OutputError: The kernel cannot be written.
     """
     stages = [stage.strip() for stage in spec.split("|")]

@@ -77,11 +77,9 @@ def _mask_of(picture: Picture) -> Mask:
 
 def coding_stage(op: str) -> Parsed | None:
     """The last stage ``jpeg`` of a spec that says more than its name: a quality or a file's tables."""
-    last = op.rpartition("|")[2]  # the other stages need not be known yet
-    if last.partition(":")[0].strip() != "jpeg":
-        return None
-    stage = OPERATORS.parse(last)
-    return stage if stage.options else None
+    parsed = parsed_op(op)
+    last = parsed.stages[-1] if parsed.stages else parsed
+    return last if last.name == "jpeg" and last.options else None
 
 
 def without_coding(parsed: Parsed) -> Parsed:

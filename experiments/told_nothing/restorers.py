@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zsir.errors import BadInput
-from zsir.experiments.blind_methods import edge_kernel, found_kernel
+from zsir.experiments.told_nothing.blind_methods import edge_kernel, found_kernel
 
 if TYPE_CHECKING:
     from torch import Tensor
