@@ -9,9 +9,12 @@ from typing import Protocol, cast
 import torch
 from torch import Tensor
 
+from zsir.capabilities import Margins, beyond
 from zsir.linalg import cg, per_picture
-from zsir.operators.base import Composed
+from zsir.operators.base import Operator
 from zsir.operators.plans import Plans
+from zsir.processes import own_noise
+from zsir.protocols import Numbers, Shape
 
 
 class Weighted(Protocol):
@@ -30,7 +33,7 @@ class Weighted(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class ThroughJpeg(Composed):
+class ThroughJpeg(Operator):
     """``J B`` with a JPEG operator J and an operator B that treats all channels alike.
 
     prox and pinv by conjugate gradients in the picture, in the norm of J:
@@ -40,7 +43,47 @@ class ThroughJpeg(Composed):
     W trusts numbers that are exactly 0 less, as the prox of J does. The mean gain of J at each frequency, times that of
     B in the middle of the picture, is a preconditioner in Fourier space: exact but for the blocks of J and the borders
     of B. Where B does not wrap around, the picture is mirrored for it.
+
+    Attributes:
+        outer: J.
+        inner: B.
     """
+
+    outer: Operator
+    inner: Operator
+
+    @property
+    def in_shape(self) -> Shape:  # type: ignore[override]
+        """Shape of the pictures of B."""
+        return self.inner.in_shape
+
+    @property
+    def out_shape(self) -> Numbers:
+        """Shape of the observations of J."""
+        return self.outer.out_shape
+
+    @property
+    def pictorial(self) -> bool:
+        """Coefficients are no picture."""
+        return False
+
+    @property
+    def own_noise(self) -> float:
+        """That of J."""
+        return own_noise(self.outer)
+
+    @property
+    def margins(self) -> Margins:
+        """Those of B."""
+        return beyond(self.outer, self.inner)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """J B x."""
+        return self.outer.forward(self.inner.forward(x))
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        """B^T J^T y."""
+        return self.inner.adjoint(self.outer.adjoint(y))
 
     def metric(self, x: Tensor) -> Tensor:
         """G x of J."""

@@ -89,7 +89,8 @@ def printed_lines(text: str) -> Iterator[tuple[str, Words]]:
     for block in blocks("page", text):
         if block.info in (("console", "run"), ("sh", "run")):
             for line in block.text.replace("\\\n", " ").splitlines():
-                for part in re.split(r"&&|;|\|", line.removeprefix("$ ")):
+                # pipes, but not the bars of a chain of operators, which stand in quotes
+                for part in re.split(r"""(?:&&|;|\|)(?=(?:[^"]*"[^"]*")*[^"]*$)""", line.removeprefix("$ ")):
                     words = shlex.split(part)
                     if words[:1] == ["zsir"] and len(words) > 1:
                         yield words[1], set(words[2:])
