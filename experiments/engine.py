@@ -20,12 +20,13 @@ import zsir
 from zsir import pictures, priors, samplers
 from zsir.capabilities import cut
 from zsir.errors import BadInput, OutputError, failure, out_of_memory
-from zsir.experiments import measures, restorers
+from zsir.experiments import measures
 from zsir.experiments.grid import Cell, slug
 from zsir.experiments.manifest import Manifest, Record, RunFolder, item_key
 from zsir.experiments.observing import Item, Observations, Ready, Solved
 from zsir.experiments.sets import load
 from zsir.experiments.spec import Spec
+from zsir.experiments.told_nothing import restorers
 from zsir.loop.solver import Event, Solution, solve
 from zsir.priors.wrappers.settings import Wrapping
 from zsir.problem import Problem

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from zsir.errors import BadSpec
-from zsir.experiments.restorers import RESTORERS
 from zsir.experiments.spec import METHOD_KEYS, TASK_KEYS, UNWRAPPED, Block, Spec, noise_level, text_of
+from zsir.experiments.told_nothing.restorers import RESTORERS
 from zsir.names.registry import suggest
 from zsir.priors.wrappers.settings import Wrapping
 

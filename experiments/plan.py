@@ -11,9 +11,9 @@ from typing import Any
 from zsir.errors import BadInput, BadSpec
 from zsir.experiments import cropping, grid, measures, named_files
 from zsir.experiments.grid import Cell
-from zsir.experiments.restorers import RESTORERS
 from zsir.experiments.sets import PictureFile, digest, lacking, of_set, pictures
 from zsir.experiments.spec import Spec, read_spec
+from zsir.experiments.told_nothing.restorers import RESTORERS
 from zsir.operators.catalogue import OPERATORS
 from zsir.priors.catalogue import PRIORS
 from zsir.priors.checkpoints.cards import Card, cards, on_this_machine

@@ -13,11 +13,11 @@ from tests.runner import runner
 from zsir import operators, pictures
 from zsir.cli import main
 from zsir.errors import BadInput, BadSpec
-from zsir.experiments import restorers
 from zsir.experiments.grid import cells
 from zsir.experiments.plan import make_plan
-from zsir.experiments.restorers import RESTORERS, Restorer
 from zsir.experiments.spec import parse
+from zsir.experiments.told_nothing import blind_methods, restorers
+from zsir.experiments.told_nothing.restorers import RESTORERS, Restorer
 from zsir.metrics import psnr
 from zsir.rng import generator
 
@@ -101,8 +101,8 @@ def test_a_run(tmp_path: Path) -> None:
 
 
 def test_kernels_are_found_for_the_blind_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(restorers, "KERNEL_SIZE", 5)
-    monkeypatch.setattr(restorers, "BLIND_PRIOR", "gaussian")
+    monkeypatch.setattr(blind_methods, "SIZE", 5)
+    monkeypatch.setattr(blind_methods, "PRIOR", "gaussian")
     x = noisy(0.0)[0].clone()
     x[..., 10:30, 12:40] += 0.2
     y = operators.make("motion:length=5,angle=0", in_shape=(3, 48, 57)).forward(x)

@@ -1,4 +1,4 @@
-"""Methods that are told nothing of the degradation, for ``[[method]] restorer``: classics, blind deblurring, nothing.
+"""Methods that are told nothing of the degradation: classics, and doing nothing, for ``[[method]] restorer``.
 
 Each takes the observation as a viewer sees it and gives a picture. The noise level that the classics need is
 scikit-image's own estimate.
@@ -6,18 +6,16 @@ scikit-image's own estimate.
 
 from __future__ import annotations
 
-import tempfile
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from zsir.errors import BadInput, PictureWarning
+from zsir.errors import BadInput
+from zsir.experiments.told_nothing.blind_methods import edge_kernel, found_kernel
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,11 +27,6 @@ LEAST = 1 / 255 / 12**0.5
 #: the high pass of the wavelet db2, and the upper quartile of the normal distribution
 DB2 = (-0.48296291314469025, 0.836516303737469, -0.22414386804185735, -0.12940952255092145)
 QUARTILE = 0.6744897501960817
-
-#: side of the kernel that is looked for, for all pictures
-KERNEL_SIZE = 31
-#: what restores with the kernel that was found: prior and sampler of the row that is told the kernel
-BLIND_PRIOR, BLIND_SAMPLER = "photo", "hqs:nfe=4"
 
 
 @dataclass(frozen=True)
@@ -113,35 +106,6 @@ def unsupervised_wiener(y: Tensor) -> Tensor:
     planes = np.moveaxis(_pixels(y), -1, 0)
     made = [_skimage().unsupervised_wiener(p, kernel, clip=False, rng=np.random.default_rng(0))[0] for p in planes]
     return _tensor(np.stack(made, axis=-1), y)
-
-
-def found_kernel(y: Tensor) -> Tensor:
-    """The picture by the kernel that ``kernel:auto`` finds, with all its cautions."""
-    return _by_kernel(y, f"kernel:auto,size={KERNEL_SIZE}")
-
-
-def edge_kernel(y: Tensor) -> Tensor:
-    """The picture by the kernel of few edges (Xu, Zheng and Jia 2013), without a prior in its search."""
-    from zsir.blind import written
-    from zsir.blind.estimate import coarse_to_fine, taps_for
-    from zsir.metrics.noise import estimate_of
-    from zsir.operators import Identity
-
-    shape = (y.shape[1], y.shape[2], y.shape[3])
-    kernel = coarse_to_fine(
-        y.mean(1, keepdim=True), taps_for(KERNEL_SIZE), max(1 / 255, estimate_of(Identity(shape), y).std)
-    )
-    with tempfile.TemporaryDirectory(prefix="zsir-") as folder:
-        array = written(kernel, Path(folder) / "edges.png")[1]
-        return _by_kernel(y, f"kernel:path={array}")
-
-
-def _by_kernel(y: Tensor, op: str) -> Tensor:
-    from zsir.workflow.restore import restore
-
-    with warnings.catch_warnings():  # a run has no place for sentences about single pictures
-        warnings.simplefilter("ignore", PictureWarning)
-        return restore(y, op, prior=BLIND_PRIOR, sampler=BLIND_SAMPLER, device="cpu").x
 
 
 def level(y: Tensor) -> float:
