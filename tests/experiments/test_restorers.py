@@ -16,7 +16,7 @@ from zsir.errors import BadInput, BadSpec
 from zsir.experiments.grid import cells
 from zsir.experiments.plan import make_plan
 from zsir.experiments.spec import parse
-from zsir.experiments.told_nothing import restorers
+from zsir.experiments.told_nothing import blind_methods, restorers
 from zsir.experiments.told_nothing.restorers import RESTORERS, Restorer
 from zsir.metrics import psnr
 from zsir.rng import generator
@@ -98,3 +98,16 @@ def test_a_run(tmp_path: Path) -> None:
         assert torch.equal(operator.trace.apply(truth), seen) and torch.equal(seen, made)
         assert record["metrics"]["psnr"] == pytest.approx(psnr(seen, truth), abs=1e-4)
     assert "| wild | 0 | nothing | 0 | 2 |" in (tmp_path / "run" / "table.md").read_text(encoding="utf-8")
+
+
+def test_kernels_are_found_for_the_blind_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blind_methods, "SIZE", 5)
+    monkeypatch.setattr(blind_methods, "PRIOR", "gaussian")
+    x = noisy(0.0)[0].clone()
+    x[..., 10:30, 12:40] += 0.2
+    y = operators.make("motion:length=5,angle=0", in_shape=(3, 48, 57)).forward(x)
+    y = (y + 0.01 * torch.randn(y.shape, generator=generator(0, 0, "test"))).clamp(0, 1)
+    by_edges, by_auto = (RESTORERS[name].restore(y) for name in ("kernel-edges", "kernel-auto"))
+    assert by_edges.shape == by_auto.shape == y.shape
+    assert psnr(by_auto, x) > psnr(y, x)
+    assert not torch.equal(by_edges, by_auto)

@@ -44,8 +44,8 @@ LEAST_NOISE = 1 / 255
 SINGLE = 0.9
 #: a kernel must be more likely than none by this (logarithm), and by so many times as much as the best straight motion:
 #: many numbers always explain a little. On the eight pictures that these four limits were chosen on, kernels that
-#: helped had 2.3 and 3.4 times its gain, spreads of 0.75 and 0.89, and 0.7 and 2.9 % outside; of those that harmed by
-#: more than 3 dB, each broke one limit at least
+#: helped had 2.3 and 3.4 times its gain, spreads of 0.75 and 0.89, and 0.7 and 2.9 % outside; the six that harmed, by
+#: 2 to 22 dB, broke one limit or more
 LEAST_GAIN, RATIO, MOST_SPREAD, MOST_OUTSIDE_RANGE = 20.0, 1.5, 0.92, 0.04
 #: pixels at the border that the judgement of x0 leaves out, and what still counts as inside the range
 RIM, SLACK = 4, 0.02
