@@ -246,7 +246,7 @@ class JpegOperator(Operator):
         if self.norm == "rgb" or self.zeros == 1 or not bool(silent.any()):
             return super().prox(z, y, rho)
         misfit = (y - self.forward(z)) / self.level
-        made, ridges = z.clone(), per_picture(rho, y) / self.level**2 / self.trust(y)
+        made, ridges = z.clone(), per_picture(rho, y) * self.balance / self.level**2 / self.trust(y)
         for one, r, each in zip(made, misfit, ridges, strict=True):
             for region, kind in zip(self._regions, self._kinds, strict=True):
                 codes = (self.layout.codes(numbers, region) for numbers in (r, each))
@@ -257,7 +257,7 @@ class JpegOperator(Operator):
     def _inverse(self, kind: Kind, ridge: float) -> Tensor:
         """The transposed ridge inverse of one unit, (numbers, channels * pixels) float64."""
         found = triple(kind, self.norm)
-        return (found.u * ridge_inverse(self.level * found.s, ridge)) @ found.v.T
+        return (found.u * ridge_inverse(self.level * found.s, self.balance * ridge)) @ found.v.T
 
     def with_noise(self, std: float) -> JpegOperator:
         """The operator of pictures that carried more noise before they were encoded.
