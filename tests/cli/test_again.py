@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -157,4 +158,18 @@ def test_it_stands_alone(run, folder):
     assert "writes into a folder" in run("solve", "--again", "r.json", "-o", "b.png").message
     assert run("solve", "--again", "none.json").code == 1
     assert "INPUT" in run("solve", "--op", "sr2x").message
-    assert "--op" in run("solve", "colour.png").message
+    # without --op the picture is inspected; this one is too small to need anything
+    assert "needs nothing" in run("solve", "colour.png", "--overwrite").message
+
+
+def test_a_decision_is_repeated(run, folder):
+    with Image.open(str(files("zsir") / "assets" / "demo.png")) as image:
+        clean = np.asarray(image.convert("RGB").crop((0, 0, 96, 96)), dtype=np.float64)
+    noisy = clean + 12 * np.random.default_rng(0).standard_normal(clean.shape)
+    Image.fromarray(noisy.clip(0, 255).round().astype(np.uint8)).save("noisy.png")
+    done = run("solve", "noisy.png", "--prior", "gaussian", "-o", "auto.png", "--record", "r.json", "--force")
+    assert done.code == 0 and "Restored as --op" in done.err
+    (entry,) = json.loads(Path("r.json").read_text())["results"]
+    assert entry["settings"]["op"] == "auto"
+    again = run("solve", "--again", "r.json", "--overwrite")
+    assert again.code == 0 and "the same file as recorded" in again.out

@@ -64,6 +64,7 @@ def test_defaults_are_those_of_the_command():
         "quiet",
         "op",
         "force",
+        "mask",
     }
     assert options.keys() - only_files <= inspect.signature(zsir.restore).parameters.keys()
 

@@ -18,10 +18,16 @@ from zsir.operators.catalogue import OPERATORS
 from zsir.pictures import Picture
 from zsir.protocols import LinearOperator, Shape
 
+#: the spec of a degradation that is to be found out
+AUTO = "auto"
+
 
 def parsed_op(op: str) -> Parsed:
-    """A spec taken apart; numbers that mean nothing stand in place of ``auto``. Raises `BadSpec` or `UnknownName`."""
-    return OPERATORS.parse(stand_in(op))
+    """A spec taken apart; numbers that mean nothing stand in place of ``auto``, the identity in place of `AUTO` alone.
+
+    Raises `BadSpec` or `UnknownName`.
+    """
+    return OPERATORS.parse("identity" if op.strip() == AUTO else stand_in(op))
 
 
 def operator_for(shape: tuple[int, ...], op: str | LinearOperator) -> LinearOperator:

@@ -14,10 +14,8 @@ from zsir.names.parsed import spec_of
 from zsir.names.registry import noise_level
 from zsir.priors.wrappers.settings import Wrapping
 from zsir.protocols import LinearOperator, Prior, Sampler
-from zsir.workflow.degradation import parsed_op
+from zsir.workflow.degradation import AUTO, parsed_op
 
-#: the spec of a degradation that is to be found out
-AUTO = "auto"
 #: calls of the network for such a picture, unless others are asked for
 AUTO_CALLS = 8
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
@@ -101,7 +99,7 @@ def load_method(
     ``several`` samples the default sampler is one that draws from the posterior. Raises `UnknownName`, `BadSpec` or
     `BadInput`.
     """
-    if isinstance(op, str) and op.strip() != AUTO:
+    if isinstance(op, str):
         parsed_op(op)
     noise_std, around = noise_level(noise), wrapping or Wrapping()
     loaded = priors.wrap(priors.load(prior) if isinstance(prior, str) else prior, around)

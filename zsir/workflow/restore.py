@@ -16,7 +16,8 @@ from zsir.priors.wrappers.settings import Wrapping
 from zsir.protocols import LinearOperator, Prior, Sampler
 from zsir.workflow.auto import decide
 from zsir.workflow.blending import Blend, load_blend
-from zsir.workflow.method import AUTO, Method, load_method
+from zsir.workflow.degradation import AUTO
+from zsir.workflow.method import Method, load_method
 from zsir.workflow.pose import Posed, pose, warn_of
 from zsir.workflow.result import Restored, judged, unchanged
 from zsir.workflow.spread import about_sampler, draw, remarks
