@@ -18,6 +18,7 @@ from zsir import metrics, operators
 from zsir.errors import BadSpec
 from zsir.workflow.auto import decide
 from zsir.workflow.method import load_method
+from zsir.workflow.pose import pose
 
 
 @pytest.fixture(autouse=True)
@@ -61,6 +62,7 @@ def test_a_screenshot_comes_back_bit_for_bit(tmp_path):
     assert np.array_equal(np.rint(255 * result.numpy()).astype(np.uint8), page)
 
 
+@pytest.mark.slow
 def test_a_blurred_photograph_is_sharpened(photograph, tmp_path):
     path = saved(tmp_path / "blurred.png", blurred(photograph, 1.4))
     decision = decide(zsir.read(path), load_method("auto"))
@@ -90,6 +92,12 @@ def test_scratches_are_found_and_filled(photograph, tmp_path):
 def test_what_says_nothing_stays(pixels):
     result = zsir.restore(pixels)
     assert torch.equal(result.x[0], pixels) and result.verdict
+
+
+def test_only_a_restoration_is_decided(photograph, tmp_path):
+    path = saved(tmp_path / "some.png", photograph)
+    with pytest.raises(BadSpec, match="zsir inspect"):
+        pose(zsir.read(path), load_method("auto"))
 
 
 def test_auto_is_for_real_pictures(photograph):

@@ -48,6 +48,10 @@ def operator_of(picture: Picture, op: str | LinearOperator, size: tuple[int, int
         if tuple(op.out_shape) != seen:
             raise ShapeError(f"{op!r} makes observations of shape {tuple(op.out_shape)}, this one has {seen}.")
         return op
+    if op.strip() == AUTO:
+        raise BadSpec(
+            "op=auto is for zsir solve and zsir.restore; name the operator here (zsir inspect FILE says which it is)."
+        )
     parsed = without_coding(OPERATORS.parse(op))
     if parsed.name == "scratches":
         return _mask_of(picture)
