@@ -25,7 +25,7 @@ FAST = ("--prior", "gaussian", "--nfe", "1")
         (("slove",), "did you mean 'solve'"),
         (("bogus",), "known are"),
         (("--bogus",), "--bogus"),
-        (("solve", "colour.png"), "--op"),
+        (("degrade", "colour.png"), "--op"),
         (("solve", "--op", "sr4x"), "INPUT"),
         (("solve", "--op", "sr4x", "--nosie", "0", "colour.png"), "--noise"),
         (("solve", "--op", "sr4x", "--noise", "12", "colour.png"), "[0, 1] scale: write 12/255"),

@@ -40,6 +40,7 @@ def severity(x: Tensor, truth: Tensor) -> list[tuple[float, float]]:
     Raises:
         ShapeError: The shapes differ, or are not those of pictures.
 
+    >>> import torch
     >>> severity(torch.full((1, 1, 2, 2), 0.75), torch.full((1, 1, 2, 2), 0.5))
     [(0.25, 0.0)]
     """
