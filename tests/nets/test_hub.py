@@ -27,7 +27,7 @@ from zsir.priors.network import NetworkPrior
 __all__ = ["folder", "run"]  # fixtures
 
 ID = "openai/diffusers-cd_imagenet64_l2"
-SOLVE = ("solve", "--op", "sr4x", "--nfe", 4, "other.png", "-o", "out.png")
+SOLVE = ("solve", "--noise", "0", "--op", "sr4x", "--nfe", 4, "other.png", "-o", "out.png")
 
 
 @pytest.fixture(scope="module")

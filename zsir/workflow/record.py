@@ -121,7 +121,7 @@ def fit_in_words(entry: Mapping[str, Any]) -> str:
         return "fits the observation" if residual <= EXACT_FIT else f"misses {residual:.1%} of the observation"
     if noise <= FILE_LEVEL:  # the noise is no more than rounding: nothing finer can be fitted
         return "fits the observation as the file allows" if residual * noise <= FILE_MISS else ROUGHLY
-    if CODED in entry["provenance"]["operator"]:  # most codes are 0, and fit a picture much closer than a step
+    if CODED in entry["provenance"].get("operator", ""):  # most codes are 0, and fit a picture much closer than a step
         return "fits the codes of the file" if residual <= WITHIN else ROUGHLY
     if residual < CLOSER:
         return "fits closer than its noise: detail may be noise"
