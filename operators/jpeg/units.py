@@ -16,20 +16,13 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
+from zsir.operators.jpeg.codec import dct_matrix
 from zsir.protocols import Shape
 
 #: how many rows and columns of the picture share one sample of a component
 Factors: TypeAlias = tuple[int, int]
 #: units that are worked on at a time, which bounds the memory
 TOGETHER = 4096
-
-
-def cosines() -> Tensor:
-    """The orthonormal DCT-II of 8 samples, (frequency, sample) float64."""
-    u, x = torch.arange(8, dtype=torch.float64)[:, None], torch.arange(8, dtype=torch.float64)
-    matrix = torch.cos((2 * x + 1) * u * math.pi / 16) / 2
-    matrix[0] = math.sqrt(1 / 8)
-    return matrix
 
 
 @dataclass(frozen=True)
@@ -189,7 +182,7 @@ def _repeated(samples: Tensor, blocks: int) -> Tensor:
 
 def _transformed(samples: Tensor) -> Tensor:
     """The DCT of every 8 rows of ``samples``."""
-    blocks: Tensor = torch.block_diag(*[cosines()] * (samples.shape[0] // 8))
+    blocks: Tensor = torch.block_diag(*[dct_matrix(torch.float64)] * (samples.shape[0] // 8))
     return blocks @ samples
 
 

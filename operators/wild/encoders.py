@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
 from functools import cache
 
 import numpy as np
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor
 
 from zsir.errors import ShapeError
+from zsir.operators.jpeg.codec import dct_matrix
 
 #: rows: Y, Cb, Cr of full-range BT.601
 YCBCR = torch.tensor(
@@ -68,14 +68,6 @@ def base_tables() -> tuple[Tensor, Tensor]:
     return luma, chroma
 
 
-def basis() -> Tensor:
-    """The orthonormal DCT of 8 samples, (frequency, sample)."""
-    k = torch.arange(8, dtype=torch.float64)
-    found = torch.cos((2 * k[None] + 1) * k[:, None] * math.pi / 16) / 2
-    found[0] /= math.sqrt(2)
-    return found
-
-
 def differentiable(x: Tensor, quality: float) -> Tensor:
     """Real-ESRGAN's own JPEG: tables neither rounded nor limited and transposed, chroma averaged and repeated.
 
@@ -107,7 +99,7 @@ def differentiable(x: Tensor, quality: float) -> Tensor:
 def _quantised(planes: Tensor, table: Tensor) -> Tensor:
     """Planes (batch, channels, height, width) with the coefficients of their blocks rounded to steps of ``table``."""
     b, c, h, w = planes.shape
-    d = basis()
+    d = dct_matrix(torch.float64)
     blocks = planes.view(b, c, h // 8, 8, w // 8, 8).transpose(3, 4) - 128
     coefficients = (d @ blocks @ d.T / table).round() * table
     return (d.T @ coefficients @ d + 128).transpose(3, 4).reshape(b, c, h, w)

@@ -8,6 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from zsir.operators.sizes.rules import averaged
+
 #: Keys' parameter in OpenCV and torch; Pillow and MATLAB have -1/2
 KEYS = -0.75
 METHODS = ("area", "linear", "cubic")
@@ -30,7 +32,7 @@ def matrix(n: int, m: int, method: str, rule: str, scale: float | None = None) -
     """
     if method == "area":
         if rule == "torch":
-            return _pooled(n, m)
+            return averaged(n, m)
         return _overlap(n, m) if m <= n else _stretched(n, m)
     if method == "linear" and n == m:  # whatever the factor, torch copies then
         scale = None
@@ -79,12 +81,3 @@ def _stretched(n: int, m: int) -> Tensor:
     share = (place + 1).double() - (first + 1).double() * (m / n)
     share = torch.where(share <= 0, 0.0, share - share.floor())
     return _gathered(n, first, [1 - share, share], 0)
-
-
-def _pooled(n: int, m: int) -> Tensor:
-    """torch's ``mode="area"``: the plain mean of all pixels that the new one touches."""
-    place = torch.arange(m)
-    first, last = torch.div(place * n, m, rounding_mode="floor"), -torch.div(-(place + 1) * n, m, rounding_mode="floor")
-    pixels = torch.arange(n)
-    inside = ((pixels >= first[:, None]) & (pixels < last[:, None])).double()
-    return inside / inside.sum(dim=1, keepdim=True)

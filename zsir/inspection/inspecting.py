@@ -18,10 +18,11 @@ from zsir.inspection.enlarged import find_enlargement, repeats
 from zsir.inspection.findings import Blur, Enlargement, Findings, Jpeg, Noise
 from zsir.inspection.grain import grain
 from zsir.inspection.jpeg_tables import jpeg_of_comb, jpeg_of_file, luma_table
-from zsir.inspection.pieces import LUMA, blocks_of
+from zsir.inspection.pieces import blocks_of
 from zsir.inspection.spectrum import Spectrum, spectrum
 from zsir.inspection.surface import clipping, is_drawing, is_flat
 from zsir.inspection.widths import as_blur, gaussian_width
+from zsir.metrics.noise import LUMA
 from zsir.pictures import Picture, PictureLike, as_picture
 
 #: smallest side that anything is estimated from

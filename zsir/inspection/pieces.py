@@ -7,21 +7,16 @@ from collections.abc import Iterator
 from typing import TypeAlias
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+
+from zsir.metrics.noise import LUMA
+from zsir.operators.jpeg.codec import dct_matrix
 
 Floats: TypeAlias = NDArray[np.float64]
 
 #: side of the blocks of JPEG
 SIDE = 8
-LUMA = (0.299, 0.587, 0.114)
-
-
-def cosines() -> Floats:
-    """The orthonormal DCT-II of 8 numbers as a matrix: rows are frequencies."""
-    k, n = np.arange(SIDE)[:, None], np.arange(SIDE)[None]
-    matrix: Floats = np.cos((2 * n + 1) * k * np.pi / (2 * SIDE)) * math.sqrt(2 / SIDE)
-    matrix[0] /= math.sqrt(2)
-    return matrix
 
 
 def spread(length: int, side: int, step: int, most: int) -> list[int]:
@@ -62,7 +57,7 @@ def transformed(planes: Floats) -> Floats:
     """DCT coefficients (..., blocks down, blocks across, 8, 8) of planes (..., height, width), multiples of 8."""
     *front, height, width = planes.shape
     cut = planes.reshape(*front, height // SIDE, SIDE, width // SIDE, SIDE).swapaxes(-3, -2)
-    matrix = cosines()
+    matrix = dct_matrix(torch.float64).numpy()
     coefficients: Floats = matrix @ cut @ matrix.T
     return coefficients
 

@@ -79,10 +79,10 @@ def decide(picture: Picture, method: Method) -> Decision:
     Returns:
         The decision.
     """
-    seen = inspect(picture)
-    believed = " ".join(_belief(seen))
     if detect_mask(picture.pixels) is not None:
         return Decision("scratches", method.noise_std, ("The picture has scratches of pure black or white.", FILLED))
+    seen = inspect(picture)
+    believed = " ".join(_belief(seen))
     if seen.needs_nothing:
         return Decision("", None, (believed,))
     chosen = _chosen(picture, method, seen)
