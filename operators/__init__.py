@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from zsir.operators.base import Adjoint, Composed, Operator, Scaled
     from zsir.operators.blurs.blur import (
         convolution,
+        disc_blur,
         gaussian_blur,
         kernel_blur,
         motion_blur,
@@ -75,6 +76,7 @@ __all__ = [
     "convolution",
     "crop",
     "degrade",
+    "disc_blur",
     "downsample",
     "file_mask",
     "from_functions",

@@ -133,6 +133,28 @@ def uniform_blur(
     return convolution(in_shape, kernels.uniform(size), boundary, "uniform")
 
 
+def disc_blur(
+    in_shape: Shape,
+    radius: Annotated[float, Option("radius of the disc", "pixels")] = 4.0,
+    boundary: Boundary = "reflect",
+) -> Operator:
+    """Defocus: a point becomes a disc.
+
+    forward ``A x = k * x``; adjoint ``A^T y = k~ * y``; pinv and prox exact in the cosine (reflect) or Fourier
+    (circular) domain, by conjugate gradients else.
+
+    Args:
+        in_shape: (channels, height, width) of the picture.
+
+    Returns:
+        The operator.
+
+    Raises:
+        BadSpec: An option lies outside its range.
+    """
+    return convolution(in_shape, kernels.disc(radius), boundary, "disc")
+
+
 def motion_blur(
     in_shape: Shape,
     length: Annotated[float, Option("length of the path", "pixels")] = 15.0,
@@ -233,6 +255,7 @@ def picture_shape(maker: Callable[..., Operator]) -> Callable[[Shape, dict[str, 
 
 gaussian_shape = picture_shape(gaussian_blur)
 uniform_shape = picture_shape(uniform_blur)
+disc_shape = picture_shape(disc_blur)
 motion_shape = picture_shape(motion_blur)
 shake_shape = picture_shape(shake_blur)
 kernel_shape = picture_shape(kernel_blur)

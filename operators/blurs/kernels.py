@@ -12,6 +12,8 @@ from zsir.errors import BadSpec, ShapeError
 
 #: no kernel is larger than this on a side: a mistyped size should not ask for all memory
 LARGEST = 4096
+#: lines of a pixel on which a disc is measured
+LINES = 64
 
 
 def normalised(kernel: Tensor, name: str) -> Tensor:
@@ -45,6 +47,22 @@ def uniform(size: int) -> Tensor:
     if not 1 <= size <= LARGEST:
         raise BadSpec(f"uniform:size={size} must lie in 1..{LARGEST} pixels, such as 9.")
     return normalised(torch.ones(size, size, dtype=torch.float64), "uniform")
+
+
+def disc(radius: float) -> Tensor:
+    """Disc of ``radius`` pixels, the image of a point out of focus: each tap is the share of its pixel inside it."""
+    if not 0 < radius <= LARGEST / 2 - 1:
+        raise BadSpec(f"disc:radius={radius:g} must be positive and at most {LARGEST // 2 - 1} pixels, such as 4.")
+    reach = math.ceil(radius - 0.5)
+    lines = (np.arange((2 * reach + 1) * LINES) + 0.5) / LINES - reach - 0.5
+    half = np.sqrt(np.maximum(radius**2 - lines**2, 0.0))[:, None]
+    left = np.arange(-reach, reach + 1) - 0.5
+    covered = np.clip(np.minimum(left + 1, half) - np.maximum(left, -half), 0, None)
+    quarter = torch.from_numpy(covered.reshape(2 * reach + 1, LINES, -1).mean(axis=1))
+    # of the lines the rows are a little less exact than the columns; a disc is the same in both
+    even = quarter + quarter.T
+    even = even + even.flip(0)
+    return normalised(even + even.flip(1), "disc")
 
 
 def path(points: np.ndarray, size: int) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,8 @@ SPECS = {
     "uniform:size=5": False,
     "uniform:size=4,boundary=circular": False,
     "uniform:size=4,boundary=zero": False,
+    "disc:radius=2.6": False,
+    "disc:radius=2.6,boundary=circular": False,
     "motion:length=9,angle=0": False,
     "motion:length=9,angle=33,boundary=circular": False,
     "shake:size=9,boundary=circular": False,
@@ -236,8 +239,30 @@ def test_blur_is_a_convolution(boundary: str, size: tuple[int, int]) -> None:
         assert np.abs(got - expected).max() < 1e-12, repr(op)
 
 
+def test_a_disc_covers_its_pixels() -> None:
+    """A whole pixel inside counts 1, one outside 0; all together make the area; the transfer function is a jinc."""
+    for radius in (1.0, 2.6, 7.25):
+        kernel = make(f"disc:radius={radius},boundary=circular", in_shape=(1, 33, 47)).kernel * math.pi * radius**2
+        reach = kernel.shape[0] // 2
+        t = torch.arange(-reach, reach + 1, dtype=torch.float64)
+        rows, columns = torch.meshgrid(t.abs(), t.abs(), indexing="ij")
+        inside, outside = (
+            torch.hypot(rows + 0.5, columns + 0.5),
+            torch.hypot((rows - 0.5).relu(), (columns - 0.5).relu()),
+        )
+        assert torch.allclose(kernel[inside <= radius], torch.ones((), dtype=torch.float64), atol=2e-3)
+        assert float(kernel[outside >= radius].abs().sum()) == 0
+        assert torch.allclose(kernel, kernel.T, atol=1e-15) and torch.equal(kernel, kernel.flip(0))
+        f = 0.1
+        z = torch.tensor(2 * math.pi * f * radius, dtype=torch.float64)
+        jinc = 2 * torch.special.bessel_j1(z) / z * math.sin(math.pi * f) / (math.pi * f)
+        seen = (kernel.sum(0) * torch.cos(2 * math.pi * f * t)).sum() / kernel.sum()
+        assert float(seen) == pytest.approx(float(jinc), abs=0.02 / radius)
+
+
 def test_boundaries_choose_their_representation() -> None:
     names = {
+        "disc:radius=3": "CosineBlur",
         "blur:sigma=2": "CosineBlur",
         "blur:sigma=2,boundary=circular": "CircularBlur",
         "blur:sigma=2,boundary=zero": "Separable",

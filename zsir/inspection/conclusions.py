@@ -14,6 +14,8 @@ from zsir.inspection.findings import Enlargement, Findings, Hypothesis, Jpeg, No
 VISIBLE = 1.5 / 255
 #: JPEG from this quality on needs no repair; a table not of libjpeg's is judged by its mean step
 GOOD_QUALITY, GOOD_STEP = 96, 8.0
+#: an enlargement by less than this costs too little detail for an attempt to bring it back: a blur counts instead
+LEAST_ENLARGEMENT = 1.3
 #: shares of clipped pixels worth a sentence
 CLIPPED = 0.01
 #: rounding to 8 bits
@@ -38,7 +40,7 @@ class Inspection:
     def needs_nothing(self) -> bool:
         """Whether nothing was found that a restoration could repair."""
         found = self.findings
-        damaged = found.blur or found.enlargement or (found.jpeg and coarse(found.jpeg))
+        damaged = found.blur or enlarged_much(found) or (found.jpeg and coarse(found.jpeg))
         return not damaged and not (found.noise and found.noise.std >= VISIBLE)
 
     @property
@@ -104,6 +106,11 @@ def coarse(jpeg: Jpeg) -> bool:
     return bool(steps) and sum(steps) / len(steps) > GOOD_STEP
 
 
+def enlarged_much(found: Findings) -> bool:
+    """Whether an enlargement was found that is worth an attempt to bring detail back."""
+    return found.enlargement is not None and found.enlargement.factor >= LEAST_ENLARGEMENT
+
+
 def jpeg_stage(jpeg: Jpeg | None) -> str:
     """The last stage of a chain, empty where there is none or its grid or table is not known."""
     if jpeg is None:
@@ -126,7 +133,7 @@ def _hypotheses(found: Findings, noise: float, shape: tuple[int, int, int]) -> I
     def chain(*stages: str) -> str:
         return " | ".join(stage for stage in (*stages, last) if stage) or "identity"
 
-    if found.enlargement:
+    if found.enlargement and enlarged_much(found):
         yield Hypothesis(chain(*enlarging(found.enlargement, shape)), noise, 1.0)
         yield Hypothesis(chain(), noise, 0.1)
         return
@@ -152,9 +159,9 @@ def _sentences(one: Inspection) -> Iterator[str]:
         yield _of_noise(found.noise)
     if found.blur:
         yield _of_blur(found)
-    elif found.enlargement:
+    if found.enlargement:
         yield _of_enlargement(found.enlargement)
-    elif "blur" not in found.unknown and not found.drawing:
+    elif not found.blur and "blur" not in found.unknown and not found.drawing:
         yield "No blur was found."
     clip = found.clipping
     if clip.white >= CLIPPED or clip.black >= CLIPPED:
@@ -198,7 +205,4 @@ def _of_blur(found: Findings) -> str:
         return (
             f"The picture has a motion blur of {blur.width:.1f} +- {blur.error:.1f} pixels at {blur.angle:.0f} degrees."
         )
-    return (
-        f"The picture is out of focus by a disc of radius {blur.width:.1f} +- {blur.error:.1f} pixels "
-        "(a Gaussian of the same variance stands for it)."
-    )
+    return f"The picture is out of focus by a disc of radius {blur.width:.1f} +- {blur.error:.1f} pixels."

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from zsir.errors import BadInput, PictureWarning
 from zsir.inspection.beneath import beneath
 from zsir.inspection.comb import ODDS, ODDS_DRAWING, find_comb
-from zsir.inspection.conclusions import Inspection
+from zsir.inspection.conclusions import LEAST_ENLARGEMENT, Inspection
 from zsir.inspection.directed import directed_blur
+from zsir.inspection.ending import ending
 from zsir.inspection.enlarged import find_enlargement, repeats
 from zsir.inspection.findings import Blur, Enlargement, Findings, Jpeg, Noise
 from zsir.inspection.grain import grain
@@ -21,7 +22,7 @@ from zsir.inspection.jpeg_tables import jpeg_of_comb, jpeg_of_file, luma_table
 from zsir.inspection.pieces import blocks_of
 from zsir.inspection.spectrum import Spectrum, spectrum
 from zsir.inspection.surface import clipping, is_drawing, is_flat
-from zsir.inspection.widths import as_blur, gaussian_width
+from zsir.inspection.widths import as_blur, gauss_of, gaussian_width
 from zsir.metrics.noise import LUMA
 from zsir.pictures import Picture, PictureLike, as_picture
 
@@ -71,8 +72,9 @@ def _found(x: NDArray[np.float32], picture: Picture) -> Findings:
         return Findings(clipped, enlargement=enlarged, drawing=drawing, unknown=unknown)
     noise = _noise(x, jpeg, unknown)
     enlarged = find_enlargement(x, blocks=jpeg is not None)
-    # an enlarged picture is soft because of it
-    blur = None if enlarged else _blur(x, jpeg, unknown)
+    # a picture that was much enlarged is soft because of it
+    much = enlarged is not None and enlarged.factor >= LEAST_ENLARGEMENT
+    blur = None if much else _blur(x, jpeg, unknown, enlarged is not None)
     return Findings(clipped, noise=noise, jpeg=jpeg, blur=blur, enlargement=enlarged, drawing=drawing, unknown=unknown)
 
 
@@ -119,7 +121,7 @@ def _noise(x: NDArray[np.float32], jpeg: Jpeg | None, unknown: dict[str, str]) -
     return Noise(found.std / share, bar, found.bound / share + 2 * bar, beneath_jpeg=True, grey=len(x) == 1)
 
 
-def _blur(x: NDArray[np.float32], jpeg: Jpeg | None, unknown: dict[str, str]) -> Blur | None:
+def _blur(x: NDArray[np.float32], jpeg: Jpeg | None, unknown: dict[str, str], enlarged: bool) -> Blur | None:
     seen = spectrum(x)
     if seen is None:
         unknown["blur"] = "The blur cannot be estimated: the picture is smaller than 64 x 64 pixels."
@@ -130,7 +132,10 @@ def _blur(x: NDArray[np.float32], jpeg: Jpeg | None, unknown: dict[str, str]) ->
         unknown["blur"] = "The blur cannot be estimated: JPEG has left too little of the fine detail."
         return None
     gauss = gaussian_width(seen)
-    return directed_blur(seen, gauss.fit) or as_blur(gauss)
+    ended = ending(seen, gauss.fit)
+    # the period of an enlargement looks like zeros of a motion
+    directed = None if enlarged else directed_blur(seen, gauss.fit, ended)
+    return directed or as_blur(gauss if ended is None else gauss_of(seen, ended))
 
 
 def _not_cut(seen: Spectrum, jpeg: Jpeg) -> Spectrum:

@@ -29,7 +29,11 @@ class Gauss:
 
 def gaussian_width(s: Spectrum) -> Gauss:
     """The width whose spectrum is likeliest; 0 where the spectrum falls more slowly than that of any photograph."""
-    found = fit(s, design(s))
+    return gauss_of(s, fit(s, design(s)))
+
+
+def gauss_of(s: Spectrum, found: Fit) -> Gauss:
+    """The width of the Gaussian in a fit."""
     square = float(found.values[WIDTH])
     width = math.sqrt(max(0.0, square)) / SHORT
     variance = float(found.covariance[WIDTH, WIDTH]) * max(found.spread, 1 / s.blocks)

@@ -39,10 +39,8 @@ HIDDEN = 0.05
 BETTER = 0.01
 #: least noise of a picture whose blur is only believed, and of a trial
 LEAST_NOISE = 2 / 255
-#: an enlargement by less than this costs too little detail for an attempt to bring it back
-LEAST_ENLARGEMENT = 1.3
 #: operators that are tried on a window
-BLURS = ("blur", "uniform", "motion")
+BLURS = ("blur", "disc", "motion")
 
 
 FILLED = "They are filled in; everything else stays as it is (--op scratches)."
@@ -110,9 +108,6 @@ def _stated(picture: Picture, chosen: Hypothesis) -> float | None:
 def _chosen(picture: Picture, method: Method, seen: Inspection) -> Hypothesis:
     """The likeliest hypothesis, or of several blurs the one that predicts hidden pixels best."""
     likely, *others = seen.hypotheses
-    grown = seen.findings.enlargement
-    if grown is not None and grown.factor < LEAST_ENLARGEMENT:
-        likely, others = others[-1], []
     trials = [one for one in (likely, *others) if _is_blur(one)]
     if len(trials) < 2 or not _is_blur(likely):
         return likely
