@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from tests.cli.conftest import Run, run
@@ -14,6 +15,7 @@ from zsir import inspect
 from zsir.errors import BadInput
 from zsir.inspection.enlarged import find_enlargement
 from zsir.inspection.grain import grain, is_white
+from zsir.inspection.scratches import detect_mask
 
 __all__ = ["run"]  # the fixture
 
@@ -43,6 +45,20 @@ def test_command_of_an_enlargement():
     assert found.findings.blur is None
     assert found.spec == "resize:size=130x131 | resize:size=390x393,kernel=bicubic"
     assert "enlarged 3.00 times with a bicubic kernel" in " ".join(found.sentences)
+
+
+def test_scratches_are_told_from_stars():
+    """A line of pure white is damage; as many white pixels in spots are stars, and stay."""
+    y = damaged(photograph("monuments_wonders_petra")) // 2
+    scratched, starry = y.copy(), y.copy()
+    scratched[60:63, 20:150] = 255
+    for k in range(100):
+        row, column = 10 + 23 * (k // 10), 8 + 24 * (k % 10)
+        starry[row : row + 2, column : column + 2] = 255
+    found = inspect(scratched)
+    assert found.spec == "scratches" and found.findings.scratches == pytest.approx(390 / y[..., 0].size, rel=1e-6)
+    assert "scratches" in found.sentences[0] and "cannot be estimated" in found.findings.unknown["blur"]
+    assert detect_mask(torch.from_numpy(planes(starry))[None]) is not None and inspect(starry).findings.scratches == 0
 
 
 def test_repeated_pixels():
@@ -104,8 +120,10 @@ def test_command_of_a_chain(tmp_path):
     Image.fromarray(y).save(path, quality=90)
     found = inspect(path)
     command = found.command(output="out.png")
-    assert command.startswith("zsir solve --op 'blur:sigma=") and "| jpeg'" in command
-    assert f"'{path}' -o out.png" in command
+    assert command == f"zsir solve '{path}' -o out.png"
+    assert found.command() == f"zsir solve '{path}' -o '{tmp_path / 'soft photo-restored.png'}'"
+    assert found.command("-odd.jpg") == "zsir solve ./-odd.jpg -o ./-odd-restored.png"
+    assert found.spec.startswith("blur:sigma=") and found.spec.endswith(" | jpeg")
     assert found.hypotheses[0].score == 1 and all(0 < h.score <= 1 for h in found.hypotheses)
     assert found.noise == pytest.approx(4 / 255, rel=0.2)
 
@@ -117,7 +135,7 @@ def test_cli(run: Run, tmp_path):
     done = run("inspect", path, tmp_path / "none.png")
     assert done.code == 1
     assert done.message == f"{tmp_path / 'none.png'}: there is no such file."
-    assert "blurred like a Gaussian" in done.out and "zsir solve --op blur:sigma=" in done.out
+    assert "blurred like a Gaussian" in done.out and f"zsir solve {path} -o {tmp_path / 'a-restored.png'}" in done.out
     done = run("inspect", "--json", path)
     assert done.code == 0
     records = [json.loads(line) for line in done.out.splitlines()]

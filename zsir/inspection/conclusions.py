@@ -6,6 +6,7 @@ import dataclasses
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from zsir.inspection.findings import Enlargement, Findings, Hypothesis, Jpeg, Noise
@@ -40,7 +41,7 @@ class Inspection:
     def needs_nothing(self) -> bool:
         """Whether nothing was found that a restoration could repair."""
         found = self.findings
-        damaged = found.blur or enlarged_much(found) or (found.jpeg and coarse(found.jpeg))
+        damaged = found.scratches or found.blur or enlarged_much(found) or (found.jpeg and coarse(found.jpeg))
         return not damaged and not (found.noise and found.noise.std >= VISIBLE)
 
     @property
@@ -63,23 +64,23 @@ class Inspection:
         """The findings in words, one sentence each."""
         return tuple(_sentences(self))
 
-    def command(self, path: str = "", output: str = "restored.png") -> str:
-        """The command that repairs the picture.
+    def command(self, path: str = "", output: str = "") -> str:
+        """The command that repairs the picture: ``auto``, which believes what this inspection says.
 
         Args:
             path: The file; by default the one that was inspected.
-            output: The file to write.
+            output: The file to write; by default the name of the picture with ``-restored`` behind it.
 
         Returns:
             A ``zsir solve`` command, or an empty string where the picture needs nothing.
         """
         if not self.hypotheses:
             return ""
-        best = self.hypotheses[0]
-        words = ["zsir", "solve", "--op", best.spec, "--noise", f"{best.noise:.4f}", path or self.path or "PICTURE"]
-        if best.spec.startswith("resize:"):
-            words += ["--size", f"{self.shape[2]}x{self.shape[1]}"]
-        return shlex.join([*words, "-o", output])
+        file = path or self.path or "PICTURE"
+        made = output or str(Path(file).with_name(f"{Path(file).stem}-restored.png"))
+        # a name that begins with a dash would be taken for an option
+        file, made = (f"./{name}" if name.startswith("-") else name for name in (file, made))
+        return shlex.join(["zsir", "solve", file, "-o", made])
 
     def as_dict(self) -> dict[str, Any]:
         """Everything as JSON can hold it.
@@ -102,8 +103,13 @@ def coarse(jpeg: Jpeg) -> bool:
     """Whether the steps of a JPEG are worth a repair."""
     if jpeg.quality is not None:
         return jpeg.quality < GOOD_QUALITY
-    steps = [q for q in jpeg.tables[0] if q] if jpeg.tables else []
-    return bool(steps) and sum(steps) / len(steps) > GOOD_STEP
+    return mean_step(jpeg) > GOOD_STEP
+
+
+def mean_step(jpeg: Jpeg | None) -> float:
+    """The mean of the known steps of luma, 0 where there is no JPEG or none is known."""
+    steps = [q for q in jpeg.tables[0] if q] if jpeg is not None and jpeg.tables else []
+    return sum(steps) / len(steps) if steps else 0.0
 
 
 def enlarged_much(found: Findings) -> bool:
@@ -128,6 +134,9 @@ def enlarging(found: Enlargement, shape: tuple[int, int, int]) -> tuple[str, str
 
 
 def _hypotheses(found: Findings, noise: float, shape: tuple[int, int, int]) -> Iterator[Hypothesis]:
+    if found.scratches:
+        yield Hypothesis("scratches", noise, 1.0)
+        return
     last = jpeg_stage(found.jpeg)
 
     def chain(*stages: str) -> str:
@@ -153,6 +162,8 @@ def _sentences(one: Inspection) -> Iterator[str]:
     found = one.findings
     if found.drawing:
         yield "The picture is a drawing or screenshot: it has flat areas that repeat exactly."
+    if found.scratches:
+        yield f"The picture has scratches of pure black or white, on {100 * found.scratches:.1f} % of its pixels."
     if found.jpeg:
         yield _of_jpeg(found.jpeg)
     if found.noise:

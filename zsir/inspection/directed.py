@@ -40,6 +40,8 @@ ROUNDS = 3
 FINE = np.geomspace(4, 32, 40)
 #: shorter motions look like the texture of a sharp picture
 SHORTEST = 3.6
+#: and behind JPEG, whose blocks leave a period of 8 pixels, so do those shorter than this, and discs of less radius
+SHORTEST_CODED, LEAST_CODED = 7.0, 2.5
 
 
 @dataclass(frozen=True)
@@ -65,8 +67,11 @@ def disc(s: Spectrum, radius: float) -> Floats:
     return power
 
 
-def directed_blur(s: Spectrum, gauss: Fit, ended: Fit | None = None) -> Blur | None:
-    """Motion or defocus, where either is clearly likelier than the likeliest Gaussian, and a disc than an end."""
+def directed_blur(s: Spectrum, gauss: Fit, ended: Fit | None = None, coded: bool = False) -> Blur | None:
+    """Motion or defocus, where either is clearly likelier than the likeliest Gaussian, and a disc than an end.
+
+    ``coded`` says that the picture was a JPEG.
+    """
     columns = design(s)
 
     def tried(transfer: Callable[..., Floats], numbers: Sequence[tuple[float, ...]]) -> Kernel:
@@ -86,7 +91,9 @@ def directed_blur(s: Spectrum, gauss: Fit, ended: Fit | None = None) -> Blur | N
         opened = tried(disc, [(opened.numbers[0] * f**2,) for f in (1 / step, 1, step)])
         step, turn = math.sqrt(step), turn / 2
     if moved.fit.loss < opened.fit.loss:
-        return _as_motion(moved, gauss)
+        return None if coded and moved.numbers[0] < SHORTEST_CODED else _as_motion(moved, gauss)
+    if coded and opened.numbers[0] < LEAST_CODED:
+        return None
     if ended is not None and not _is_disc(opened.fit, ended):
         return None
     radius = opened.numbers[0]

@@ -119,6 +119,7 @@ class Findings:
         blur: Blur.
         enlargement: Enlargement.
         clipping: Clipping.
+        scratches: Share of the pixels that are scratches of pure black or white; 0 where there are none.
         drawing: Whether it is a drawing or screenshot: flat areas, few colours, exact repeats.
         unknown: For each kind of damage that cannot be estimated a sentence that says why.
     """
@@ -128,5 +129,6 @@ class Findings:
     jpeg: Jpeg | None = None
     blur: Blur | None = None
     enlargement: Enlargement | None = None
+    scratches: float = 0.0
     drawing: bool = False
     unknown: dict[str, str] = field(default_factory=dict)

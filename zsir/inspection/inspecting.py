@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from zsir.errors import BadInput, PictureWarning
 from zsir.inspection.beneath import beneath
 from zsir.inspection.comb import ODDS, ODDS_DRAWING, find_comb
-from zsir.inspection.conclusions import LEAST_ENLARGEMENT, Inspection
+from zsir.inspection.conclusions import LEAST_ENLARGEMENT, Inspection, mean_step
 from zsir.inspection.directed import directed_blur
 from zsir.inspection.ending import ending
 from zsir.inspection.enlarged import find_enlargement, repeats
@@ -20,9 +20,10 @@ from zsir.inspection.findings import Blur, Enlargement, Findings, Jpeg, Noise
 from zsir.inspection.grain import grain
 from zsir.inspection.jpeg_tables import jpeg_of_comb, jpeg_of_file, luma_table
 from zsir.inspection.pieces import blocks_of
+from zsir.inspection.scratches import detect_mask, only_spots
 from zsir.inspection.spectrum import Spectrum, spectrum
 from zsir.inspection.surface import clipping, is_drawing, is_flat
-from zsir.inspection.widths import as_blur, gauss_of, gaussian_width
+from zsir.inspection.widths import SHARP_BELOW_END, as_blur, gauss_of, gaussian_width
 from zsir.metrics.noise import LUMA
 from zsir.pictures import Picture, PictureLike, as_picture
 
@@ -63,6 +64,10 @@ def _found(x: NDArray[np.float32], picture: Picture) -> Findings:
         return Findings(clipped, unknown=_all_unknown("all pixels are the same"))
     if min(x.shape[1:]) < LEAST_SIDE:
         return Findings(clipped, unknown=_all_unknown(f"the picture has fewer than {LEAST_SIDE} pixels on a side"))
+    scratched = detect_mask(picture.pixels)
+    if scratched is not None and not only_spots(scratched):
+        unknown = _all_unknown("the picture has scratches")
+        return Findings(clipped, scratches=1 - float(scratched.known.double().mean()), unknown=unknown)
     factor = repeats(x)
     drawing = is_drawing(x[:, ::factor, ::factor])
     jpeg = _jpeg(x, picture, drawing, unknown)
@@ -134,8 +139,12 @@ def _blur(x: NDArray[np.float32], jpeg: Jpeg | None, unknown: dict[str, str], en
     gauss = gaussian_width(seen)
     ended = ending(seen, gauss.fit)
     # the period of an enlargement looks like zeros of a motion
-    directed = None if enlarged else directed_blur(seen, gauss.fit, ended)
-    return directed or as_blur(gauss if ended is None else gauss_of(seen, ended))
+    directed = None if enlarged else directed_blur(seen, gauss.fit, ended, jpeg is not None)
+    if directed is not None:
+        return directed
+    if ended is not None:
+        return as_blur(gauss_of(seen, ended), mean_step(jpeg), SHARP_BELOW_END)
+    return as_blur(gauss, mean_step(jpeg))
 
 
 def _not_cut(seen: Spectrum, jpeg: Jpeg) -> Spectrum:

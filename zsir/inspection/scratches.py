@@ -32,6 +32,8 @@ SELDOM, OFTENER = 0.1, 1.5
 BORDER = 0.9
 #: the rest of a photograph has no colour on more than this share of it; a drawing, a page or a screenshot has
 DRAWN = 0.15
+#: a spot is at most so many pixels long: stars, lamps and glints are spots. Scratches hold this share of the damage
+SPOT, SCRATCHED = 10, 0.5
 #: pixels called observed that look like damage: one exact colour on the first share of them, while no colour has more
 #: than the second share of the others
 ONE_COLOUR, MANY_COLOURS = 0.5, 0.25
@@ -66,6 +68,28 @@ def detect_mask(picture: Tensor) -> Mask | None:
         return None
     _, channels, height, width = picture.shape
     return Mask((channels, height, width), torch.from_numpy(~damaged))
+
+
+def only_spots(mask: Mask) -> bool:
+    """Whether what a mask hides is mostly spots, as stars and lamps are, and not scratches.
+
+    Args:
+        mask: A mask that `detect_mask` found.
+
+    Returns:
+        True if patches longer than `SPOT` pixels hold less than the share `SCRATCHED` of the hidden pixels.
+    """
+    hidden = ~mask.known.cpu().reshape(-1, *mask.in_shape[1:]).all(dim=0).numpy()
+    labels, number = patches(hidden)
+    rows, columns = np.nonzero(labels)
+    which = labels[rows, columns]
+    length = np.zeros(number + 1)
+    for place in (rows, columns):
+        first, last = np.full(number + 1, np.inf), np.full(number + 1, -np.inf)
+        np.minimum.at(first, which, place)
+        np.maximum.at(last, which, place)
+        length = np.maximum(length, np.where(np.isfinite(first), last - first + 1, 0))
+    return float((length[which] > SPOT).mean()) < SCRATCHED
 
 
 def polarity_doubt(mask: Mask, y: Tensor) -> str:

@@ -10,6 +10,10 @@ from zsir.inspection.spectrum import WIDTH, Fit, Spectrum, design, fit
 
 #: sharp photographs look blurred by up to this many pixels: half of them 0.3, nine in ten 0.5
 SHARP = 0.63
+#: where the spectrum ends, the width below its end counts from this on: on 39 sharp photographs one has an end, width 0
+SHARP_BELOW_END = 0.4
+#: and behind JPEG by so many pixels more for each unit of the mean step of luma: up to 0.3 at quality 40, 1.0 at 15
+CODED = 0.006
 #: widths come out this much too small, measured on half of eval34 for widths from 0.8 to 3
 SHORT = 0.965
 #: errors of the model on top of the curvature: relative, measured on the same pictures
@@ -41,8 +45,8 @@ def gauss_of(s: Spectrum, found: Fit) -> Gauss:
     return Gauss(width, math.hypot(error, RELATIVE * max(width, 0.5)), found)
 
 
-def as_blur(found: Gauss) -> Blur | None:
-    """The blur, where it is clearly more than that of a sharp photograph."""
-    if found.width <= SHARP + found.error or found.width > LARGEST:
+def as_blur(found: Gauss, step: float = 0.0, sharp: float = SHARP) -> Blur | None:
+    """The blur, where it is clearly more than that of a ``sharp`` photograph, coded with a mean ``step`` of luma."""
+    if found.width <= sharp + CODED * step + found.error or found.width > LARGEST:
         return None
     return Blur("gaussian", found.width, found.error, f"blur:sigma={found.width:.2f}")

@@ -17,7 +17,7 @@ from torch import Tensor
 from zsir import operators, samplers
 from zsir.errors import ZsirError
 from zsir.inspection import Hypothesis, Inspection, inspect
-from zsir.inspection.scratches import detect_mask
+from zsir.inspection.conclusions import VISIBLE
 from zsir.loop.solver import solve
 from zsir.operators import Mask, Operator
 from zsir.operators.catalogue import OPERATORS
@@ -43,7 +43,8 @@ LEAST_NOISE = 2 / 255
 BLURS = ("blur", "disc", "motion")
 
 
-FILLED = "They are filled in; everything else stays as it is (--op scratches)."
+FILLED = "They are filled in (--op scratches)."
+HARM = "Every restoration that was tried would make the picture worse; it stays as it is."
 
 
 @dataclass(frozen=True)
@@ -55,12 +56,19 @@ class Decision:
         noise: Standard deviation of the noise before JPEG, on the [0, 1] scale; None to estimate it as usual.
         size: (height, width) of the restored picture where the spec alone does not say it, else None.
         sentences: What is believed, and what is done.
+        easier: What to do instead if the result makes the picture worse.
     """
 
     op: str
     noise: float | None
     sentences: tuple[str, ...]
     size: tuple[int, int] | None = None
+    easier: tuple[Decision, ...] = ()
+
+    def with_noise(self, std: float) -> Decision:
+        """The same with more noise, because the first result did not fit."""
+        said = f"The first result did not fit the picture; a second one takes its noise as {std:.4f}."
+        return replace(self, noise=std, sentences=(*self.sentences, said))
 
     def applied(self, method: Method) -> Method:
         """The method with what was decided in place of ``auto``."""
@@ -77,17 +85,34 @@ def decide(picture: Picture, method: Method) -> Decision:
     Returns:
         The decision.
     """
-    if detect_mask(picture.pixels) is not None:
-        return Decision("scratches", method.noise_std, ("The picture has scratches of pure black or white.", FILLED))
     seen = inspect(picture)
     believed = " ".join(_belief(seen))
-    if seen.needs_nothing:
+    if seen.needs_nothing and not method.noise_std:
         return Decision("", None, (believed,))
+    if seen.needs_nothing:
+        return _done(picture, method, Hypothesis("identity", seen.noise, 1.0), believed)
+    if seen.findings.scratches:
+        return Decision("scratches", method.noise_std, (believed, FILLED))
     chosen = _chosen(picture, method, seen)
+    last = seen.hypotheses[-1]
+    # noise alone that cannot be seen is no reason to touch a picture
+    worth = last.spec not in ("identity", chosen.spec) or (last.spec != chosen.spec and last.noise >= VISIBLE)
+    easier = (_done(picture, method, last, believed),) if worth else ()
+    return replace(_done(picture, method, chosen, believed), easier=easier)
+
+
+def _done(picture: Picture, method: Method, chosen: Hypothesis, believed: str) -> Decision:
+    """The decision for a hypothesis."""
     noise = method.noise_std if method.noise_std is not None else _stated(picture, chosen)
+    spec = chosen.spec
+    file = coding_of(picture).file if method.ignore_jpeg else None
+    if file is not None:
+        kept = [stage for stage in spec.split(" | ") if stage.partition(":")[0] != "jpeg"]
+        spec = " | ".join(kept) or "identity"
+        noise = method.noise_std if method.noise_std is not None else math.hypot(chosen.noise, as_white(file))
     told = "" if noise is None else f", noise {noise:.4f}"
-    size = picture.shape[1:] if chosen.spec.startswith("resize:") else None
-    return Decision(chosen.spec, noise, (believed, f'Restored as --op "{chosen.spec}"{told}.'), size)
+    size = picture.shape[1:] if spec.startswith("resize:") else None
+    return Decision(spec, noise, (believed, f'Restored as --op "{spec}"{told}.'), size)
 
 
 def _belief(seen: Inspection) -> Sequence[str]:

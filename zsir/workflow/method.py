@@ -100,6 +100,7 @@ def load_method(
     `BadInput`.
     """
     if isinstance(op, str):
+        op = op.strip()
         parsed_op(op)
     noise_std, around = noise_level(noise), wrapping or Wrapping()
     loaded = priors.wrap(priors.load(prior) if isinstance(prior, str) else prior, around)

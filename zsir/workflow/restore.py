@@ -14,7 +14,8 @@ from zsir.names.registry import noise_level
 from zsir.pictures import Picture, PictureLike, as_picture
 from zsir.priors.wrappers.settings import Wrapping
 from zsir.protocols import LinearOperator, Prior, Sampler
-from zsir.workflow.auto import decide
+from zsir.workflow.attempts import attempted
+from zsir.workflow.auto import HARM, Decision, decide
 from zsir.workflow.blending import Blend, load_blend
 from zsir.workflow.degradation import AUTO
 from zsir.workflow.method import Method, load_method
@@ -155,25 +156,44 @@ def restored(
     """
     blend = blend or Blend()
     settings = method.settings(seed=seed, samples=samples, size=size, simulate=simulate) | blend.settings()
-    told: tuple[str, ...] = ()
-    if method.op == AUTO:
-        if simulate:
-            raise BadSpec("op=auto finds out what real pictures have been through; for simulate name the operator.")
-        decision = decide(picture, method)
-        if not decision.op:
-            warn_of(picture, decision.sentences, stacklevel=3)
-            return unchanged(picture, method, settings, decision.sentences)
-        method, told, size = decision.applied(method), decision.sentences, size or decision.size
-    posed = pose(picture, method, seed=seed, size=size, simulate=simulate)
-    posed = replace(posed, remarks=(*told, *posed.remarks))
-    blend.check(posed)
-    if samples > 1:
+
+    def run(method: Method, size: tuple[int, int] | None, told: tuple[str, ...] = ()) -> tuple[Posed, Restored]:
+        posed = pose(picture, method, seed=seed, size=size, simulate=simulate)
+        posed = replace(posed, remarks=(*told, *posed.remarks))
+        blend.check(posed)
+        if samples == 1:
+            return posed, restored_from(picture, posed, method, settings, callbacks)
         spread = draw(posed, method.sampler, seed, samples, callbacks=callbacks)
-        result = judged(picture, posed, spread.solution, settings, spread, remarks(spread, method.sampler))
+        said = remarks(spread, method.sampler)
+        return posed, judged(picture, posed, spread.solution, settings, spread, said)
+
+    if method.op != AUTO:
+        posed, result = run(method, size)
+    elif simulate:
+        raise BadSpec("op=auto finds out what real pictures have been through; for simulate name the operator.")
     else:
-        result = restored_from(picture, posed, method, settings, callbacks)
+        decision = decide(picture, method)
+        made = None
+        if decision.op:
+            made = attempted(decision, lambda one: run(one.applied(method), size or one.size, one.sentences))
+        if made is None:
+            return _untouched(picture, method, settings, decision, blend)
+        posed, result = made
     warn_of(picture, [sentence for sentence in result.verdict if sentence != result.harm], stacklevel=3)
     return blend.applied(result, posed)
+
+
+def _untouched(
+    picture: Picture, method: Method, settings: dict[str, Any], decision: Decision, blend: Blend
+) -> Restored:
+    """The picture as it is, because it needs nothing or nothing helps; refuses options that would be ignored."""
+    posed = pose(picture, replace(method, op="identity", noise_std=0.0), size=settings["size"])
+    blend.check(posed)
+    sentences = decision.sentences if not decision.op else (decision.sentences[0], HARM)
+    if settings["samples"] > 1:
+        sentences = (*sentences, "There is nothing to draw samples of, so no maps of them are made.")
+    warn_of(picture, sentences, stacklevel=4)
+    return unchanged(picture, method, settings, sentences)
 
 
 def restored_from(
