@@ -26,9 +26,9 @@ LONG, CLEAR_LONG = 18.0, 120.0
 #: lengths, angles and radii tried first
 LENGTHS, ANGLES = np.geomspace(3, 30, 11), np.arange(0, 180, 10.0)
 RADII = np.geomspace(1.5, 10, 13)
-#: a disc is believed against a spectrum that ends if it is likelier by this; a disc with no Gaussian beside it (its
-#: squared width, in pixels, is below `PURE`) if it is nearly as likely. Measured on draws of `wild`: discs that are
-#: discs have -0.15 to 0.15, low-pass filters taken for discs 0.7 to 1.2
+#: zeros are believed against a spectrum that ends if they are likelier by this; those of a disc with no Gaussian beside
+#: it (its squared width, in pixels, is below `PURE`) if they are nearly as likely. Measured on draws of `wild`: discs
+#: that are discs have -0.15 to 0.15, low-pass filters taken for discs 0.7 to 1.2
 CLEAR_OF_END, NEARLY, PURE = 60.0, 20.0, 0.3
 #: the window of a block fills the zeros: power that remains there, as a share
 FILLED = 0.01
@@ -91,7 +91,8 @@ def directed_blur(s: Spectrum, gauss: Fit, ended: Fit | None = None, coded: bool
         opened = tried(disc, [(opened.numbers[0] * f**2,) for f in (1 / step, 1, step)])
         step, turn = math.sqrt(step), turn / 2
     if moved.fit.loss < opened.fit.loss:
-        return None if coded and moved.numbers[0] < SHORTEST_CODED else _as_motion(moved, gauss)
+        hidden = ended is not None and moved.fit.loss > ended.loss - CLEAR_OF_END
+        return None if hidden or (coded and moved.numbers[0] < SHORTEST_CODED) else _as_motion(moved, gauss)
     if coded and opened.numbers[0] < LEAST_CODED:
         return None
     if ended is not None and not _is_disc(opened.fit, ended):

@@ -18,6 +18,8 @@ from zsir.workflow.result import Restored
 #: a residual above this many times the noise does not fit. Good results for draws of ``wild`` have at most 0.9, those
 #: that made a picture worse 1.2 to 2.7
 MISFIT = 1.1
+#: from this on a motion is wrong. Rows of windows and the trail of a rocket look like long ones
+WRONG = 2.0
 #: the level of the next result, in units of that residual
 MARGIN = 1.5
 #: power of what the operator hardly sees, over that of what it sees, from which the noise is taken twice as high. Good
@@ -41,6 +43,8 @@ def attempted(decision: Decision, run: Run) -> tuple[Posed, Restored] | None:
     """
     for step in (decision, *decision.easier):
         posed, result = run(step)
+        if result.residual > WRONG and step.op.startswith("motion"):
+            continue
         for _ in range(PASSES):
             std = more_noise(posed, result)
             if std is None:
