@@ -75,7 +75,7 @@ def directed_blur(s: Spectrum, gauss: Fit, ended: Fit | None = None, coded: bool
     columns = design(s)
 
     def tried(transfer: Callable[..., Floats], numbers: Sequence[tuple[float, ...]]) -> Kernel:
-        fits = [Kernel(tuple(map(float, n)), fit(s, columns, transfer(s, *n))) for n in numbers]
+        fits = [Kernel(tuple(map(float, n)), fit(s, columns, transfer(s, *n), gauss.values)) for n in numbers]
         return min(fits, key=lambda one: one.fit.loss)
 
     moved = tried(line, [(length, angle) for length in LENGTHS for angle in ANGLES])

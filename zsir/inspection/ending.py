@@ -31,5 +31,8 @@ def low_pass(s: Spectrum, end: float, side: int) -> Floats:
 def ending(s: Spectrum, gauss: Fit) -> Fit | None:
     """The fit of a spectrum that ends, blurred by a Gaussian below its end; None where it is not clearly likelier."""
     columns = design(s)
-    best = min((fit(s, columns, low_pass(s, end, side)) for end in ENDS for side in SIDES), key=lambda one: one.loss)
+    best = min(
+        (fit(s, columns, low_pass(s, end, side), gauss.values) for end in ENDS for side in SIDES),
+        key=lambda one: one.loss,
+    )
     return best if best.loss < gauss.loss - CLEAR else None

@@ -109,13 +109,14 @@ def design(s: Spectrum) -> Floats:
     return columns
 
 
-def fit(s: Spectrum, columns: Floats, transfer: Floats | float = 1.0) -> Fit:
+def fit(s: Spectrum, columns: Floats, transfer: Floats | float = 1.0, start: Floats | None = None) -> Fit:
     """The likeliest coefficients, by Fisher scoring with damping.
 
     Args:
         s: The spectrum.
         columns: Of log S, as `design` makes them, (count, columns).
         transfer: |K|^2 of a further blur at the frequencies (count,).
+        start: Values to begin with; by default they are read off the lowest and the highest frequencies.
 
     Returns:
         The fit.
@@ -125,11 +126,7 @@ def fit(s: Spectrum, columns: Floats, transfer: Floats | float = 1.0) -> Fit:
     middle[FALL], precision[FALL] = SLOPE, SLOPE_PRECISION
     precision[WIDTH + 1 : size] = TURN_PRECISION
     middle[size], precision[size] = np.log(s.floor), 1e-2
-    values = middle.copy()
-    lowest = np.argsort(s.radius)[: max(8, len(s.radius) // 10)]
-    values[LEVEL] = np.mean(np.log(s.power[lowest] + 1e-12) - columns[lowest, 1:] @ values[1:size])
-    highest = np.argsort(s.radius)[-max(8, len(s.radius) // 20) :]
-    values[size] = np.log(np.median(s.power[highest]) + s.floor)
+    values = _beginning(s, columns, middle) if start is None else start.copy()
     log_transfer = np.log(np.maximum(transfer, 1e-9))
 
     def parts(values: Floats) -> tuple[float, Floats, Floats, Floats]:
@@ -158,3 +155,13 @@ def fit(s: Spectrum, columns: Floats, transfer: Floats | float = 1.0) -> Fit:
             break
     spread = float(np.mean((s.power / power - 1) ** 2))
     return Fit(values, np.linalg.inv(curvature), loss, spread)
+
+
+def _beginning(s: Spectrum, columns: Floats, middle: Floats) -> Floats:
+    """Values to begin with: level and noise from the lowest and the highest frequencies, the rest from the prior."""
+    values, size = middle.copy(), columns.shape[1]
+    lowest = np.argsort(s.radius)[: max(8, len(s.radius) // 10)]
+    values[LEVEL] = np.mean(np.log(s.power[lowest] + 1e-12) - columns[lowest, 1:] @ values[1:size])
+    highest = np.argsort(s.radius)[-max(8, len(s.radius) // 20) :]
+    values[size] = np.log(np.median(s.power[highest]) + s.floor)
+    return values
