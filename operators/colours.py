@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zsir.capabilities import decompose
+from zsir.capabilities import Margins, beyond, decompose
 from zsir.errors import BadInput, BadSpec, ShapeError
 from zsir.linalg import alone, per_picture, ridge_inverse
 from zsir.names.registry import Option, number
@@ -70,6 +70,11 @@ class Channels(Operator):
         rows = self.matrix.double()
         within = bool((rows >= 0).all()) and float(rows.sum(1).max()) <= 1 + 1e-6
         return within and self.matrix.shape[0] in (1, 3)
+
+    @cached_property
+    def unit(self) -> float:
+        """The largest singular value, unless observations are pictures. See `zsir.observation_units`."""
+        return 1.0 if self.pictorial else float(torch.linalg.svdvals(self.matrix.double())[0])
 
     @cached_property
     def _plans(self) -> Plans:
@@ -151,6 +156,16 @@ class MixedChannels(Operator):
     def pictorial(self) -> bool:
         """Whether M makes pictures."""
         return self.outer.pictorial
+
+    @property
+    def margins(self) -> Margins:
+        """Those of K."""
+        return beyond(self.outer, self.inner)
+
+    @property
+    def unit(self) -> float:
+        """That of M, which writes the observation."""
+        return self.outer.unit
 
     def forward(self, x: Tensor) -> Tensor:
         """M (K x)."""
