@@ -292,7 +292,7 @@ def _folded(stages: tuple[Operator, ...]) -> tuple[Operator, ...]:
     """The stages with noise right before a last stage that takes noise before its process as its own."""
     *others, last = stages
     while others and isinstance(others[-1], Noise) and not isinstance(last, StageChain) and takes_noise(last):
-        last = cast(Operator, noisy(last, others.pop().std)[0])
+        last = cast(Operator, noisy(last, own_noise(others.pop()))[0])
     return (*others, last)
 
 

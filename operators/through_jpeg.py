@@ -9,7 +9,8 @@ from typing import Protocol, cast
 import torch
 from torch import Tensor
 
-from zsir.capabilities import Margins, beyond
+from zsir.capabilities import Margins
+from zsir.extent import beyond
 from zsir.linalg import cg, per_picture
 from zsir.operators.base import Operator
 from zsir.operators.plans import Plans

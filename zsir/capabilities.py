@@ -15,7 +15,6 @@ a process that is not linear, `zsir.observation_units` that of operators whose y
 | operator | ``original`` | `original` | the operator itself | - |
 | operator | ``pictorial`` | `makes_pictures` | y is a picture in [0, 1] | that of the operator that writes y |
 | operator | ``margins`` | `margins_of`, `cut` | x is the picture | those of all operators, in pixels of x |
-| operator | ``steps`` | `steps_of`, `reduction` | from its matrices or sizes | products, for ``B @ A`` |
 | prior | ``differentiable`` | `is_differentiable` | gradients flow | - |
 | prior | ``knows_grey`` | `knows_grey` | learned colour only | - |
 | prior | ``conditioned_on``, ``mu`` | `is_conditional`, `condition_of`, `conditioned` | unconditional | - |
@@ -102,14 +101,6 @@ class ReachesBeyond(Protocol):
     @property
     def margins(self) -> Margins:
         """Number of those pixels at the top, bottom, left and right of x."""
-
-
-class StepsOver(Protocol):
-    """An operator that has fewer pixels than its picture for another reason than a lower resolution."""
-
-    @property
-    def steps(self) -> tuple[float, float]:
-        """Rows and columns of x from one row or column of y to the next."""
 
 
 class Decomposable(Protocol):
@@ -212,52 +203,10 @@ def margins_of(operator: LinearOperator) -> Margins:
     return margins
 
 
-def beyond(outer: LinearOperator, inner: LinearOperator) -> Margins:
-    """The margins of ``outer @ inner``, in pixels of the pictures of ``inner``."""
-    mine, others = margins_of(inner), margins_of(outer)
-    if others == NO_MARGINS:
-        return mine
-    down, right = steps_of(inner)
-    scales = (down, down, right, right)
-    top, bottom, left, over = (a + round(b * scale) for a, b, scale in zip(mine, others, scales, strict=True))
-    return top, bottom, left, over
-
-
 def cut(operator: LinearOperator, x: Tensor) -> Tensor:
     """The picture inside x (batch, *in_shape), without what lies beyond its border."""
     top, bottom, left, right = margins_of(operator)
     return x[..., top : x.shape[-2] - bottom, left : x.shape[-1] - right]
-
-
-def reduction(operator: LinearOperator) -> float:
-    """How many times lower the observation is than the picture; 1 for an observation that is no picture."""
-    return max(1.0, *steps_of(operator)) if makes_pictures(operator) else 1.0
-
-
-def steps_of(operator: LinearOperator) -> tuple[float, float]:
-    """Rows and columns of x from one row or column of y to the next: 1 for a window, however small. See `StepsOver`."""
-    steps: tuple[float, float] | None = getattr(operator, "steps", None)
-    if steps is not None:
-        return steps
-    top, bottom, left, right = margins_of(operator)
-    (_, h, w), (small_h, small_w) = operator.in_shape, operator.out_shape[-2:]
-    ratios = (h - top - bottom) / small_h, (w - left - right) / small_w
-    outer, inner = getattr(operator, "outer", None), getattr(operator, "inner", None)
-    if outer is not None and inner is not None:
-        first, second = steps_of(inner), steps_of(outer)
-        return first[0] * second[0], first[1] * second[1]
-    matrices = matrices_of(operator)
-    if matrices is None:
-        return ratios
-    return _step(matrices[0], ratios[0]), _step(matrices[1], ratios[1])
-
-
-def _step(matrix: Tensor, ratio: float) -> float:
-    """The median distance of the centres of two rows of a matrix; ``ratio`` where there are none."""
-    centres = matrix @ torch.arange(matrix.shape[1]).to(matrix) / matrix.sum(1)
-    steps = centres.diff()
-    steps = steps[steps.isfinite()]
-    return float(steps.median()) if steps.numel() else ratio
 
 
 def matrices_of(operator: LinearOperator) -> tuple[Tensor, Tensor] | None:
