@@ -19,6 +19,7 @@ from torch import Tensor
 
 from zsir import capabilities as may
 from zsir.errors import ShapeError
+from zsir.extent import beyond
 from zsir.linalg import cg, per_picture
 from zsir.operators.plans import SVD, check_batch
 from zsir.protocols import Numbers, Shape
@@ -74,8 +75,7 @@ class Operator(ABC):
         Raises:
             SolveError: The iteration does not converge.
         """
-        ridge = per_picture(ridge, y)
-        tolerance = 1e-12 if y.dtype == torch.float64 else 1e-6
+        ridge, tolerance = per_picture(ridge, y), 1e-12 if y.dtype == torch.float64 else 1e-6
 
         def normal(v: Tensor) -> Tensor:
             return self.forward(self.adjoint(v)) + ridge * v
@@ -333,7 +333,7 @@ class Composed(Operator):
     @property
     def margins(self) -> may.Margins:
         """Those of both operators, in pixels of x."""
-        return may.beyond(self.outer, self.inner)
+        return beyond(self.outer, self.inner)
 
     @property
     def twin(self) -> Operator | None:

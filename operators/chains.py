@@ -23,7 +23,8 @@ from zsir.names.parsed import Parsed
 from zsir.names.registry import Option
 from zsir.operators.base import Composed, Operator
 from zsir.operators.mask import Identity
-from zsir.processes import noisy, own_noise, process_of, recorded
+from zsir.operators.plans import SVD
+from zsir.processes import linear_part, noisy, own_noise, process_of, recorded, takes_noise
 from zsir.protocols import NoiseSource, Numbers, Shape
 from zsir.rng import generator
 
@@ -82,10 +83,16 @@ class Noise(Operator):
         """y / (1 + ridge)."""
         return Identity(self.in_shape).pinv(y, ridge)
 
+    def svd(self, like: Tensor) -> SVD:
+        """The trivial decomposition: U = V = I, s = 1."""
+        return Identity(self.in_shape).svd(like)
+
 
 @dataclass(frozen=True, eq=False)
 class StageChain(Operator):
     """Stages of which at least one is more than linear; as an operator, the product of their linear parts.
+
+    Noise right before a last stage such as ``jpeg``, which knows what noise its pictures carried, becomes a part of it.
 
     Attributes:
         stages: The operators in the order in which they act.
@@ -101,11 +108,14 @@ class StageChain(Operator):
         for stage in self.stages[:-1]:
             if process_of(stage) is not None and stage.in_shape != _seen_shape(stage):
                 raise ShapeError(f"{stage!r} cannot stand before another stage: it changes the size of pictures.")
-        object.__setattr__(self, "linear", _product([*map(_linear, self.stages[:-1]), self.stages[-1]]))
+        object.__setattr__(self, "stages", _folded(self.stages))
+        object.__setattr__(self, "linear", _whole(self.stages))
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or name in ("linear", "stages"):  # asked for by copy and pickle before there are any
             raise AttributeError(name)
+        if name in ("project", "finish") and any(process_of(stage) is not None for stage in self.stages[:-1]):
+            raise AttributeError(name)  # the last stage knows nothing of the errors that came before it
         return getattr(self.linear, name)
 
     @property
@@ -139,7 +149,7 @@ class StageChain(Operator):
         parts = [own_noise(self.stages[-1])]
         for place, stage in enumerate(self.stages[:-1]):
             if std := own_noise(stage):
-                parts.append(std * _gain(_product([_linear(s) for s in self.stages[place + 1 :]])))
+                parts.append(std * _gain(_whole(self.stages[place + 1 :])))
         return math.hypot(*parts)
 
     def record(self, x: Tensor, rng: NoiseSource) -> tuple[Tensor, Tensor]:
@@ -219,7 +229,8 @@ def chain(in_shape: Shape, stages: tuple[Parsed, ...]) -> Operator:
         shape = _seen_shape(made)
     if all(process_of(stage) is None for stage in built):
         return _product(built)
-    return StageChain(tuple(built))
+    whole = StageChain(tuple(built))
+    return whole.stages[0] if len(whole.stages) == 1 else whole
 
 
 def noise_stage(
@@ -244,16 +255,45 @@ def noise_stage(
 
 
 def _product(stages: list[Operator]) -> Operator:
-    """The product of stages, the first of which acts first."""
+    """The product of linear stages, the first of which acts first."""
     whole = stages[0]
     for stage in stages[1:]:
-        whole = stage @ whole if process_of(stage) is None else stage.after(whole) or Composed(stage, whole)
+        whole = stage @ whole
     return whole
 
 
+def _whole(stages: tuple[Operator, ...]) -> Operator:
+    """The linear part of stages; a last stage that is a process of its own keeps what it knows of its observation."""
+    *others, last = stages
+    if not others:
+        return last
+    before = _product([_linear(stage) for stage in others])
+    if process_of(last) is None:
+        return last @ before
+    if isinstance(last, Noise):
+        return before
+    if isinstance(before, Identity):
+        return last
+    part = linear_part(last)
+    if part is not None:
+        return cast(Operator, part) @ before
+    return last.after(before) or Composed(last, before)
+
+
 def _linear(stage: Operator) -> Operator:
-    """The linear part of a stage that is followed by others: of a process that keeps the size, the identity."""
-    return stage if process_of(stage) is None else Identity(stage.in_shape)
+    """The linear part of a stage that is followed by others: of a process that knows no other, the identity."""
+    if process_of(stage) is None:
+        return stage
+    part = linear_part(stage)
+    return Identity(stage.in_shape) if part is None else cast(Operator, part)
+
+
+def _folded(stages: tuple[Operator, ...]) -> tuple[Operator, ...]:
+    """The stages with noise right before a last stage that takes noise before its process as its own."""
+    *others, last = stages
+    while others and isinstance(others[-1], Noise) and not isinstance(last, StageChain) and takes_noise(last):
+        last = cast(Operator, noisy(last, own_noise(others.pop()))[0])
+    return (*others, last)
 
 
 def _seen_shape(stage: Operator) -> Numbers:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from zsir.capabilities import decompose
-from zsir.errors import BadInput, BadSpec, ShapeError
+from zsir.capabilities import Margins, decompose
+from zsir.errors import BadSpec, ShapeError
+from zsir.extent import beyond
 from zsir.linalg import alone, per_picture, ridge_inverse
-from zsir.names.registry import Option, number
+from zsir.names.registry import Option
 from zsir.operators.base import Operator
 from zsir.operators.blurs.cosine import CosineBlur
 from zsir.operators.blurs.fourier import CircularBlur
+from zsir.operators.channel_matrix import matrix_of
 from zsir.operators.plans import SVD, Plans
 from zsir.operators.separable import Separable
 from zsir.protocols import Shape
@@ -28,8 +28,6 @@ LUMA = {"bt601": (0.299, 0.587, 0.114), "bt709": (0.2126, 0.7152, 0.0722), "mean
 PATTERNS = {"rggb": (0, 1, 1, 2), "bggr": (2, 1, 1, 0), "grbg": (1, 0, 2, 1), "gbrg": (1, 2, 0, 1)}
 #: operators that treat every channel alike and have a decomposition that knows no number of channels
 ALONE = (Separable, CosineBlur, CircularBlur)
-#: more rows than this are a mistake
-MOST_CHANNELS = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +68,11 @@ class Channels(Operator):
         rows = self.matrix.double()
         within = bool((rows >= 0).all()) and float(rows.sum(1).max()) <= 1 + 1e-6
         return within and self.matrix.shape[0] in (1, 3)
+
+    @cached_property
+    def unit(self) -> float:
+        """The largest singular value, unless observations are pictures. See `zsir.observation_units`."""
+        return 1.0 if self.pictorial else float(torch.linalg.svdvals(self.matrix.double())[0])
 
     @cached_property
     def _plans(self) -> Plans:
@@ -151,6 +154,16 @@ class MixedChannels(Operator):
     def pictorial(self) -> bool:
         """Whether M makes pictures."""
         return self.outer.pictorial
+
+    @property
+    def margins(self) -> Margins:
+        """Those of K."""
+        return beyond(self.outer, self.inner)
+
+    @property
+    def unit(self) -> float:
+        """That of M, which writes the observation."""
+        return self.outer.unit
 
     def forward(self, x: Tensor) -> Tensor:
         """M (K x)."""
@@ -302,27 +315,6 @@ def mosaic(
         raise BadSpec(f"mosaic:pattern={pattern}: choose one of {', '.join(PATTERNS)}.")
     _need_colour("mosaic", in_shape)
     return Mosaic(in_shape, pattern)
-
-
-def matrix_of(rows: str | None, path: str | None) -> Tensor:
-    """The matrix of `channels` (float64); raises `BadSpec` or `BadInput`."""
-    if (rows is None) == (path is None):
-        raise BadSpec("channels needs either rows=..., such as rows=0.5+0.5+0;0+0+1, or path=MATRIX.npy.")
-    if rows is not None:
-        parsed = [[number(part) for part in row.split("+")] for row in rows.split(";")]
-        if len({len(row) for row in parsed}) != 1:
-            raise BadSpec(f"channels:rows={rows}: every row needs as many numbers as the picture has channels.")
-        matrix = torch.tensor(parsed, dtype=torch.float64)
-    else:
-        from zsir.pictures.reading import read_gray
-
-        if Path(str(path)).suffix.lower() != ".npy":
-            raise BadInput(f"channels:path={path}: give a .npy file, as numpy.save writes it.")
-        matrix = torch.from_numpy(np.asarray(read_gray(str(path)), dtype=np.float64))
-    if max(matrix.shape) > MOST_CHANNELS:
-        given = "x".join(str(n) for n in matrix.shape)
-        raise BadSpec(f"channels: the matrix is {given}; at most {MOST_CHANNELS} rows and columns are taken.")
-    return matrix
 
 
 def colour_shape(out_shape: Shape, options: dict[str, Any]) -> Shape:

@@ -13,7 +13,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from zsir.capabilities import NO_MARGINS, Margins, beyond, matrices_of
+from zsir.capabilities import NO_MARGINS, Margins, matrices_of
+from zsir.extent import beyond
 from zsir.linalg import alone, per_picture, ridge_inverse
 from zsir.operators.base import Operator
 from zsir.operators.plans import SVD, Plans

@@ -9,10 +9,12 @@ from typing import Protocol, cast
 import torch
 from torch import Tensor
 
-from zsir.capabilities import Margins, beyond
+from zsir.capabilities import Margins
+from zsir.extent import beyond
 from zsir.linalg import cg, per_picture
 from zsir.operators.base import Operator
 from zsir.operators.plans import Plans
+from zsir.operators.sizes.window import Crop
 from zsir.processes import own_noise
 from zsir.protocols import Numbers, Shape
 
@@ -32,17 +34,32 @@ class Weighted(Protocol):
         """The mean gain of A^T A by component and frequency, for pictures ``fold`` times as large a side."""
 
 
+def through(outer: Operator, inner: Operator) -> ThroughJpeg | None:
+    """``outer @ inner`` for a JPEG operator ``outer``.
+
+    Args:
+        outer: The JPEG operator.
+        inner: The operator that acts first.
+
+    Returns:
+        The product; None where the number of channels changes, because the norm of the file's colours is then none of
+        the pictures.
+    """
+    return ThroughJpeg(outer, inner) if inner.in_shape[0] == inner.out_shape[0] else None
+
+
 @dataclass(frozen=True, eq=False)
 class ThroughJpeg(Operator):
-    """``J B`` with a JPEG operator J and an operator B that treats all channels alike.
+    """``J B`` with a JPEG operator J and an operator B that keeps the number of channels.
 
     prox and pinv by conjugate gradients in the picture, in the norm of J:
 
         (A^T W A + rho G) (x - z) = A^T W (y - A z)
 
     W trusts numbers that are exactly 0 less, as the prox of J does. The mean gain of J at each frequency, times that of
-    B in the middle of the picture, is a preconditioner in Fourier space: exact but for the blocks of J and the borders
-    of B. Where B does not wrap around, the picture is mirrored for it.
+    B in the middle of the picture, is a preconditioner in Fourier space: exact but for the blocks of J, the borders of
+    B and channels that B mixes. Where B does not wrap around, the picture is mirrored for it. A window needs no
+    iteration: it takes the step of J inside, and what lies around it stays.
 
     Attributes:
         outer: J.
@@ -91,10 +108,15 @@ class ThroughJpeg(Operator):
 
     def prox(self, z: Tensor, y: Tensor, rho: float | Tensor) -> Tensor:
         """argmin 1/2 ||A x - y||_W^2 + rho/2 ||x - z||_G^2."""
+        if isinstance(self.inner, Crop):
+            window = self.inner.forward(z)
+            return z + self.inner.adjoint(self.outer.prox(window, y, rho) - window)
         return z + self._solved(y - self.forward(z), rho, self._jpeg.trust(y))
 
     def pinv(self, y: Tensor, ridge: float | Tensor = 0.0) -> Tensor:
         """G^-1 A^T (A G^-1 A^T + ridge I)^-1 y; without a ridge the plain pseudo-inverse."""
+        if isinstance(self.inner, Crop):
+            return self.inner.adjoint(self.outer.pinv(y, ridge))
         if not isinstance(ridge, Tensor) and ridge == 0:
             return super().pinv(y, ridge)
         return self._solved(y, ridge, torch.ones_like(y[:1]))

@@ -203,29 +203,10 @@ def margins_of(operator: LinearOperator) -> Margins:
     return margins
 
 
-def beyond(outer: LinearOperator, inner: LinearOperator) -> Margins:
-    """The margins of ``outer @ inner``, in pixels of the pictures of ``inner``."""
-    mine, others = margins_of(inner), margins_of(outer)
-    if others == NO_MARGINS:
-        return mine
-    (_, h, w), (small_h, small_w) = inner.in_shape, inner.out_shape[-2:]
-    down, right = (h - mine[0] - mine[1]) / small_h, (w - mine[2] - mine[3]) / small_w
-    scales = (down, down, right, right)
-    top, bottom, left, over = (a + round(b * scale) for a, b, scale in zip(mine, others, scales, strict=True))
-    return top, bottom, left, over
-
-
 def cut(operator: LinearOperator, x: Tensor) -> Tensor:
     """The picture inside x (batch, *in_shape), without what lies beyond its border."""
     top, bottom, left, right = margins_of(operator)
     return x[..., top : x.shape[-2] - bottom, left : x.shape[-1] - right]
-
-
-def reduction(operator: LinearOperator) -> float:
-    """How many times lower the observation is than the picture; 1 for an observation that is no picture."""
-    top, bottom, _, _ = margins_of(operator)
-    height = operator.in_shape[1] - top - bottom
-    return max(1.0, height / operator.out_shape[-2]) if makes_pictures(operator) else 1.0
 
 
 def matrices_of(operator: LinearOperator) -> tuple[Tensor, Tensor] | None:

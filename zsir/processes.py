@@ -7,6 +7,7 @@ The operator is the linear part that solvers work with. What the process is beyo
 | ``own_noise`` | `own_noise` | 0 | that of the operator that writes y |
 | ``record`` | `process_of`, `recorded` | y is A x | `zsir.operators.chains` |
 | ``with_noise`` | `noisy` | noise is added to y | `zsir.operators.chains` |
+| ``linear`` | `linear_part` | the operator itself, or for noise the identity | `zsir.operators.chains` |
 | ``project`` | `project` | x itself | none |
 | ``finish`` | `finish_of` | denoising ends at the noise of y | none |
 | ``metric`` | `metric_of` | pictures are as far apart as their pixels | that of A for ``c A`` |
@@ -119,6 +120,20 @@ def noisy(operator: LinearOperator, std: float) -> tuple[LinearOperator, float]:
         operator = method(std)
         return operator, own_noise(operator)
     return operator, math.hypot(std, own_noise(operator))
+
+
+def takes_noise(operator: LinearOperator) -> bool:
+    """Whether the operator's process knows what noise its pictures carried. See `Records.with_noise`."""
+    stages: tuple[LinearOperator, ...] | None = getattr(operator, "stages", None)
+    if stages is not None:
+        return process_of(stages[-1]) is None or takes_noise(stages[-1])
+    return callable(getattr(operator, "with_noise", None))
+
+
+def linear_part(operator: LinearOperator) -> LinearOperator | None:
+    """The linear part of a process as an operator of its own, without its noise; None where it has none apart."""
+    part: LinearOperator | None = getattr(operator, "linear", None)
+    return part
 
 
 def project(operator: LinearOperator, x: Tensor, y: Tensor) -> Tensor:

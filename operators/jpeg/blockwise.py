@@ -30,7 +30,7 @@ from zsir.operators.jpeg.encoder import by_pillow, dequantised, in_floats, pillo
 from zsir.operators.jpeg.units import Factors, Layout, Region, mapped, mean_gains
 from zsir.operators.mask import Identity
 from zsir.operators.plans import SVD, Plans
-from zsir.operators.through_jpeg import ThroughJpeg
+from zsir.operators.through_jpeg import through
 from zsir.protocols import NoiseSource, Shape
 
 #: share of white noise that is left of it in the decoded picture, whose highest frequencies are 0
@@ -302,8 +302,8 @@ class JpegOperator(Operator):
         return made
 
     def after(self, inner: Operator) -> Operator | None:
-        """A I = A; the product with any other operator knows how to precondition its conjugate gradients."""
-        return self if isinstance(inner, Identity) else ThroughJpeg(self, inner)
+        """A I = A; the product with most other operators knows how to precondition its conjugate gradients."""
+        return self if isinstance(inner, Identity) else through(self, inner)
 
     def trust(self, y: Tensor) -> Tensor:
         """1, and ``1 / zeros`` for numbers of y that are exactly 0; in the norm ``rgb`` 1 for all."""

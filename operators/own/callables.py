@@ -65,12 +65,16 @@ class Functions(Operator):
     def forward(self, x: Tensor) -> Tensor:
         """A x by the function."""
         self.check_input(x, self.in_shape)
-        return self._checked(self.act(x), (len(x), *self.out_shape), "forward", "out_shape")
+        return self._checked(self.act(x.to(self._known(x))), (len(x), *self.out_shape), "forward", "out_shape").to(x)
 
     def adjoint(self, y: Tensor) -> Tensor:
         """A^T y by the function."""
         self.check_input(y, self.out_shape)
-        return self._checked(self.back(y), (len(y), *self.in_shape), "adjoint", "in_shape")
+        return self._checked(self.back(y.to(self._known(y))), (len(y), *self.in_shape), "adjoint", "in_shape").to(y)
+
+    def _known(self, x: Tensor) -> torch.dtype:
+        """The arithmetic of the functions: float32 alone, or whatever they are given."""
+        return x.dtype if self.dtype == torch.float64 else self.dtype
 
     def _checked(self, result: Tensor, wanted: tuple[int, ...], name: str, shape: str) -> Tensor:
         if not isinstance(result, Tensor) or tuple(result.shape) != wanted:

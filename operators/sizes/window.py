@@ -54,6 +54,11 @@ class Crop(Operator):
         seen[self._window] = True
         return seen
 
+    @property
+    def steps(self) -> tuple[float, float]:
+        """A window takes pixel after pixel."""
+        return 1.0, 1.0
+
     def forward(self, x: Tensor) -> Tensor:
         """The window."""
         self.check_input(x, self.in_shape)

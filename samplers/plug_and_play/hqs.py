@@ -16,8 +16,8 @@ from typing import Annotated, ClassVar
 import torch
 from torch import Tensor
 
-from zsir.capabilities import reduction
 from zsir.errors import BadSpec
+from zsir.extent import reduction
 from zsir.names.registry import Option, Range
 from zsir.problem import Problem
 from zsir.processes import finish_of

@@ -120,3 +120,9 @@ def test_severity_of_whole_parameters_and_with_noise(run, folder):
     assert done.code == 0
     ((mu, _),) = severity(pictures.read("y.png").pixels, pictures.read("large.png").pixels)
     assert mu == pytest.approx(0.05, rel=0.011)
+
+
+def test_noise_after_a_pipeline_is_refused(run, folder):
+    refused = run("degrade", "--op", "blur:sigma=1 | wild:seed=3", "--noise", "0.2", "colour.png", "-o", "y.png")
+    assert refused.code != 0 and "leave --noise out" in refused.message
+    assert not Path("y.png").exists()

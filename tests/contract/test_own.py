@@ -276,3 +276,18 @@ def test_algebra_with_numbers_in_a_row() -> None:
     problem = Problem((op @ blur).forward(pictures()), op @ blur, 0.5)
     x = solve(problem, priors.load("gaussian"), samplers.make("hqs:nfe=1")).x
     assert bool(x.isfinite().all())
+
+
+def test_functions_of_float32_are_inverted() -> None:
+    """Conjugate gradients run in float64 whatever the functions know; here A A^T = 4 I, so A^+ = A^T / 4."""
+
+    def turned(x: torch.Tensor) -> torch.Tensor:
+        if x.dtype != torch.float32:
+            raise RuntimeError("only float32")
+        return 2 * x.flip(-1)
+
+    op = from_functions(turned, turned, in_shape=SHAPE, out_shape=SHAPE, dtype=torch.float32)
+    y = pictures()
+    for like in (y.double(), y.float()):
+        found = op.pinv(like, 1.0)
+        assert found.dtype == like.dtype and torch.allclose(found, 2 * like.flip(-1) / 5, atol=1e-6)

@@ -22,7 +22,7 @@ from zsir.operators.jpeg.decomposed import YCBCR
 from zsir.operators.jpeg.measurement import SAMPLINGS, jpeg, measurement, of_tables
 from zsir.operators.jpeg.quantised import equivalent_noise
 from zsir.operators.through_jpeg import ThroughJpeg
-from zsir.processes import noisy, process_of, project, recorded
+from zsir.processes import metric_of, noisy, process_of, project, recorded
 from zsir.rng import PictureNoise, generator
 from zsir.testing import check_operator
 
@@ -109,7 +109,7 @@ def test_samplers_end_below_the_level() -> None:
     assert operator.own_noise > 4 / 255
     assert dpir_ladder(problem, 8)[-1] == pytest.approx(3 / 255)
     assert dpir_ladder(problem, 8, last=0.05)[-1] == pytest.approx(0.05)
-    chained = operators.make("noise:std=0.01 | jpeg:q=20", in_shape=(3, 16, 16))
+    chained, operator = operators.make("noise:std=0.01 | jpeg:q=20", in_shape=(3, 16, 16)), operator.with_noise(0.01)
     assert torch.equal(chained.forward(picture((3, 16, 16))), operator.forward(picture((3, 16, 16))))
     assert (
         chained.prox(picture((3, 16, 16)), y, 0.1) - operator.prox(picture((3, 16, 16)), y, 0.1)
@@ -284,3 +284,21 @@ def test_the_preconditioner_knows_the_gain_of_every_frequency() -> None:
         energy = operator.forward(wave.real.contiguous()).square().sum()
         energy += operator.forward(wave.imag.contiguous()).square().sum()
         assert float(energy) / (32 * 48) == pytest.approx(float(gains[0, i, j]), rel=1e-9)
+
+
+@pytest.mark.parametrize("norm", ["ycbcr", "rgb"])
+def test_a_window_before_the_file_needs_no_iteration(norm: Any) -> None:
+    """prox is the minimiser of its problem, around the window too, without conjugate gradients."""
+    last = replace(jpeg((3, 20, 30), q=60), norm=norm)
+    operator = last @ operators.make("crop:left=11,top=5", in_shape=(3, 25, 41))
+    y, _ = last.record(picture((3, 20, 30), 2), PictureNoise(0, [0, 1]))
+    z, rho = picture((3, 25, 41), 2, seed=1), torch.tensor([0.05, 0.4])
+    with recorded_cg() as reports:
+        x, back = operator.prox(z, y, rho), operator.pinv(y, 0.1)
+    assert not reports
+    gradient = operator.adjoint(last.trust(y) * (operator.forward(x) - y)) + rho.view(2, 1, 1, 1) * metric_of(operator)(
+        x - z
+    )
+    assert gradient.norm() < 1e-12 * (y.norm() + z.norm())
+    gradient = operator.adjoint(operator.forward(back) - y) + 0.1 * metric_of(operator)(back)
+    assert gradient.norm() < 1e-12 * y.norm()

@@ -142,6 +142,8 @@ class Registry:
     def parse(self, spec: str) -> Parsed:
         """Take a spec string, alias or chain apart; raises `UnknownName` or `BadSpec`."""
         if self.chain and "|" in spec:
+            if not all(stage.strip() for stage in spec.split("|")):
+                raise BadSpec(f"{self.kind} '{spec}': a stage is empty; write one operator on each side of every |.")
             stages = tuple(self.parse(stage) for stage in spec.split("|"))
             return Parsed(" | ".join(stage.name for stage in stages), _load(self.chain), {"stages": stages}, stages)
         name, _, rest = spec.strip().partition(":")
@@ -157,6 +159,8 @@ class Registry:
                 raise BadSpec(f"{self.kind} '{spec}': '{item}' is not key=value; write {name}:{item}=...")
             if key not in hints:
                 raise UnknownName(f"{self.kind} '{name}' has no option '{key}'{suggest(key, hints)}")
+            if key in options:
+                raise BadSpec(f"{self.kind} '{spec}': {name}:{key} is given twice; leave one of them out.")
             options[key] = convert(value, hints[key], f"{name}:{key}")
         return Parsed(name, target, options)
 
@@ -213,7 +217,7 @@ def number(text: str) -> float:
     above, slash, below = text.replace(" ", "").partition("/")
     try:
         value = float(Fraction(above)) / float(below) if slash else float(text)
-    except (ValueError, ZeroDivisionError):
+    except (ValueError, ZeroDivisionError, OverflowError):
         raise BadSpec(f"'{text}' is not a number; write for example 0.02 or 5/255.") from None
     if value != value or value in (float("inf"), float("-inf")):
         raise BadSpec(f"'{text}' is not a finite number; write for example 0.02 or 5/255.")

@@ -17,7 +17,7 @@ from zsir.operators.jpeg.coded import JpegFile
 from zsir.pictures import Picture
 from zsir.priors.wrappers.grey import Grey
 from zsir.problem import Problem
-from zsir.processes import noisy, own_noise, process_of, recorded
+from zsir.processes import noisy, own_noise, process_of, recorded, takes_noise
 from zsir.protocols import LinearOperator, NoiseSource, Prior
 from zsir.rng import PictureNoise
 from zsir.workflow.coding import JPEG, Coding, as_white, coding_of, measured, operator_of_file, recovered
@@ -80,6 +80,8 @@ def observe(operator: LinearOperator, x: Tensor, noise_std: float, rng: NoiseSou
     Where the operator stands for a process, such as the coding of a JPEG file, the noise comes before it.
     """
     if process_of(operator) is not None:
+        if noise_std > 0 and not takes_noise(operator):
+            raise BadSpec(f"{operator!r} adds its own noise; leave --noise out, or put noise:std=... before it.")
         made, level = noisy(operator, noise_std) if noise_std > 0 else (operator, own_noise(operator))
         return Observed(*recorded(made, x, rng), made, level)
     y = operator.forward(x)
