@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,12 +15,15 @@ from torch import Tensor
 from zsir import operators
 from zsir.errors import BadInput, BadSpec, ShapeError
 from zsir.linalg import recorded_cg
+from zsir.operators.jpeg import decomposed
 from zsir.operators.jpeg.blockwise import JpegOperator
 from zsir.operators.jpeg.codec import encoded
 from zsir.operators.jpeg.coded import read_jpeg, read_tables
 from zsir.operators.jpeg.decomposed import YCBCR
 from zsir.operators.jpeg.measurement import SAMPLINGS, jpeg, measurement, of_tables
 from zsir.operators.jpeg.quantised import equivalent_noise
+from zsir.operators.jpeg.upright import Upright
+from zsir.operators.mask import Identity
 from zsir.operators.through_jpeg import ThroughJpeg
 from zsir.processes import noisy, process_of, project, recorded
 from zsir.rng import PictureNoise, generator
@@ -234,6 +237,8 @@ def test_bad_parts_are_refused_in_sentences(tmp_path: Any) -> None:
     data = encoded(picture((3, 16, 16)), 50)
     with pytest.raises(ShapeError, match="make the operator of the file itself"):
         jpeg((3, 16, 17), q=50).measured(read_jpeg(data))
+    with pytest.raises(ShapeError, match="other tables"):
+        jpeg((3, 16, 16), q=51).measured(read_jpeg(data))
     with pytest.raises(BadInput, match="Only the headers"):
         jpeg((3, 16, 16), q=50).measured(read_tables(data))
     inks = io.BytesIO()
@@ -284,3 +289,55 @@ def test_the_preconditioner_knows_the_gain_of_every_frequency() -> None:
         energy = operator.forward(wave.real.contiguous()).square().sum()
         energy += operator.forward(wave.imag.contiguous()).square().sum()
         assert float(energy) / (32 * 48) == pytest.approx(float(gains[0, i, j]), rel=1e-9)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_turned_operator_obeys_the_contract(orientation: int) -> None:
+    """Also in its norm, and with the decomposition and the margins of the operator inside."""
+    inner = jpeg((3, 19, 21), q=60)
+    operator = Upright(inner, orientation)
+    check_operator(operator)
+    assert operator.svd is not None
+    x, found = picture(operator.in_shape), operator.svd(torch.zeros((), dtype=torch.float64))
+    assert (found.u(found.s * found.vt(x)) - operator.forward(x)).abs().max() < 1e-10
+    assert (found.vt(found.v(found.s[None])) - found.s).abs().max() < 1e-10
+    assert Upright(operators.make("motion:length=5,angle=30", in_shape=(1, 9, 8)), orientation).svd is None
+
+
+@dataclass(frozen=True, eq=False)
+class Reaching(Identity):
+    """An operator that says that it reaches beyond the border."""
+
+    margins: tuple[int, int, int, int] = (0, 0, 0, 0)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_margins_turn_with_the_picture(orientation: int) -> None:
+    """The pixels beyond the border are those that the turned picture has there."""
+    margins = (1, 2, 3, 4)
+    x = torch.zeros(1, 1, 12, 17)
+    x[..., 1:-2, 3:-4] = 1
+    turned = Upright(Reaching((1, 12, 17), margins), orientation)
+    up, (top, bottom, left, right) = turned.adjoint(x)[0, 0], turned.margins
+    inside = up[top : up.shape[0] - bottom, left : up.shape[1] - right]
+    assert bool(inside.all()) and float(up.sum()) == inside.numel()
+
+
+def test_one_observation_of_two_pictures() -> None:
+    operator = jpeg((3, 19, 21), q=20)
+    z, (y, _) = picture(operator.in_shape, 2), recorded(operator, picture(operator.in_shape), PictureNoise(0, [0]))
+    assert bool((y == 0).any())
+    for step in (lambda a, b: operator.prox(a, b, 0.1), operator.project):
+        assert torch.equal(step(z, y), step(z, torch.cat([y, y])))
+
+
+def test_the_projection_follows_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a device of torch that only counts shapes every factor must be on it; the inner step asks for values."""
+    operator = jpeg((3, 19, 21), q=20)
+    monkeypatch.setattr(
+        decomposed, "box_step", lambda found, d, low, high: d.new_zeros(len(d), len(found.v)) + 0 * low.sum()
+    )
+    moved = operator.project(
+        *(torch.empty(1, *shape, device="meta") for shape in (operator.in_shape, operator.out_shape))
+    )
+    assert moved.device.type == "meta"
