@@ -67,9 +67,10 @@ def _opencv_nearest_exact(s: Side) -> Tensor:
 
 def _torch_smooth(kernel: str, plain: Callable[[Tensor], Tensor], support: int) -> Maker:
     def make(s: Side) -> Tensor:
+        step = rules.torch_step(s.n, s.m, s.step) if s.antialias or kernel == "bilinear" else s.step
         if s.antialias:
-            return rules.cut_at_border(s.n, s.m, s.step, kernel)
-        return rules.repeated_at_border(s.n, s.m, s.step, plain, support)
+            return rules.cut_at_border(s.n, s.m, step, kernel)
+        return rules.repeated_at_border(s.n, s.m, step, plain, support)
 
     return make
 
@@ -159,20 +160,11 @@ def resize(
     out_w, out_h = _wanted_size(size, scale, (w, h), sides or ROUNDED[rule])
     grows = out_h > h or out_w > w if scale is None else scale > 1
     steps = [1 / (m / n) if scale is None else 1 / scale for n, m in ((h, out_h), (w, out_w))]
-    if rule == "torch":
-        steps = _torch_steps(name, averages, steps, (out_h == h, out_w == w))
+    if rule == "torch" and name == "nearest" and (out_h, out_w) == (h, w):
+        steps = [1.0, 1.0]  # only where both sides stay
     makers = [Side(n, m, step, averages, grows) for n, m, step in zip((h, w), (out_h, out_w), steps, strict=True)]
     rows, columns = (MAKERS[rule][name](side) for side in makers)
     return Separable(channels, rows, columns, f"resize {w}x{h} to {out_w}x{out_h} {name} {rule}")
-
-
-def _torch_steps(name: str, averages: bool, steps: list[float], stays: tuple[bool, bool]) -> list[float]:
-    """torch copies, whatever the scale: a side that stays with bilinear weights or antialiasing, pictures that stay
-    with ``nearest``."""
-    if name == "nearest":
-        return [1.0, 1.0] if all(stays) else steps
-    copies = name == "bilinear" or averages
-    return [1.0 if copies and same else step for step, same in zip(steps, stays, strict=True)]
 
 
 def _chosen(rule: str, kernel: str | None, antialias: bool | None) -> tuple[str, bool]:
