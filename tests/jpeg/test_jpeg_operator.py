@@ -341,3 +341,8 @@ def test_the_projection_follows_the_device(monkeypatch: pytest.MonkeyPatch) -> N
         *(torch.empty(1, *shape, device="meta") for shape in (operator.in_shape, operator.out_shape))
     )
     assert moved.device.type == "meta"
+
+
+def test_pictures_too_long_for_a_file() -> None:
+    with pytest.raises(BadInput, match="at most 65500 pixels a side, got 65600x8"):
+        recorded(jpeg((1, 8, 65600)), torch.zeros(1, 1, 8, 65600), PictureNoise(0, [0]))
