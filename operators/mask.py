@@ -15,6 +15,7 @@ from zsir.names.registry import Option
 from zsir.operators.base import Operator
 from zsir.operators.plans import SVD, Plans
 from zsir.protocols import Shape
+from zsir.rng import check_seed
 
 
 def trivial_svd(s: Tensor) -> SVD:
@@ -168,8 +169,7 @@ def random_mask(
     Raises:
         BadSpec: An option lies outside its range.
     """
-    if seed < 0:
-        raise BadSpec(f"mask:seed={seed} must not be negative.")
+    check_seed(seed, "mask:seed")
     if not 0 < keep <= 1:
         raise BadSpec(f"mask:keep={keep:g} must lie in (0, 1]: it is the share of observed pixels, such as 0.3.")
     _, h, w = in_shape
