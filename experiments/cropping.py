@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from zsir.errors import BadInput, BadSpec, ShapeError
 from zsir.experiments.sets import PictureFile, load
 from zsir.operators.catalogue import OPERATORS
+from zsir.pictures.orientation import orientation_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -77,7 +78,7 @@ def _size(path: Path | None) -> tuple[int, int] | None:
     try:
         with Image.open(path) as image:
             width, height = image.size
-            turned = image.getexif().get(0x0112) in TURNED
+            turned = orientation_of(image) in TURNED
     except Exception:  # decoders raise anything on damaged files
         return None
     return (width, height) if turned else (height, width)

@@ -15,6 +15,7 @@ from zsir.names.registry import Option
 from zsir.operators.base import Operator
 from zsir.operators.plans import SVD, Plans
 from zsir.protocols import Shape
+from zsir.rng import check_seed
 
 
 def trivial_svd(s: Tensor) -> SVD:
@@ -168,8 +169,7 @@ def random_mask(
     Raises:
         BadSpec: An option lies outside its range.
     """
-    if seed < 0:
-        raise BadSpec(f"mask:seed={seed} must not be negative.")
+    check_seed(seed, "mask:seed")
     if not 0 < keep <= 1:
         raise BadSpec(f"mask:keep={keep:g} must lie in (0, 1]: it is the share of observed pixels, such as 0.3.")
     _, h, w = in_shape
@@ -196,7 +196,7 @@ def box_mask(
         The mask.
 
     Raises:
-        BadSpec: An option lies outside its range.
+        BadSpec: An option lies outside its range, or the box, in whole pixels, has none or all of the picture's.
     """
     if not (0 < size < 1 and 0 <= row <= 1 and 0 <= column <= 1):
         raise BadSpec(f"box:size={size:g},row={row:g},column={column:g}: all are shares of the picture, size below 1.")
@@ -205,4 +205,9 @@ def box_mask(
     height, width = round(size * h), round(size * w)
     top, left = round(row * h - height / 2), round(column * w - width / 2)
     known[max(0, top) : max(0, top + height), max(0, left) : max(0, left + width)] = False
+    if known.all() or not known.any():
+        raise BadSpec(
+            f"box:size={size:g},row={row:g},column={column:g}: in a picture of {w}x{h} pixels "
+            f"{'no' if known.all() else 'every'} pixel is missing; give another size."
+        )
     return Mask(in_shape, known)

@@ -154,26 +154,31 @@ def file_mask(
 
     Raises:
         BadInput: The file cannot be read.
-        BadSpec: No pixel is observed, or an option lies outside its range.
+        BadSpec: No pixel is observed, the mask has no white, or an option lies outside its range.
         ShapeError: The file has another size than the picture.
     """
     if not 0 <= dilate <= max(in_shape[1:]):
         raise BadSpec(f"mask-file:dilate={dilate} counts pixels: give 0 up to the side of the picture.")
     values, transparent = painted(path)
     brightest = float(values.max())
+    if 0 < brightest < DIM and (invert or not soft):
+        raise BadSpec(
+            f"mask-file:path={path}: no pixel is white (the brightest value is {255 * brightest:.0f}/255); multiply "
+            "the mask so that it becomes 255."
+        )
     if brightest >= DIM:
         values = (values / brightest).clamp(0, 1)
     weights = 1 - values if invert else values
     if dilate:
-        missing = torch.nn.functional.max_pool2d((1 - weights)[None], 2 * dilate + 1, 1, dilate)[0]
-        weights = 1 - missing
+        grown = torch.nn.functional.max_pool2d((1 - weights)[None], (2 * dilate + 1, 1), 1, (dilate, 0))
+        weights = 1 - torch.nn.functional.max_pool2d(grown, (1, 2 * dilate + 1), 1, (0, dilate))[0]
     mask: Mask | SoftMask
     if soft:
         mask = SoftMask(in_shape, torch.where(weights < LEAST_WEIGHT, 0.0, weights))
     else:
         mask = Mask(in_shape, weights >= WHITE)
     if not mask.measurements:
-        raise BadSpec(_nothing(path, invert, brightest, transparent))
+        raise BadSpec(_nothing(path, invert, transparent))
     return mask
 
 
@@ -196,15 +201,13 @@ def _weights_of(operator: Operator) -> Tensor | None:
     return operator.known.double() if isinstance(operator, Mask) else None
 
 
-def _nothing(path: str, invert: bool, brightest: float, transparent: bool) -> str:
+def _nothing(path: str, invert: bool, transparent: bool) -> str:
     """What to say of a mask that leaves nothing."""
     if invert:
         return f"mask-file:path={path},invert=true: all of the mask is white, so nothing is observed; leave invert out."
     text = f"mask-file:path={path}: no pixel is white, so nothing is observed; white means observed"
     if transparent:
         return f"{text}, transparent means missing: fill the mask's background with white."
-    if 0 < brightest < DIM:
-        return f"{text} (the brightest value is {255 * brightest:.0f}/255: multiply the mask so that it becomes 255)."
     return f"{text}. If the damage is white and is all that was painted, add invert=true."
 
 

@@ -25,12 +25,14 @@ class Stacked(Operator):
         parts: The operators A_1, A_2, ...
 
     Raises:
-        ShapeError: The parts disagree in the size of the picture or of the observation.
+        ShapeError: There are no parts, or they disagree in the size of the picture or of the observation.
     """
 
     parts: tuple[Operator, ...]
 
     def __post_init__(self) -> None:
+        if not self.parts:
+            raise ShapeError("stack needs at least one operator, as in stack(mask, blur).")
         first = self.parts[0]
         for part in self.parts:
             if part.in_shape != first.in_shape or part.out_shape[1:] != first.out_shape[1:] or len(part.out_shape) != 3:
@@ -133,6 +135,6 @@ def stack(*parts: Operator) -> Operator:
         A `Stacked` operator, or the operator itself if there is only one.
 
     Raises:
-        ShapeError: The operators disagree in the size of the picture or of the observation.
+        ShapeError: There is no operator, or they disagree in the size of the picture or of the observation.
     """
     return parts[0] if len(parts) == 1 else Stacked(parts)

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from zsir.errors import BadSpec
+
 
 class PictureNoise:
     """Standard normal numbers for a batch whose pictures have the given numbers.
@@ -38,3 +40,9 @@ def generator(seed: int, index: int = 0, stream: str = "sampler") -> torch.Gener
     """A CPU generator for picture ``index`` under ``seed``; unrelated for any other (seed, index, stream)."""
     digest = hashlib.sha256(f"zsir {stream} {seed} {index}".encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+
+
+def check_seed(seed: int, name: str) -> None:
+    """Raise `BadSpec`, with the seed called ``name``, unless torch's generators take it."""
+    if not 0 <= seed < 2**64:
+        raise BadSpec(f"{name}={seed} must not be negative or 2^64 and more; take another whole number.")

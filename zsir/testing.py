@@ -42,12 +42,13 @@ def check_operator(
     batch: int = 2,
     seed: int = 0,
     penrose: bool = True,
+    gradients: bool = True,
 ) -> None:
     """Check an operator against the laws that every operator obeys.
 
-    The laws are: adjoint (dot test), linearity, independence of the batch, ridge inverse, optimality of prox, Penrose
-    conditions. Tolerances are relative: 1e-10 in float64, 1e-5 in float32. An operator with a ``metric`` G is held to
-    the laws in its own norm: A^T A + ridge G in place of A^T A + ridge I.
+    The laws are: adjoint (dot test), linearity, independence of the batch, gradients through both maps, ridge inverse,
+    optimality of prox, Penrose conditions. Tolerances are relative: 1e-10 in float64, 1e-5 in float32. An operator with
+    a ``metric`` G is held to the laws in its own norm: A^T A + ridge G in place of A^T A + ridge I.
 
     Args:
         op: The operator.
@@ -57,6 +58,8 @@ def check_operator(
         penrose: Whether to check the Penrose conditions of the pseudo-inverse, in float64. They hold only as far as the
             operator's conditioning lets them: pass False where the smallest non-zero singular value is below about 1e-5
             of the largest.
+        gradients: Whether to check that autograd gives the adjoint. Samplers such as DPS need it. Pass False for an
+            operator that leaves torch.
 
     Raises:
         AssertionError: A law is broken. The sentence says which one and by how much.
@@ -77,9 +80,26 @@ def check_operator(
     )
     _near(op.forward(2.5 * x - z), 2.5 * ax - op.forward(z), ax.norm(), tolerance, "A(a x + z) = a A x + A z")
     _near(op.forward(x[1:]), ax[1:], ax.norm(), tolerance, "A acts on every picture of a batch alone")
+    if gradients:
+        _check_gradients(op, x, y, tolerance)
     _check_inverses(op, x, y, z, tolerance)
     if penrose and dtype == torch.float64:
         _check_penrose(op, x, y, tolerance)
+
+
+def _check_gradients(op: LinearOperator, x: Tensor, y: Tensor, tolerance: float) -> None:
+    """The gradient of <A x, y> in x is A^T y, and that of <A^T y, x> in y is A x."""
+    for apply, back, at, along, law in (
+        (op.forward, op.adjoint, x, y, "the gradient of <A x, y> in x is A^T y"),
+        (op.adjoint, op.forward, y, x, "the gradient of <A^T y, x> in y is A x"),
+    ):
+        variable = at.clone().requires_grad_()
+        try:
+            (slope,) = torch.autograd.grad(apply(variable), variable, along)
+        except RuntimeError as error:
+            raise AssertionError(f"{law} is broken: autograd refuses ({error}).") from error
+        expected = back(along)
+        _near(slope, expected, expected.norm() + along.norm(), tolerance, law)
 
 
 def _check_inverses(op: LinearOperator, x: Tensor, y: Tensor, z: Tensor, tolerance: float) -> None:

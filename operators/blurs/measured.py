@@ -64,7 +64,7 @@ def flaws_of(kernel: Tensor) -> Flaws:
     ]
     return Flaws(
         background,
-        background * kernel.numel() / float(kernel.sum()) if background else 0.0,
+        background * kernel.numel() / (float(kernel.sum()) or 1e-300) if background else 0.0,
         float(kernel.clamp_max(0).sum().abs()) / size if size else 0.0,
         (offset[0], offset[1]),
     )
@@ -85,7 +85,7 @@ def pedestal(kernel: Tensor) -> float:
     low, level, high = (float(q) for q in frame.quantile(torch.tensor([0.1, 0.5, 0.9], dtype=kernel.dtype)))
     even = high - low <= EVEN * abs(level)
     total = float(kernel.sum())
-    matters = total > 0 and abs(level) * kernel.numel() > VISIBLE * total
+    matters = abs(level) * kernel.numel() > VISIBLE * abs(total)
     return level if even and matters and float(kernel.max()) >= PEAK * abs(level) else 0.0
 
 
@@ -115,7 +115,8 @@ def prepared(
         BadSpec: An option has a value that is not known, or nothing positive is left.
         ShapeError: The kernel is not two-dimensional.
     """
-    normalised(kernel, name)  # refuses what is no kernel before anything is looked for
+    # refuses what is no kernel before anything is looked for; a pedestal below 0 may still be taken off
+    normalised(kernel if background == "keep" or kernel.ndim != 2 else kernel - kernel.min() + 1, name)
     kernel = odd_sized(kernel).flip(0, 1) if flip else kernel
     found = flaws_of(kernel)
     if background == "auto":

@@ -175,14 +175,15 @@ class JpegOperator(Operator):
             y, (1, numbers) float64.
 
         Raises:
-            ShapeError: The file has another size, sampling or colour space.
+            ShapeError: The file has another size, sampling, colour space or other tables.
             BadInput: Only the headers of the file were read.
         """
         ours = (self.in_shape[2], self.in_shape[1]), self.factors, self.colour
-        if (file.size, file.factors, file.space) != ours:
+        alike = (file.size, file.factors, file.space) == ours
+        if not alike or not torch.equal(torch.stack([c.table for c in file.components]).to(self.tables), self.tables):
             raise ShapeError(
                 f"The file is {file.text}, but the operator is for {ours[0][0]}x{ours[0][1]} pixels, {self.colour}, "
-                f"factors {self.factors}; make the operator of the file itself."
+                f"factors {self.factors}, or has other tables; make the operator of the file itself."
             )
         planes = zip(dequantised(file), self._offset, self.spread, strict=True)
         return torch.cat([((c + offset) / 255 * (self.level / s)).flatten() for c, offset, s in planes])[None]
@@ -247,11 +248,11 @@ class JpegOperator(Operator):
             return super().prox(z, y, rho)
         misfit = (y - self.forward(z)) / self.level
         made, ridges = z.clone(), per_picture(rho, y) * self.balance / self.level**2 / self.trust(y)
-        for one, r, each in zip(made, misfit, ridges, strict=True):
+        for place, (r, each) in enumerate(zip(misfit, ridges.expand_as(misfit), strict=True)):
             for region, kind in zip(self._regions, self._kinds, strict=True):
                 codes = (self.layout.codes(numbers, region) for numbers in (r, each))
                 change = decomposed.discounted_step(triple(kind, self.norm), *codes)
-                self.layout.set_pixels(one, region, self.layout.pixels(one, region) + change)
+                self.layout.set_pixels(made[place], region, self.layout.pixels(z[place], region) + change)
         return made
 
     def _inverse(self, kind: Kind, ridge: float) -> Tensor:
@@ -290,15 +291,15 @@ class JpegOperator(Operator):
         scale = 255 * self.spread / self.level
         reach = self.tables.double().flatten(1) / 2 + SURELY * 255 * self._grain.sqrt()
         made = torch.empty_like(x)
-        for one, numbers, target in zip(x, y, made, strict=True):
-            for region, kind in zip(self._regions, self._kinds, strict=True):
-                found = triple(replace(kind, spread=unit), "ycbcr")
-                half, factor = (self.layout.row(region, norms * values) for values in (reach, scale))
+        for place, (one, numbers) in enumerate(zip(x, y.expand(len(x), -1), strict=True)):
+            for region, kind in zip(self._regions, (replace(kind, spread=unit) for kind in self._kinds), strict=True):
+                found = triple(kind, "ycbcr")
+                half, factor = (self.layout.row(region, norms * values).to(y.device) for values in (reach, scale))
                 wanted = self.layout.codes(numbers, region).double() * factor
                 units = self.layout.pixels(one, region).double()
-                d = 255 * units @ weighted(replace(kind, spread=unit)).to(units).T
-                change = decomposed.box_step(found, d, wanted - half.to(d), wanted + half.to(d)) / 255
-                self.layout.set_pixels(target, region, (units + change).to(x))
+                d = 255 * units @ weighted(kind).to(units).T
+                change = decomposed.box_step(found, d, wanted - half, wanted + half) / 255
+                self.layout.set_pixels(made[place], region, (units + change).to(x))
         return made
 
     def after(self, inner: Operator) -> Operator | None:
@@ -333,9 +334,8 @@ class JpegOperator(Operator):
         layout, sizes = self.layout, [each.numel() for each in s]
 
         def inside(c: Tensor, region: Region) -> Tensor:
-            place = self._regions.index(region)
-            found: Tensor = c.split(sizes)[place].view(region.count, -1)
-            return found
+            start = sum(sizes[: self._regions.index(region)])
+            return c[start:][: region.count * v[self._regions.index(region)].shape[1]].view(region.count, -1)
 
         def put(c: Tensor, region: Region, units: Tensor) -> None:
             inside(c, region).copy_(units)

@@ -15,6 +15,8 @@ from zsir.operators.jpeg.coded import JpegFile
 
 #: decoders round halves up; flat blocks often end on one, and float32 misses it by some 1e-5
 HALF = 0.5 + 1e-3
+#: pixels a side that libjpeg writes at most
+LONGEST = 65500
 SAMPLINGS = {"4:4:4": 0, "4:2:2": 1, "4:2:0": 2}
 
 
@@ -41,13 +43,19 @@ def encoded(x: Tensor, quality: int, sampling: str = "4:2:0", progressive: bool 
         raise BadSpec(f"The JPEG quality must be from 1 to 100, got {quality}.")
     if sampling not in SAMPLINGS:
         raise BadSpec(f"The chroma sampling must be one of {', '.join(SAMPLINGS)}, got {sampling}.")
-    if max(x.shape[2:]) > 65500:
-        raise BadInput(f"A JPEG has at most 65500 pixels a side, got {x.shape[3]}x{x.shape[2]}; cut it into parts.")
+    check_sides(x)
     values = (x[0].detach().double().cpu().clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
     image = Image.fromarray(values[:, :, 0] if values.shape[2] == 1 else np.ascontiguousarray(values))
     file = io.BytesIO()
     image.save(file, "JPEG", quality=quality, subsampling=SAMPLINGS[sampling], progressive=progressive)
     return file.getvalue()
+
+
+def check_sides(x: Tensor) -> None:
+    """Refuse a picture (..., height, width) with longer sides than libjpeg writes; raises `BadInput`."""
+    height, width = x.shape[-2:]
+    if max(height, width) > LONGEST:
+        raise BadInput(f"A JPEG has at most {LONGEST} pixels a side, got {width}x{height}; cut it into parts.")
 
 
 def decoded(file: JpegFile) -> Tensor:

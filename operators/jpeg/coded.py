@@ -16,6 +16,7 @@ from zsir.operators.jpeg.scans.progressive import BandScan
 from zsir.operators.jpeg.scans.sequential import BlockScan
 from zsir.operators.jpeg.scans.store import Store
 from zsir.operators.jpeg.standard import libjpeg_quality
+from zsir.pictures.orientation import orientation_in
 
 #: names of chroma layouts by (horizontal, vertical) reduction
 LAYOUTS = {(1, 1): "4:4:4", (2, 1): "4:2:2", (1, 2): "4:4:0", (2, 2): "4:2:0", (4, 1): "4:1:1", (4, 2): "4:1:0"}
@@ -176,7 +177,7 @@ def _file(data: bytes, codes: bool) -> JpegFile:
     )
     space = _space(segments, [part.id for part in frame.parts])
     quality = libjpeg_quality(known, luma_alone=space in ("grey", "rgb", "cmyk"))
-    return JpegFile((frame.width, frame.height), parts, space, frame.kind, segments.orientation, quality)
+    return JpegFile((frame.width, frame.height), parts, space, frame.kind, orientation_in(data), quality)
 
 
 def decode_scan(store: Store, scan: Scan, progressive: bool) -> None:

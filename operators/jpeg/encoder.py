@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from zsir.errors import BadInput
-from zsir.operators.jpeg.codec import decoded
+from zsir.operators.jpeg.codec import check_sides, decoded
 from zsir.operators.jpeg.coded import Component, JpegFile, read_jpeg
 from zsir.operators.jpeg.decomposed import Colour
 from zsir.operators.jpeg.units import Factors, Layout
@@ -36,7 +36,11 @@ def by_pillow(x: Tensor, tables: Tensor, factors: tuple[Factors, ...]) -> tuple[
 
     Returns:
         The codes, and the decoded picture (C, height, width), float32 in [0, 1].
+
+    Raises:
+        BadInput: A side is longer than libjpeg writes.
     """
+    check_sides(x)
     samples = (x.detach().double().cpu().clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
     image = Image.fromarray(samples[:, :, 0] if len(tables) == 1 else np.ascontiguousarray(samples))
     steps = [table.flatten().tolist() for table in tables]

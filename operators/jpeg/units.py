@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 from typing import TypeAlias
 
 import torch
@@ -133,7 +134,9 @@ class Layout:
     def planes(self, y: Tensor) -> list[Tensor]:
         """Views of the components of one observation (numbers,): (rows, columns, 64) each."""
         sizes = [64 * rows * columns for rows, columns in self.grids]
-        return [part.view(*grid, 64) for part, grid in zip(y.split(sizes), self.grids, strict=True)]
+        ends = list(accumulate(sizes))
+        # slices: autograd lets nobody write into the parts of `split`
+        return [y[end - n : end].view(*grid, 64) for n, end, grid in zip(sizes, ends, self.grids, strict=True)]
 
     def maps(self, region: Region) -> list[tuple[Tensor, Tensor]]:
         """For each component the matrices of the rows and of the columns of one unit, (samples, pixels) float64.
@@ -251,7 +254,7 @@ def mapped(
         The new batch, (batch, *shape).
     """
     made = a.new_empty(a.shape[0], *shape)
-    for one, target in zip(a, made, strict=True):
+    for place, one in enumerate(a):
         for region, matrix in zip(regions, matrices, strict=True):
-            write(target, region, read(one, region) @ matrix)
+            write(made[place], region, read(one, region) @ matrix)
     return made

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import cast
 
 from torch import Tensor
 
-from zsir.capabilities import makes_pictures
+from zsir.capabilities import Margins, decompose, makes_pictures, margins_of, offers
 from zsir.operators.base import Operator
-from zsir.processes import finish_of, noisy, own_noise, project
+from zsir.operators.plans import SVD
+from zsir.processes import finish_of, metric_of, noisy, own_noise, project
 from zsir.protocols import Numbers, Shape
 
 #: EXIF orientation -> (transpose rows and columns first, mirror rows, mirror columns), from the file to upright
@@ -29,7 +31,7 @@ TURNS = {
 class Upright(Operator):
     """``A R^T`` with R the turn that an EXIF orientation asks for: x stands upright, A works on the picture as stored.
 
-    R is orthogonal, so every closed form of A is one of the product.
+    R is orthogonal, so pinv, prox, norm, decomposition and projection of A are those of the product, turned.
 
     Attributes:
         inner: The operator A.
@@ -64,6 +66,31 @@ class Upright(Operator):
     def finish(self) -> float | None:
         """The last level of samplers that A names."""
         return finish_of(self.inner)
+
+    @property
+    def margins(self) -> Margins:
+        """The margins of A, turned."""
+        top, bottom, left, right = margins_of(self.inner)
+        swap, rows, columns = TURNS[self.orientation]
+        if swap:
+            top, bottom, left, right = left, right, top, bottom
+        if rows:
+            top, bottom = bottom, top
+        return (top, bottom, right, left) if columns else (top, bottom, left, right)
+
+    @property
+    def metric(self) -> Callable[[Tensor], Tensor]:
+        """R G R^T x, for the norm of A."""
+        return lambda x: self._up(metric_of(self.inner)(self._stored(x)))
+
+    @property
+    def svd(self) -> Callable[[Tensor], SVD] | None:
+        """A R^T = U S (R V)^T, where A has a decomposition."""
+        return self._decomposed if offers(self.inner, "svd") else None
+
+    def _decomposed(self, like: Tensor) -> SVD:
+        found: SVD = decompose(self.inner, like)
+        return replace(found, v=lambda c: self._up(found.v(c)), vt=lambda x: found.vt(self._stored(x)))
 
     def with_noise(self, std: float) -> Upright:
         """The operator with noise before its process.

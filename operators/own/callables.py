@@ -13,7 +13,7 @@ from torch import Tensor
 from zsir.errors import BadInput, Incompatible, ShapeError, ZsirError
 from zsir.linalg import norm2
 from zsir.operators.base import Operator
-from zsir.operators.own.matrix import need_picture
+from zsir.operators.own.matrix import need_picture, observed_shape
 from zsir.protocols import Numbers, Shape
 from zsir.rng import generator
 
@@ -83,6 +83,11 @@ class Functions(Operator):
                 f"from_functions: the function {name} returned {got} for a batch of {wanted[0]}, but {shape} says "
                 f"{wanted}; it takes and returns a batch (batch, ...) of tensors."
             )
+        if result.is_complex():
+            raise BadInput(
+                f"from_functions: the function {name} returned complex numbers, of which the imaginary part would be "
+                "lost; return the real and the imaginary part as numbers of their own, as by torch.view_as_real."
+            )
         return result
 
 
@@ -140,7 +145,7 @@ def from_functions(
         The operator.
 
     Raises:
-        BadInput: ``forward`` is not linear, ``adjoint`` is not its adjoint, or a function fails.
+        BadInput: ``forward`` is not linear, ``adjoint`` is not its adjoint, or a function fails or is complex.
         Incompatible: There is no ``adjoint``, and ``forward`` cannot be differentiated.
         ShapeError: A function returns another shape.
 
@@ -149,7 +154,7 @@ def from_functions(
     torch.Size([1, 1, 4, 4])
     """
     shape = (in_shape[0], in_shape[1], in_shape[2])
-    observed = tuple(int(n) for n in out_shape)
+    observed = observed_shape("from_functions", out_shape)
     need_picture("from_functions", observed, pictorial)
     back = Transposed(forward, shape) if adjoint is None else adjoint
     operator = Functions(shape, observed, forward, back, pictorial, dtype, label)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -182,8 +183,8 @@ def from_matrix(
         The operator.
 
     Raises:
-        BadInput: The matrix holds values that are not finite or not real.
-        ShapeError: The matrix does not fit the shapes.
+        BadInput: The matrix is none, or holds values that are not finite or not real.
+        ShapeError: The matrix does not fit the shapes, or ``out_shape`` is no shape.
 
     >>> from_matrix(torch.ones(2, 12), (3, 2, 2)).out_shape
     (2,)
@@ -195,7 +196,7 @@ def from_matrix(
             f"from_matrix: the matrix has shape {tuple(a.shape)}, but a picture of shape {tuple(in_shape)} has {n} "
             f"numbers; give a matrix of {n} columns."
         )
-    shape = (a.shape[0],) if out_shape is None else tuple(int(side) for side in out_shape)
+    shape = (a.shape[0],) if out_shape is None else observed_shape("from_matrix", out_shape)
     if math.prod(shape) != a.shape[0]:
         raise ShapeError(f"from_matrix: out_shape={shape} does not have the {a.shape[0]} numbers of the matrix's rows.")
     need_picture("from_matrix", shape, pictorial)
@@ -205,6 +206,16 @@ def from_matrix(
         raise BadInput("from_matrix: the matrix must hold finite real numbers; split complex ones into two rows each.")
     kind = SparseMatrix if sparse else Matrix
     return kind((in_shape[0], in_shape[1], in_shape[2]), a.detach(), shape, pictorial)
+
+
+def observed_shape(name: str, out_shape: Sequence[int]) -> Numbers:
+    """The shape of one observation as stated; raises `ShapeError` where it has no side, or a side without numbers."""
+    shape = tuple(int(side) for side in out_shape)
+    if not shape or min(shape) < 1:
+        raise ShapeError(
+            f"{name}: out_shape={shape} needs at least one side, each of 1 or more; write (1,) for a single number."
+        )
+    return shape
 
 
 def need_picture(name: str, out_shape: Numbers, pictorial: bool) -> None:
@@ -225,4 +236,11 @@ def _tensor_of(matrix: Any) -> Tensor:
         places = torch.stack([torch.as_tensor(coo.row).long(), torch.as_tensor(coo.col).long()])
         values = torch.as_tensor(coo.data)
         return torch.sparse_coo_tensor(places, values, tuple(coo.shape), check_invariants=True).coalesce()
-    return torch.as_tensor(matrix)
+    try:
+        # a copy in order: torch takes no arrays that run backwards
+        return torch.as_tensor(np.ascontiguousarray(matrix))
+    except (TypeError, ValueError) as error:
+        raise BadInput(
+            f"from_matrix: {type(matrix).__name__} holds no numbers in rows and columns ({error}); give a tensor, a "
+            "NumPy array or a sparse matrix."
+        ) from None

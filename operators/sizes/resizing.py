@@ -67,9 +67,10 @@ def _opencv_nearest_exact(s: Side) -> Tensor:
 
 def _torch_smooth(kernel: str, plain: Callable[[Tensor], Tensor], support: int) -> Maker:
     def make(s: Side) -> Tensor:
+        step = rules.torch_step(s.n, s.m, s.step) if s.antialias or kernel == "bilinear" else s.step
         if s.antialias:
-            return rules.cut_at_border(s.n, s.m, s.step, kernel)
-        return rules.repeated_at_border(s.n, s.m, s.step, plain, support)
+            return rules.cut_at_border(s.n, s.m, step, kernel)
+        return rules.repeated_at_border(s.n, s.m, step, plain, support)
 
     return make
 
@@ -159,6 +160,8 @@ def resize(
     out_w, out_h = _wanted_size(size, scale, (w, h), sides or ROUNDED[rule])
     grows = out_h > h or out_w > w if scale is None else scale > 1
     steps = [1 / (m / n) if scale is None else 1 / scale for n, m in ((h, out_h), (w, out_w))]
+    if rule == "torch" and name == "nearest" and (out_h, out_w) == (h, w):
+        steps = [1.0, 1.0]  # only where both sides stay
     makers = [Side(n, m, step, averages, grows) for n, m, step in zip((h, w), (out_h, out_w), steps, strict=True)]
     rows, columns = (MAKERS[rule][name](side) for side in makers)
     return Separable(channels, rows, columns, f"resize {w}x{h} to {out_w}x{out_h} {name} {rule}")

@@ -136,6 +136,11 @@ def area_enlarged(n: int, m: int, step: float, scale: float) -> Tensor:
     return matrix
 
 
+def torch_step(n: int, m: int, step: float) -> float:
+    """torch copies a side that stays, whatever the scale, with bilinear weights and wherever it antialiases."""
+    return 1.0 if n == m else step
+
+
 def averaged(n: int, m: int) -> Tensor:
     """torch's ``area``: the plain mean over all pixels that an output pixel touches."""
     matrix = torch.zeros(m, n, dtype=torch.float64)

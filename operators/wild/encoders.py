@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from zsir.errors import ShapeError
-from zsir.operators.jpeg.codec import dct_matrix
+from zsir.operators.jpeg.codec import check_sides, dct_matrix
 
 #: rows: Y, Cb, Cr of full-range BT.601
 YCBCR = torch.tensor(
@@ -36,10 +36,12 @@ def pillow(x: Tensor, quality: int) -> Tensor:
 
     Raises:
         ShapeError: The pictures have neither one nor three channels.
+        BadInput: A side is longer than libjpeg writes.
     """
     from PIL import Image
 
     _check(x)
+    check_sides(x)
     found = []
     for picture in to_bytes(x).permute(0, 2, 3, 1).cpu().numpy():
         file = io.BytesIO()

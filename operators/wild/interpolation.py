@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from zsir.operators.sizes.rules import averaged
+from zsir.operators.sizes.rules import averaged, repeated_at_border, torch_step, triangle
 
 #: Keys' parameter in OpenCV and torch; Pillow and MATLAB have -1/2
 KEYS = -0.75
@@ -34,13 +34,12 @@ def matrix(n: int, m: int, method: str, rule: str, scale: float | None = None) -
         if rule == "torch":
             return averaged(n, m)
         return _overlap(n, m) if m <= n else _stretched(n, m)
-    if method == "linear" and n == m:  # whatever the factor, torch copies then
-        scale = None
-    centres = (torch.arange(m, dtype=torch.float64) + 0.5) / (m / n if scale is None else scale) - 0.5
+    factor = m / n if scale is None else scale
+    if method == "linear":
+        return repeated_at_border(n, m, torch_step(n, m, 1 / factor), triangle, 1)
+    centres = (torch.arange(m, dtype=torch.float64) + 0.5) / factor - 0.5
     first = centres.floor()
     share = centres - first
-    if method == "linear":
-        return _gathered(n, first.long(), [1 - share, share], 0)
     if rule == "opencv":  # it has its cubic weights in single precision, whatever the picture
         first = centres.float().floor()
         share = centres.float() - first

@@ -16,6 +16,7 @@ from zsir.operators.wild import encoders, interpolation
 from zsir.operators.wild.bordered import behind_display, correlation, ringing
 from zsir.operators.wild.taps import Kernel
 from zsir.protocols import Shape
+from zsir.rng import check_seed
 
 #: standard deviation of the error of rounding to 8 bits
 ROUNDING = 1 / 255 / 12**0.5
@@ -150,6 +151,9 @@ class Gaussian(Stage):
     grey: bool
     seed: int
 
+    def __post_init__(self) -> None:
+        check_seed(self.seed, f"The stage {self.kind} cannot draw: seed")
+
     def apply(self, x: Tensor) -> Tensor:
         """x + sigma n, clipped to [0, 1]."""
         shape = (1 if self.grey else x.shape[1], *x.shape[2:])
@@ -176,6 +180,9 @@ class Poisson(Stage):
     seed: int
     peak: int | None = None
     std: float | None = None
+
+    def __post_init__(self) -> None:
+        check_seed(self.seed, f"The stage {self.kind} cannot draw: seed")
 
     def apply(self, x: Tensor) -> Tensor:
         """x + scale (Poisson(peak q) / peak - q), clipped to [0, 1]; q is x, or its luma, rounded to 8 bits."""

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from zsir.errors import BadSpec
 from zsir.operators.blurs.kernels import LARGEST, shake
+from zsir.rng import check_seed
 
 #: the published pipelines multiply every tap by a random number from this range
 JITTER = (0.9, 1.1)
@@ -188,6 +189,8 @@ class Kernel:
             raise BadSpec(f"A {self.family} kernel takes {wanted}, got {', '.join(self.parameters) or 'none'}.")
         if not (1 <= self.size <= LARGEST and self.size % 2):
             raise BadSpec(f"A kernel's size must be an odd number in 1..{LARGEST - 1} pixels, got {self.size}.")
+        if self.jitter is not None:
+            check_seed(self.jitter, f"A {self.family} kernel cannot be drawn: jitter")
         wrong = [name for name in POSITIVE if name in self.parameters and not self.parameters[name] > 0]
         if wrong:
             raise BadSpec(f"A {self.family} kernel needs {wrong[0]} > 0, got {self.parameters[wrong[0]]}.")

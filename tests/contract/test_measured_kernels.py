@@ -53,6 +53,16 @@ def test_a_pedestal_is_told_and_taken_off(psf: Any) -> None:
         assert torch.allclose(quiet(path, background=option), MOTION, atol=1e-12)
 
 
+def test_a_pedestal_below_zero_is_taken_off(psf: Any) -> None:
+    """Though the sum is negative, or 0, until it is."""
+    for level in (-10.0, -1000 / MOTION.numel()):
+        path = psf(1000 * MOTION + level)
+        for option in ("auto", level):
+            assert torch.allclose(quiet(path, background=option), MOTION, atol=1e-12)
+        with pytest.raises(BadSpec, match="positive sum"):
+            blur(path)
+
+
 def test_the_pedestal_of_a_picture(tmp_path: Path) -> None:
     """An 8-bit picture of a point of light with a black level of 3 and rounding."""
     grey = np.rint(252 * kernels.gaussian(1.5, 33).numpy() / kernels.gaussian(1.5, 33).max().item() + 3)

@@ -17,6 +17,7 @@ from zsir import operators
 from zsir.errors import BadSpec, ShapeError, SolveError
 from zsir.operators import Composed, Mask, Operator, Separable, stack
 from zsir.operators.catalogue import OPERATORS
+from zsir.operators.wild.stages import Gaussian, Poisson
 from zsir.processes import metric_of
 from zsir.testing import check_operator
 
@@ -389,6 +390,10 @@ BAD: list[tuple[Callable[[], object], type[Exception], str]] = [
     ),
     (lambda: make("kernel", in_shape=(3, 9, 9)), BadSpec, "path"),
     (lambda: make("sr4x"), BadSpec, "in_shape"),
+    (lambda: operators.random_mask((3, 9, 9), seed=2**70), BadSpec, "2\\^64"),
+    (lambda: Gaussian(0.1, False, 2**70), BadSpec, "2\\^64"),
+    (lambda: Poisson(0.1, False, 2**70), BadSpec, "2\\^64"),
+    (lambda: stack(), ShapeError, "at least one operator"),
     (
         lambda: make("sr4x", in_shape=(3, 8, 8)).forward(torch.zeros(1, 3, 9, 9)),
         ShapeError,

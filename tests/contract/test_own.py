@@ -246,7 +246,9 @@ def test_functions_of_float32_alone() -> None:
     op = from_functions(Counter.float32, in_shape=SHAPE, out_shape=SHAPE, dtype=torch.float32)
     assert torch.allclose(op.adjoint(pictures().float()), pictures().float())
     outside = from_functions(Counter.leaving, lambda y: 2 * y, in_shape=SHAPE, out_shape=SHAPE)
-    check_operator(outside)
+    check_operator(outside, gradients=False)
+    with pytest.raises(AssertionError, match="autograd refuses"):
+        check_operator(outside)
 
 
 @pytest.mark.parametrize(
@@ -259,11 +261,31 @@ def test_functions_of_float32_alone() -> None:
         (torch.full((4, N), torch.inf), {}, BadInput, "finite real numbers"),
         (torch.full((4, N), torch.nan).to_sparse(), {}, BadInput, "finite real numbers"),
         (torch.ones(4, N, dtype=torch.complex64), {}, BadInput, "finite real numbers"),
+        ("numbers", {}, BadInput, "from_matrix: str holds no numbers"),
+        ([[1.0], [1.0, 2.0]], {}, BadInput, "from_matrix: list holds no numbers"),
+        (normal(2, N), {"out_shape": (-1, -2)}, ShapeError, "each of 1 or more"),
+        (normal(1, N), {"out_shape": ()}, ShapeError, "at least one side"),
     ],
 )
 def test_matrices_that_are_refused(matrix: Any, options: dict[str, Any], error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         from_matrix(matrix, SHAPE, **options)
+
+
+def test_matrices_that_run_backwards() -> None:
+    a = normal(M, N)
+    op, x = from_matrix(a.numpy()[::-1], SHAPE), pictures()
+    assert torch.allclose(op.forward(x), x.flatten(1) @ a.flip(0).T, atol=1e-12)
+
+
+def test_functions_that_are_refused_for_what_they_return() -> None:
+    """A warning of torch said that imaginary parts were lost, and the operator was another."""
+    for adjoint in (None, lambda y: torch.fft.ifft2(y, norm="ortho")):
+        with pytest.raises(BadInput, match="returned complex numbers"):
+            from_functions(lambda x: torch.fft.fft2(x, norm="ortho"), adjoint, in_shape=SHAPE, out_shape=SHAPE)
+    for shape in ((), (-1, -2)):
+        with pytest.raises(ShapeError, match="from_functions: out_shape"):
+            from_functions(lambda x: x, in_shape=SHAPE, out_shape=shape)
 
 
 def test_algebra_with_numbers_in_a_row() -> None:

@@ -215,6 +215,23 @@ def test_dilation_grows_the_missing_part(tmp_path: Path) -> None:
         assert np.array_equal(known.numpy(), expected)
 
 
+def test_a_wide_dilation_costs_little(tmp_path: Path) -> None:
+    """Rows and columns one after the other, which is the square: a window of 401 x 401 at once took minutes."""
+    values = np.full((420, 430), 255, dtype=np.uint8)
+    values[210, 215] = 0
+    known = make(saved(tmp_path, values) + ",dilate=200", in_shape=(1, 420, 430)).known
+    rows, columns = torch.meshgrid(torch.arange(420), torch.arange(430), indexing="ij")
+    assert torch.equal(~known, ((rows - 210).abs() <= 200) & ((columns - 215).abs() <= 200))
+
+
+@pytest.mark.parametrize("size", [0.005, 0.995])
+def test_boxes_that_miss_nothing_or_all_are_refused(size: float) -> None:
+    """Rounded to pixels they cover none of 64 x 64, or all."""
+    with pytest.raises(BadSpec, match=f"box:size={size}"):
+        make(f"box:size={size}", in_shape=(1, 64, 64))
+    assert make(f"box:size={size}", in_shape=(1, 640, 640)).measurements == 640**2 - round(640 * size) ** 2
+
+
 def test_transparent_means_missing(tmp_path: Path) -> None:
     """As an eraser leaves it: white everywhere, the hole in the alpha channel alone."""
     values = np.full((4, 6, 4), 255, dtype=np.uint8)
@@ -265,6 +282,8 @@ BAD_MASKS = [
     (np.zeros((2, 4), np.uint8), "", "add invert=true"),
     (np.full((2, 4), 255, np.uint8), ",invert=true", "leave invert out"),
     (np.full((2, 4), 1, np.uint8), "", "the brightest value is 1/255"),
+    (np.full((2, 4), 1, np.uint8), ",invert=true", "the brightest value is 1/255"),
+    (np.full((2, 4), 1, np.uint8), ",invert=true,soft=true", "the brightest value is 1/255"),
     (np.full((2, 4), 255, np.uint8), ",dilate=-1", "counts pixels"),
     (np.full((2, 4, 4), (0, 0, 0, 7), np.uint8), "", "fill the mask's background with white"),
 ]

@@ -61,11 +61,11 @@ def test_torch(kernel: str, mode: str, antialias: bool | None) -> None:
         expected = torch.nn.functional.interpolate(x, size=size, mode=mode, **flag)
         got = resized(x, size=f"{size[1]}x{size[0]}", rule="torch", kernel=kernel, antialias=antialias)
         assert (got - expected).abs().max() < 1e-12, ((h, w), size)
-    for scale in SCALES:
-        x = picture(13, 17)
+    for scale, shape in [*((scale, (13, 17)) for scale in SCALES), (1.01, (40, 40)), (1.01, (40, 200))]:
+        x = picture(*shape)
         expected = torch.nn.functional.interpolate(x, scale_factor=scale, mode=mode, **flag)
         got = resized(x, scale=scale, rule="torch", kernel=kernel, antialias=antialias)
-        assert got.shape == expected.shape and (got - expected).abs().max() < 1e-12, scale
+        assert got.shape == expected.shape and (got - expected).abs().max() < 1e-12, (scale, shape)
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,8 @@ from zsir.errors import BadInput
 from zsir.operators.jpeg.codec import decoded
 from zsir.operators.jpeg.coded import read_jpeg, read_tables
 from zsir.operators.jpeg.scans import markers
-from zsir.operators.jpeg.scans.markers import exif_orientation
+from zsir.pictures import read
+from zsir.workflow.coding import coding_of, measured, operator_of_file
 
 
 def without(data: bytes, marker: int) -> bytes:
@@ -70,10 +71,49 @@ def test_orientation() -> None:
     file = read_tables(saved(picture(8, 16), quality=50, exif=exif))
     assert file.orientation == 6
     assert file.text.endswith("quality 50, EXIF orientation 6")
-    little = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x03\0\0\0"
-    assert exif_orientation(little) == 3
-    for end in range(len(little)):
-        assert exif_orientation(little[:end]) == (3 if end == 22 else 1)
+
+
+def exif_of(orientation: int, kind: int = 3) -> bytes:
+    """An EXIF segment with the orientation alone; kind 3 is a short number, 4 a long one."""
+    entry = b"\x12\x01" + bytes([kind, 0, 1, 0, 0, 0, orientation, 0, 0, 0])
+    return segment(b"Exif\0\0II*\0\x08\0\0\0\x01\0" + entry + b"\0\0\0\0")
+
+
+def segment(body: bytes) -> bytes:
+    """An APP1 segment."""
+    return b"\xff\xe1" + (len(body) + 2).to_bytes(2, "big") + body
+
+
+XMP = segment(
+    b'http://ns.adobe.com/xap/1.0/\0<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF '
+    b'xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description '
+    b'xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/></rdf:RDF></x:xmpmeta>'
+)
+STANDING = {
+    "short": exif_of(6),
+    "long": exif_of(6, 4),
+    "xmp": XMP,
+    "two": exif_of(3) + exif_of(6),
+    "no such orientation": exif_of(9),
+    "cut": exif_of(6)[:22].replace(b"\xff\xe1\0\x22", b"\xff\xe1\0\x14"),
+}
+
+
+@pytest.mark.parametrize("case", STANDING)
+def test_codes_stand_as_the_pixels_do(tmp_path: Path, case: str) -> None:
+    """Whatever Pillow makes of the entries, the operator of the codes takes the picture that `read` returns."""
+    plain = saved(picture(24, 40), quality=95, subsampling=0)
+    path = tmp_path / "a.jpg"
+    path.write_bytes(plain[:2] + STANDING[case] + plain[2:])
+    got, (file, remark) = read(path), (lambda c: (c.file, c.remark))(coding_of(read(path)))
+    assert file is not None and not remark
+    assert file.orientation == got.orientation == read_tables(path).orientation
+    if case in ("short", "long", "xmp"):
+        assert got.orientation == 6
+    operator = operator_of_file(file)
+    assert operator.in_shape == got.shape
+    error = operator.forward(got.pixels.double()) - measured(operator, file)
+    assert float(error.square().mean().sqrt()) < 3 * operator.own_noise
 
 
 def test_first_picture_of_several() -> None:

@@ -15,6 +15,7 @@ from torch import Tensor
 from zsir import operators
 from zsir.errors import BadInput, BadSpec, ShapeError
 from zsir.linalg import recorded_cg
+from zsir.operators.jpeg import decomposed
 from zsir.operators.jpeg.blockwise import JpegOperator
 from zsir.operators.jpeg.codec import encoded
 from zsir.operators.jpeg.coded import read_jpeg, read_tables
@@ -234,6 +235,8 @@ def test_bad_parts_are_refused_in_sentences(tmp_path: Any) -> None:
     data = encoded(picture((3, 16, 16)), 50)
     with pytest.raises(ShapeError, match="make the operator of the file itself"):
         jpeg((3, 16, 17), q=50).measured(read_jpeg(data))
+    with pytest.raises(ShapeError, match="other tables"):
+        jpeg((3, 16, 16), q=51).measured(read_jpeg(data))
     with pytest.raises(BadInput, match="Only the headers"):
         jpeg((3, 16, 16), q=50).measured(read_tables(data))
     inks = io.BytesIO()
@@ -302,3 +305,28 @@ def test_a_window_before_the_file_needs_no_iteration(norm: Any) -> None:
     assert gradient.norm() < 1e-12 * (y.norm() + z.norm())
     gradient = operator.adjoint(operator.forward(back) - y) + 0.1 * metric_of(operator)(back)
     assert gradient.norm() < 1e-12 * y.norm()
+
+
+def test_one_observation_of_two_pictures() -> None:
+    operator = jpeg((3, 19, 21), q=20)
+    z, (y, _) = picture(operator.in_shape, 2), recorded(operator, picture(operator.in_shape), PictureNoise(0, [0]))
+    assert bool((y == 0).any())
+    for step in (lambda a, b: operator.prox(a, b, 0.1), operator.project):
+        assert torch.equal(step(z, y), step(z, torch.cat([y, y])))
+
+
+def test_the_projection_follows_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a device of torch that only counts shapes every factor must be on it; the inner step asks for values."""
+    operator = jpeg((3, 19, 21), q=20)
+    monkeypatch.setattr(
+        decomposed, "box_step", lambda found, d, low, high: d.new_zeros(len(d), len(found.v)) + 0 * low.sum()
+    )
+    moved = operator.project(
+        *(torch.empty(1, *shape, device="meta") for shape in (operator.in_shape, operator.out_shape))
+    )
+    assert moved.device.type == "meta"
+
+
+def test_pictures_too_long_for_a_file() -> None:
+    with pytest.raises(BadInput, match="at most 65500 pixels a side, got 65600x8"):
+        recorded(jpeg((1, 8, 65600)), torch.zeros(1, 1, 8, 65600), PictureNoise(0, [0]))

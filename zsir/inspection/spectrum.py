@@ -159,7 +159,8 @@ def fit(s: Spectrum, columns: Floats, transfer: Floats | float = 1.0, start: Flo
 
 def _beginning(s: Spectrum, columns: Floats, middle: Floats) -> Floats:
     """Values to begin with: level and noise from the lowest and the highest frequencies, the rest from the prior."""
-    values, size = middle.copy(), columns.shape[1]
+    values: Floats = middle.copy()
+    size = columns.shape[1]
     lowest = np.argsort(s.radius)[: max(8, len(s.radius) // 10)]
     values[LEVEL] = np.mean(np.log(s.power[lowest] + 1e-12) - columns[lowest, 1:] @ values[1:size])
     highest = np.argsort(s.radius)[-max(8, len(s.radius) // 20) :]

@@ -23,6 +23,7 @@ from torch import Tensor
 from zsir.errors import BadInput, PictureWarning, ShapeError, ZsirError
 from zsir.pictures import png16
 from zsir.pictures.arrays import read_array
+from zsir.pictures.orientation import orientation_of
 from zsir.pictures.sheets import enlarge
 
 Array = NDArray[np.float32]  # (height, width, channels)
@@ -34,7 +35,6 @@ PictureLike: TypeAlias = "str | Path | Tensor | NDArray[Any] | Image.Image | Pic
 READABLE = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp", ".gif", ".ppm", ".pgm", ".pnm", ".jp2")
 #: float pictures may hold a noisy observation, which reaches beyond [0, 1]; further out the scale must be wrong
 FLOAT_RANGE = (-1.0, 2.0)
-ORIENTATION = 0x0112  # EXIF tag
 #: what messages call a picture that comes from no file
 UNNAMED = Path("picture")
 
@@ -184,12 +184,12 @@ def _picture(
 ) -> Picture:
     """A Pillow picture as ours, upright; ``deep`` are the samples of a PNG with 16 bits, which Pillow cuts to 8."""
     values, bits = (_scaled(deep, 65535), 16) if deep is not None else _values(image, path, notes)
-    orientation = image.getexif().get(ORIENTATION, 1)
+    orientation = orientation_of(image)
     values = _upright(values, orientation)
     text = {k: str(v) for k, v in getattr(image, "text", {}).items()}
     icc = None if image.mode in ("CMYK", "LAB") else image.info.get("icc_profile")
     picture = _split(values, bits, image.mode, path, text, icc)
-    return replace(picture, format=image.format or "", orientation=orientation if orientation in range(1, 9) else 1)
+    return replace(picture, format=image.format or "", orientation=orientation)
 
 
 def _split(

@@ -16,7 +16,7 @@ from zsir.operators.jpeg.scans.huffman import HuffmanTable, huffman_table
 from zsir.operators.jpeg.standard import ZIGZAG
 
 SOI, EOI, SOS, DQT, DHT, DRI, DAC = 0xD8, 0xD9, 0xDA, 0xDB, 0xC4, 0xDD, 0xCC
-APP1, APP14, APP0 = 0xE1, 0xEE, 0xE0
+APP14, APP0 = 0xEE, 0xE0
 #: frames whose codes are read, by their marker
 FRAMES = {0xC0: "baseline", 0xC1: "extended", 0xC2: "progressive"}
 #: frames that are named and refused
@@ -25,7 +25,6 @@ REFUSED = {
     **dict.fromkeys((0xC5, 0xC6, 0xCD, 0xCE), "hierarchical"),
     **dict.fromkeys((0xC9, 0xCA), "arithmetically coded"),
 }
-ORIENTATION = 0x0112
 #: more scans than any encoder writes; each costs time, however few bytes it has
 MOST_SCANS = 200
 
@@ -88,7 +87,6 @@ class Segments:
         tables: Quantisation tables by number, int64 (8, 8) in natural order.
         jfif: Whether there is a JFIF segment.
         adobe: The colour transform that an Adobe segment names, else None.
-        orientation: The EXIF orientation, 1 to 8.
         ended: Whether the end of the picture was met.
     """
 
@@ -98,7 +96,6 @@ class Segments:
     tables: dict[int, NDArray[np.int64]] = field(default_factory=dict)
     jfif: bool = False
     adobe: int | None = None
-    orientation: int = 1
     ended: bool = False
     _huffman: dict[int, HuffmanTable] = field(default_factory=dict)
     _interval: int = 0
@@ -160,8 +157,6 @@ class Segments:
                 self.jfif |= body[:5] == b"JFIF\0"
             elif marker == APP14 and body[:5] == b"Adobe" and len(body) >= 12:
                 self.adobe = body[11]
-            elif marker == APP1 and body[:6] == b"Exif\0\0":
-                self.orientation = exif_orientation(body[6:])
         except (struct.error, IndexError):
             raise BadInput(
                 "A header of the file is cut short, so it is damaged; get the original file again."
@@ -250,26 +245,3 @@ def _check_sampling(parts: tuple[Part, ...]) -> None:
         raise BadInput(
             f"The file has the unknown chroma layout {layout}: the factors do not divide each other; save it as 4:4:4."
         )
-
-
-def exif_orientation(exif: bytes) -> int:
-    """The orientation that an EXIF block names.
-
-    Args:
-        exif: The block, from its TIFF header on.
-
-    Returns:
-        1 to 8 as EXIF counts; 1, upright, where the block names none or is damaged.
-    """
-    order = {b"II": "<", b"MM": ">"}.get(exif[:2])
-    if order is None or len(exif) < 8:
-        return 1
-    (at,) = struct.unpack(order + "I", exif[4:8])
-    if len(exif) < at + 2:
-        return 1
-    (n,) = struct.unpack(order + "H", exif[at : at + 2])
-    for entry in range(at + 2, min(at + 2 + 12 * n, len(exif) - 11), 12):
-        tag, kind, _, value = struct.unpack(order + "HHIH", exif[entry : entry + 10])
-        if tag == ORIENTATION and kind == 3 and 1 <= value <= 8:
-            return int(value)
-    return 1
