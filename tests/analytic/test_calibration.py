@@ -123,6 +123,7 @@ def test_samplers_are_calibrated(name: str) -> None:
     assert max(found.values()) < CHI2_19, found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SAMPLERS)
 @pytest.mark.parametrize("share", [0.5, 0.8, 0.9, 0.95])
 def test_regions_of_samplers_cover_what_they_say(name: str, share: float) -> None:

@@ -55,6 +55,7 @@ def test_dense_gaussian_is_the_posterior_mean() -> None:
         assert (x0[k].flatten() - expected).abs().max() < 1e-10
 
 
+@pytest.mark.slow
 def test_consistency_map_is_the_end_of_the_probability_flow() -> None:
     """Integrate dx/dsigma = (x - D(x, sigma))/sigma from 0.8 down to 0 with classical Runge-Kutta."""
     c, shape = covariance(12), (1, 3, 4)

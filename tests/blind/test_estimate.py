@@ -70,6 +70,7 @@ def test_edges_alone_lead_to_a_kernel() -> None:
     assert likeness(found, corner()) > max(likeness(flat, corner()), likeness(none, corner())) + 0.1
 
 
+@pytest.mark.slow
 def test_the_kernel_is_written_beside_the_result(tmp_path: Path) -> None:
     y = blurred(blocks(), corner())
     y = y + 0.01 * torch.randn(y.shape, generator=torch.Generator().manual_seed(1))
@@ -86,6 +87,7 @@ def test_the_kernel_is_written_beside_the_result(tmp_path: Path) -> None:
     assert make(found.spec, in_shape=(1, 64, 64)).out_shape == (1, 64, 64)
 
 
+@pytest.mark.slow
 def test_a_sharp_picture_has_no_kernel() -> None:
     y = blocks(96) + 0.01 * torch.randn(1, 1, 96, 96, generator=torch.Generator().manual_seed(1))
     found = estimate_kernel(y, 7, 0.01, power_law())

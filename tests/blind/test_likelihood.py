@@ -29,6 +29,7 @@ def seen(spec: str, noise: float = 0.0) -> Tensor:
     return y + noise * torch.randn(y.shape, dtype=y.dtype, generator=torch.Generator().manual_seed(9))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("length", "angle", "noise"), [(9, 40, 0.0), (15, 110, 0.02)])
 def test_motion_is_found(length: float, angle: float, noise: float) -> None:
     found = motion_of(seen(f"motion:length={length},angle={angle}", noise), noise)
@@ -84,6 +85,7 @@ def test_nothing_to_see(y: Tensor) -> None:
         motion_of(y, 0.01)
 
 
+@pytest.mark.slow
 def test_noise_alone_shows_no_motion() -> None:
     noise = 0.5 + 0.1 * torch.randn(1, 1, 128, 128, generator=torch.Generator().manual_seed(3))
     with pytest.raises(BadInput, match="shows no such blur"):

@@ -26,7 +26,9 @@ def recorded(run, *more):
         ("colour.png", "-o", "a.png", "--seed", "4", "--dtype", "float64"),
         ("colour.png", "-o", "a.png", "--samples", "3"),
         ("colour.png", "-o", "a.png", "--simulate"),
-        ("colour.png", "-o", "a.png", "--size", "61x43", "--tile", "16", "--ensemble"),
+        pytest.param(
+            ("colour.png", "-o", "a.png", "--size", "61x43", "--tile", "16", "--ensemble"), marks=pytest.mark.slow
+        ),
     ],
     ids=lambda more: " ".join(more[3:]) or "plain",
 )
@@ -162,6 +164,7 @@ def test_it_stands_alone(run, folder):
     assert "needs nothing" in run("solve", "colour.png", "--overwrite").message
 
 
+@pytest.mark.slow
 def test_a_decision_is_repeated(run, folder):
     with Image.open(str(files("zsir") / "assets" / "demo.png")) as image:
         clean = np.asarray(image.convert("RGB").crop((0, 0, 96, 96)), dtype=np.float64)

@@ -149,6 +149,7 @@ def test_a_folder_is_done_again_without_its_own_maps(run, folder):
     assert again.code == 0, again.err
 
 
+@pytest.mark.slow
 def test_a_map_of_another_run_does_not_stay(run, folder):
     task = ("solve", "--prior", "gaussian", "--sampler", "gibbs:nfe=4", "--samples", "2", "other.png", "-o", "m.png",
             "--force")  # fmt: skip

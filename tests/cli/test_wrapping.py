@@ -48,6 +48,7 @@ def test_half_precision_is_close(run, folder):
     assert 0 < float((a - b).abs().max()) < 0.02
 
 
+@pytest.mark.slow
 def test_the_network_is_compiled_when_asked(run, folder, monkeypatch):
     given = []
 

@@ -40,6 +40,7 @@ def whole(tiny: Path) -> dict[str, bytes]:
     return content(tiny / "whole")
 
 
+@pytest.mark.slow
 def test_killed_ten_times(tiny: Path, whole: dict[str, bytes]):
     killed, code = python("-m", "tests.experiments.forks", "kill", "tiny.toml", "r", folder=tiny).split()
     assert (int(killed), code) == (10, "0")

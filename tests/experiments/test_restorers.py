@@ -100,6 +100,7 @@ def test_a_run(tmp_path: Path) -> None:
     assert "| wild | 0 | nothing | 0 | 2 |" in (tmp_path / "run" / "table.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_kernels_are_found_for_the_blind_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blind_methods, "SIZE", 5)
     monkeypatch.setattr(blind_methods, "PRIOR", "gaussian")

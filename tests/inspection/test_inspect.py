@@ -67,6 +67,7 @@ def test_repeated_pixels():
     assert found is not None and (found.factor, found.kernel) == (3, "nearest")
 
 
+@pytest.mark.slow
 def test_sharp_photograph_needs_nothing(photo):
     found = inspect(damaged(photo))
     assert found.needs_nothing
@@ -108,6 +109,7 @@ def test_nothing_to_estimate(shape):
     assert all("cannot be" in sentence for sentence in found.findings.unknown.values())
 
 
+@pytest.mark.slow
 def test_pure_noise_is_not_blurred():
     y = np.random.default_rng(0).normal(128, 40, (80, 80, 3)).clip(0, 255).astype(np.uint8)
     found = inspect(y).findings
@@ -128,6 +130,7 @@ def test_command_of_a_chain(tmp_path):
     assert found.noise == pytest.approx(4 / 255, rel=0.2)
 
 
+@pytest.mark.slow
 def test_cli(run: Run, tmp_path):
     path = tmp_path / "a.png"
     y = damaged(photograph("monuments_wonders_petra"), "blur:sigma=2,boundary=reflect")

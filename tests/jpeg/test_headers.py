@@ -249,6 +249,7 @@ def mutated(data: bytes, rng: random.Random) -> bytes:
     return bytes(new)
 
 
+@pytest.mark.slow
 def test_mutated_files_are_read_or_refused() -> None:
     rng = random.Random(7)
     files = [

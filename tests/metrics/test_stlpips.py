@@ -104,6 +104,7 @@ def test_weights_from_a_file_or_a_wheel(tmp_path):
         assert find(name).better == "lower"
 
 
+@pytest.mark.slow
 def test_the_package_is_not_imported():
     code = (
         "import sys, torch; from zsir.metrics import measure; x = torch.zeros(1, 3, 21, 21)\n"

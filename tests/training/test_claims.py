@@ -22,6 +22,7 @@ from zsir.training import distill, recipe, train_denoiser
 SHORT = "recipe:widths=8+16,blocks=1,batch=2,patch=16,steps=2,every=2"
 
 
+@pytest.mark.slow
 def test_a_folder_holds_one_run(tmp_path):
     train_denoiser(run_of(tmp_path, "run"), recipe(SPEC))
     with pytest.raises(Incompatible, match=r"holds a run with steps 24, not 30"):
@@ -122,6 +123,7 @@ def test_names_that_are_no_text(tmp_path):
     assert "caf?/torn?.png" in card and card.count("caf?") == 2
 
 
+@pytest.mark.slow
 def test_two_processes_do_not_train_in_one_folder(tmp_path):
     run = run_of(tmp_path, "run")
     with files.held(tmp_path / "lock", "never"):

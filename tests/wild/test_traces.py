@@ -63,6 +63,7 @@ def count(stages: tuple[Stage, ...], kind: type[Stage]) -> int:
     return sum(isinstance(stage, kind) for stage in stages)
 
 
+@pytest.mark.slow
 def test_marginals_of_wild_ir(traces: list[Trace]) -> None:
     assert share(traces, lambda s: count(s, Resize) == 2) == near(0.8)
     assert share(traces, lambda s: count(s, Resize) == 0) == near(0.2)

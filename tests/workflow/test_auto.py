@@ -71,6 +71,7 @@ def test_a_blurred_photograph_is_sharpened(photograph, tmp_path):
     assert metrics.psnr(result.x, photograph) > metrics.psnr(zsir.read(path).pixels, photograph) + 1.5
 
 
+@pytest.mark.slow
 def test_a_jpeg_is_solved_by_its_codes(photograph, tmp_path):
     path = saved(tmp_path / "coarse.jpg", photograph, quality=30)
     assert decide(zsir.read(path), load_method("auto")).op == "jpeg"
