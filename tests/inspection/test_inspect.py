@@ -84,6 +84,13 @@ def test_screenshot_needs_nothing():
     assert "drawing or screenshot" in found.sentences[0]
 
 
+def test_a_picture_of_two_greys_is_a_drawing():
+    """A dithered photograph has no flat areas, and its spectrum is that of no blur."""
+    grey = Image.fromarray(damaged(photograph("monuments_wonders_petra"))).convert("1")
+    found = inspect(np.asarray(grey.convert("L")))
+    assert found.findings.drawing and found.needs_nothing
+
+
 @pytest.mark.parametrize("level", [2, 5, 10])
 def test_noise(photo, level):
     found = grain(planes(damaged(photo, "", level / 255)))

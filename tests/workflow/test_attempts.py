@@ -88,6 +88,16 @@ def test_harm_leads_to_the_easier_hypothesis_and_then_to_nothing():
     assert made is not None and made[1] is good
 
 
+def test_noise_beyond_belief_means_another_hypothesis(monkeypatch):
+    monkeypatch.setattr(attempts, "unseen_power", lambda operator, x: 0.0)
+    posed, result = solved("blur:sigma=1.2", 4 / 255)
+    wrong, good = with_residual(result, 9.0), with_residual(result, 0.5)
+    decision = Decision("blur:sigma=1.2", 0.01, (), easier=(Decision("identity", 0.02, ()),))
+    done = list[str]()
+    made = attempts.attempted(decision, run_of({decision.op: wrong, "identity": good}, posed, done))
+    assert made is not None and made[1] is good and done == ["blur:sigma=1.2 0.01", "identity 0.02"]
+
+
 def test_a_motion_that_does_not_fit_is_given_up(monkeypatch):
     monkeypatch.setattr(attempts, "unseen_power", lambda operator, x: 0.0)
     posed, result = solved("motion:length=9,angle=0", 4 / 255)

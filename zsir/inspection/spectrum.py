@@ -26,7 +26,7 @@ SLOPE, SLOPE_PRECISION, TURN_PRECISION = 2.6, 20.0, 1.0
 #: columns of the design: level, slope, squared width, then the directions
 LEVEL, FALL, WIDTH = 0, 1, 2
 #: steps of the ascent, and the gain in log-likelihood that ends it
-STEPS, ENOUGH = 60, 1e-5
+STEPS, ENOUGH = 60, 1e-2
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from zsir.inspection.findings import Clipping
 from zsir.inspection.pieces import windows
 
-#: a drawing: pixels that equal their right and lower neighbours exactly, clipped ones aside, or colours
-FLAT, FEW_COLOURS = 0.4, 256
+#: a drawing: pixels that equal their right and lower neighbours exactly, clipped ones aside, or colours, or greys
+FLAT, FEW_COLOURS, FEW_GREYS = 0.4, 256, 16
 #: pixels looked at
 SIDE, MOST = 64, 256
 
@@ -23,18 +23,19 @@ def is_drawing(x: NDArray[np.float32]) -> bool:
     """Whether a picture has the exact repetitions that no camera makes.
 
     A share `FLAT` of the pixels equals two neighbours in all channels, or there are at most `FEW_COLOURS` colours of a
-    picture in colour.
+    picture in colour, or `FEW_GREYS` of a grey one.
     """
+    few = FEW_COLOURS if len(x) == 3 else FEW_GREYS
     equal, count = 0, 0
     colours = set[bytes]()
     for _, _, piece in windows(x, min(SIDE, *x.shape[1:]), SIDE, MOST):
         inner = piece[:, :-1, :-1]
         same = (inner == piece[:, 1:, :-1]).all(axis=0) & (inner == piece[:, :-1, 1:]).all(axis=0)
         equal, count = equal + int(same.sum()), count + same.size
-        if len(x) == 3 and len(colours) <= FEW_COLOURS:
-            rows = np.unique(piece.reshape(3, -1).T, axis=0)
+        if len(colours) <= few:
+            rows = np.unique(piece.reshape(len(x), -1).T, axis=0)
             colours.update(row.tobytes() for row in rows)
-    return count > 0 and (equal >= FLAT * count or (len(x) == 3 and 0 < len(colours) <= FEW_COLOURS and count > 4096))
+    return count > 0 and (equal >= FLAT * count or (0 < len(colours) <= few and count > 4096))
 
 
 def is_flat(x: NDArray[np.float32]) -> bool:

@@ -18,6 +18,8 @@ CODED = 0.006
 SHORT = 0.965
 #: errors of the model on top of the curvature: relative, measured on the same pictures
 RELATIVE = 0.06
+#: a relative error above this says that the spectrum is not that of a blurred photograph
+VAGUE = 0.2
 #: beyond this many pixels the blocks are too small
 LARGEST = 8.0
 
@@ -47,6 +49,7 @@ def gauss_of(s: Spectrum, found: Fit) -> Gauss:
 
 def as_blur(found: Gauss, step: float = 0.0, sharp: float = SHARP) -> Blur | None:
     """The blur, where it is clearly more than that of a ``sharp`` photograph, coded with a mean ``step`` of luma."""
-    if found.width <= sharp + CODED * step + found.error or found.width > LARGEST:
+    vague = found.error > VAGUE * found.width
+    if vague or found.width <= sharp + CODED * step + found.error or found.width > LARGEST:
         return None
     return Blur("gaussian", found.width, found.error, f"blur:sigma={found.width:.2f}")

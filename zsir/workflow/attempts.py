@@ -25,6 +25,8 @@ MARGIN = 1.5
 #: power of what the operator hardly sees, over that of what it sees, from which the noise is taken twice as high. Good
 #: results have at most 0.32, those that made a picture worse 0.95 to 3
 MUCH_UNSEEN = 0.5
+#: a level above this says that the hypothesis is wrong, and not the noise
+LARGEST = 0.1
 #: results with more noise, at most
 PASSES = 2
 
@@ -43,14 +45,15 @@ def attempted(decision: Decision, run: Run) -> tuple[Posed, Restored] | None:
     """
     for step in (decision, *decision.easier):
         posed, result = run(step)
-        if result.residual > WRONG and step.op.startswith("motion"):
+        std = more_noise(posed, result)
+        if std is not None and step.op.startswith("motion") and result.residual > WRONG:
             continue
         for _ in range(PASSES):
-            std = more_noise(posed, result)
-            if std is None:
+            if std is None or std > LARGEST:
                 break
             posed, result = run(step.with_noise(std))
-        if not result.harm:
+            std = more_noise(posed, result)
+        if not result.harm and (std is None or std <= LARGEST):
             return posed, result
     return None
 
