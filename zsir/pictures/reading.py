@@ -23,6 +23,7 @@ from torch import Tensor
 from zsir.errors import BadInput, PictureWarning, ShapeError, ZsirError
 from zsir.pictures import png16
 from zsir.pictures.arrays import read_array
+from zsir.pictures.exif import carried, orientation_of
 from zsir.pictures.sheets import enlarge
 
 Array = NDArray[np.float32]  # (height, width, channels)
@@ -34,7 +35,6 @@ PictureLike: TypeAlias = "str | Path | Tensor | NDArray[Any] | Image.Image | Pic
 READABLE = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp", ".gif", ".ppm", ".pgm", ".pnm", ".jp2")
 #: float pictures may hold a noisy observation, which reaches beyond [0, 1]; further out the scale must be wrong
 FLOAT_RANGE = (-1.0, 2.0)
-ORIENTATION = 0x0112  # EXIF tag
 #: what messages call a picture that comes from no file
 UNNAMED = Path("picture")
 
@@ -53,6 +53,8 @@ class Picture:
         icc: The colour profile of the file, or None.
         format: The format of the file as Pillow names it, such as ``JPEG``; empty where there is no file.
         orientation: The EXIF orientation, 1 to 8, that the pixels of the file were turned by to stand upright.
+        exif: The EXIF block of the file, as it goes into a result: upright and without the thumbnail; or None.
+        dpi: Pixels per inch across and down, as the file says, or None.
     """
 
     pixels: Tensor = field(repr=False)
@@ -64,6 +66,8 @@ class Picture:
     icc: bytes | None = field(default=None, repr=False)
     format: str = ""
     orientation: int = 1
+    exif: bytes | None = field(default=None, repr=False)
+    dpi: tuple[float, float] | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -184,12 +188,26 @@ def _picture(
 ) -> Picture:
     """A Pillow picture as ours, upright; ``deep`` are the samples of a PNG with 16 bits, which Pillow cuts to 8."""
     values, bits = (_scaled(deep, 65535), 16) if deep is not None else _values(image, path, notes)
-    orientation = image.getexif().get(ORIENTATION, 1)
+    orientation = orientation_of(image)
     values = _upright(values, orientation)
     text = {k: str(v) for k, v in getattr(image, "text", {}).items()}
     icc = None if image.mode in ("CMYK", "LAB") else image.info.get("icc_profile")
     picture = _split(values, bits, image.mode, path, text, icc)
-    return replace(picture, format=image.format or "", orientation=orientation if orientation in range(1, 9) else 1)
+    exif, dpi = _notes_of_camera(image, path, notes)
+    return replace(picture, format=image.format or "", orientation=orientation, exif=exif, dpi=dpi)
+
+
+def _notes_of_camera(
+    image: Image.Image, path: Path, notes: list[str]
+) -> tuple[bytes | None, tuple[float, float] | None]:
+    """EXIF block and pixels per inch, where the file has them and they can be used."""
+    try:
+        exif = carried(image)
+    except ValueError as error:
+        exif = None
+        notes.append(f"{path}: {error}, and is not carried along.")
+    dpi = tuple(float(number) for number in image.info.get("dpi", ()))
+    return exif, (dpi[0], dpi[1]) if len(dpi) == 2 and all(0 < number < 1e6 for number in dpi) else None
 
 
 def _split(

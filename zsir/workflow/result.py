@@ -100,7 +100,9 @@ class Restored:
         return self.source.alpha_at((self.x.shape[-2], self.x.shape[-1]))
 
     def save(self, path: str | Path) -> None:
-        """Write the picture with what its source brings along: bits per sample, transparency and colour profile.
+        """Write the picture with what its source brings along: bits per sample, transparency, profile, EXIF, dpi.
+
+        EXIF is carried as it is, but for the orientation, which becomes 1, and the thumbnail, which goes.
 
         Args:
             path: The file; its suffix (``.png``, ``.jpg``, ``.tif``, ``.webp``) chooses the format.
@@ -112,7 +114,8 @@ class Restored:
         deep = suffix == ".png" or (suffix in (".tif", ".tiff") and self.x.shape[1] == 1 and self.alpha is None)
         # a file's bits are worth a warning where the format has fewer, those of an array are not
         bits = self.source.bits if deep or self.source.from_file else 8
-        pictures.write(path, self.x, bits=bits, alpha=self.alpha, icc=self.source.icc)
+        source = self.source
+        pictures.write(path, self.x, bits=bits, alpha=self.alpha, icc=source.icc, exif=source.exif, dpi=source.dpi)
 
     def quality(self, pixels: Tensor | None = None) -> tuple[float, float] | None:
         """PSNR and SSIM against the truth.

@@ -190,8 +190,15 @@ def _write(planned: ResultFiles, picture: Picture, done: Degraded, s: DegradeOpt
     text = {f"zsir:{key}": value for key, value in notes.items()}
     if planned.trace is not None:
         files.write_bytes(planned.trace, done.trace.encode())
-    alpha = picture.alpha_at((h, w))
-    pictures.write(planned.target, done.y, bits=int(s.bits), alpha=alpha, text=text, icc=picture.icc)
+    pictures.write(
+        *(planned.target, done.y),
+        bits=int(s.bits),
+        alpha=picture.alpha_at((h, w)),
+        text=text,
+        icc=picture.icc,
+        exif=picture.exif,
+        dpi=picture.dpi,
+    )
 
 
 def _noise_text(std: float) -> str:
