@@ -69,7 +69,12 @@ class Degraded:
     "--op trace:path=FILE does the same again.",
 )
 @click.option(
-    "--seed", callback=options.one_seed, default="0", show_default=True, help="Seed of the noise and of wild."
+    "--seed",
+    callback=options.one_seed,
+    default="0",
+    show_default=True,
+    help="Seed of the noise, and of what wild draws if --op states none; each picture of a command has its own draw. "
+    "Masks and shakes have a seed in --op, as in mask:keep=0.3,seed=1.",
 )
 @click.option(
     "--bits",

@@ -207,6 +207,11 @@ def _with_mask(s: SolveOptions) -> SolveOptions:
         return s
     if click.get_current_context().get_parameter_source("op") in options.GIVEN:
         raise click.UsageError("--mask and --op both name the degradation; give one of them.")
+    if s.mask != s.mask.strip() or any(sign in s.mask for sign in ",|"):
+        raise click.UsageError(
+            f"--mask {s.mask}: the name of a mask cannot hold a comma or |, nor begin or end with a space; rename the "
+            "file."
+        )
     return replace(s, op="scratches" if s.mask == "auto" else f"mask-file:path={s.mask}")
 
 
