@@ -8,7 +8,8 @@ Every README of `PAGES` is run from top to bottom in one folder and one Python n
                        (``...`` stands for any text); without such lines success is enough
 - ```sh run            the whole block is run by ``bash -e``
 
-All others are text. The folder holds ``photo.png``, a photograph that ships with the package.
+All others are text. The folder holds ``photo.png``, a photograph that ships with the package, and for the guide for
+photographers the same as ``photo.jpg``, with scratches as ``scan.png``, and two masks.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from PIL import Image
 
 from tests.sources import ROOT
 
@@ -36,9 +38,16 @@ PAGES = (
     "zsir/priors/README.md",
     "zsir/metrics/README.md",
     "zsir/training/README.md",
+    "docs/pages/guide/photographer.md",
 )
 #: pages whose examples take more than 2 seconds
-LONG = ("README.md", "experiments/README.md")
+LONG = ("README.md", "experiments/README.md", "docs/pages/guide/photographer.md")
+#: pictures for the guide: name, mode, ground (None for the photograph itself), and the colour of a box in it
+DRAWN = (
+    ("mask.png", "L", 255, 0, (100, 60, 108, 200)),
+    ("keep.png", "L", 0, 255, (0, 0, 256, 100)),
+    ("scan.png", "RGB", None, (255, 255, 255), (100, 60, 103, 200)),
+)
 FENCE = re.compile(r"^```(?P<info>[^\n`]*)\n(?P<text>.*?)^```[ \t]*$", re.MULTILINE | re.DOTALL)
 OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
@@ -135,9 +144,16 @@ def workshop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.setitem(sys.modules, module.__name__, module)
     for photo in sorted((ROOT / "zsir" / "assets").glob("*.png"))[:1]:
         shutil.copy(photo, tmp_path / "photo.png")
+    with Image.open("photo.png") as picture:
+        picture.save("photo.jpg", quality=40)
+        for name, mode, ground, drawn, box in DRAWN:
+            made = picture.copy() if ground is None else Image.new(mode, picture.size, ground)
+            made.paste(drawn, box)
+            made.save(name)
     return module
 
 
+@pytest.mark.filterwarnings("ignore::zsir.errors.PictureWarning")  # what zsir has to say of a reader's picture
 @pytest.mark.parametrize("page", [pytest.param(p, marks=pytest.mark.slow) if p in LONG else p for p in PAGES])
 def test_examples_of_a_page(page: str, workshop: ModuleType) -> None:
     examples = [run(block, workshop) for block in blocks(page, (ROOT / page).read_text(encoding="utf-8"))]

@@ -49,7 +49,7 @@ def test_unknown_names_suggest(registry, spec: str, words: str) -> None:
         ("blur:sigma=1/0", "not a number"),
         ("blur:sigma=1e400/2", "not a number"),
         ("blur:sigma=1,sigma=2", "sigma is given twice"),
-        ("sr4x:factor=2", "factor is given twice"),
+        ("sr4x:kernel=box,kernel=box", "kernel is given twice"),
         ("blur | ", "a stage is empty"),
         ("|", "a stage is empty"),
         ("blur||sr2x", "a stage is empty"),
@@ -61,6 +61,10 @@ def test_unknown_names_suggest(registry, spec: str, words: str) -> None:
 def test_bad_specs_say_what_to_write(spec: str, words: str) -> None:
     with pytest.raises(BadSpec, match=words):
         OPERATORS.parse(spec)
+
+
+def test_options_of_an_alias_can_be_changed() -> None:
+    assert OPERATORS.parse("sr4x:factor=3,kernel=box").spec == "downsample:factor=3,kernel=box"
 
 
 def test_numbers() -> None:

@@ -174,5 +174,6 @@ def test_a_decision_is_repeated(run, folder):
     assert done.code == 0 and "Restored as --op" in done.err
     (entry,) = json.loads(Path("r.json").read_text())["results"]
     assert entry["settings"]["op"] == "auto"
+    assert f'Restored as --op "{entry["op_found"]}"' in done.err
     again = run("solve", "--again", "r.json", "--overwrite")
     assert again.code == 0 and "the same file as recorded" in again.out

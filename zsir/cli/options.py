@@ -193,14 +193,14 @@ prior = click.option(
 sampler = click.option(
     "--sampler",
     metavar="SPEC",
-    help="The algorithm.  [default: cm4ir for up to 8 network calls, hqs for more and for --op auto, mmps for several "
-    "samples]",
+    help="The algorithm.  [default: hqs:nfe=8 for --op auto without --nfe; else cm4ir for up to 8 network calls and "
+    "hqs for more; mmps for several samples]",
 )
 nfe = click.option(
     "--nfe",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Calls of the prior's network.  [default: the sampler's, 4 for cm4ir]",
+    help="Calls of the prior's network.  [default: the sampler's, 4 for cm4ir; 8 for --op auto]",
 )
 strength = click.option(
     "--strength",

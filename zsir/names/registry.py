@@ -148,8 +148,12 @@ class Registry:
             return Parsed(" | ".join(stage.name for stage in stages), _load(self.chain), {"stages": stages}, stages)
         name, _, rest = spec.strip().partition(":")
         if name in self.aliases:
-            expanded = self.aliases[name]
-            return self.parse(expanded + ("," if ":" in expanded else ":") + rest if rest else expanded)
+            meant = self.parse(self.aliases[name])
+            if not rest:
+                return meant
+            # what the user states takes the place of what the alias states
+            options = {**meant.options, **self.parse(f"{meant.name}:{rest}").options}
+            return dataclasses.replace(meant, options=options)
         target = self.target(name)
         hints = _hints(target, self.context)
         options: dict[str, Any] = {}

@@ -11,7 +11,7 @@ ORIENTATION = 0x0112  # EXIF tag
 
 
 def orientation_of(image: Image.Image) -> int:
-    """The EXIF orientation of a picture that Pillow opened: 1 to 8, and 1 (upright) for whatever else is written there.
+    """The EXIF orientation of a picture that Pillow opened: 1 to 8, and 1 (upright) where the file says nothing of use.
 
     Args:
         image: The picture. Pillow looks into its XMP entry, too.
@@ -19,7 +19,10 @@ def orientation_of(image: Image.Image) -> int:
     Returns:
         1 to 8 as EXIF counts.
     """
-    value = image.getexif().get(ORIENTATION, 1)
+    try:
+        value = image.getexif().get(ORIENTATION, 1)
+    except Exception:  # readers of EXIF raise anything from SyntaxError to struct.error on damaged entries
+        return 1
     return int(value) if value in range(1, 9) else 1
 
 

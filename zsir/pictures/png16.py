@@ -27,8 +27,16 @@ def is_16_bit(head: bytes) -> bool:
     return head.startswith(SIGNATURE) and head[12:16] == b"IHDR" and head[24:25] == b"\x10"
 
 
-def encode(samples: Samples, *, text: Mapping[str, str] | None = None, icc: bytes | None = None) -> bytes:
-    """The PNG file of ``samples`` (height, width, 1 to 4 channels), with text entries and a colour profile."""
+def encode(
+    samples: Samples,
+    *,
+    text: Mapping[str, str] | None = None,
+    icc: bytes | None = None,
+    exif: bytes | None = None,
+    dpi: tuple[float, float] | None = None,
+) -> bytes:
+    """The PNG file of ``samples`` (height, width, 1 to 4 channels), with text entries, a colour profile, an EXIF block
+    and pixels per inch."""
     height, width, channels = samples.shape
     rows = np.ascontiguousarray(samples, dtype=">u2").view(np.uint8).reshape(height, -1)
     filtered = np.empty((height, rows.shape[1] + 1), np.uint8)
@@ -39,6 +47,11 @@ def encode(samples: Samples, *, text: Mapping[str, str] | None = None, icc: byte
     parts = [_chunk(b"IHDR", header)]
     if icc:
         parts.append(_chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(icc)))
+    if dpi:
+        across, down = (round(number / 0.0254) for number in dpi)  # PNG counts in pixels per metre
+        parts.append(_chunk(b"pHYs", struct.pack(">IIB", across, down, 1)))
+    if exif:
+        parts.append(_chunk(b"eXIf", exif.removeprefix(b"Exif\0\0")))
     for key, value in (text or {}).items():
         # iTXt, uncompressed, without language and translated keyword: UTF-8 text
         parts.append(_chunk(b"iTXt", key.encode("latin-1") + b"\0\0\0\0\0" + value.encode()))

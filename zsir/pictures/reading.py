@@ -23,6 +23,7 @@ from torch import Tensor
 from zsir.errors import BadInput, PictureWarning, ShapeError, ZsirError
 from zsir.pictures import png16
 from zsir.pictures.arrays import read_array
+from zsir.pictures.exif import carried
 from zsir.pictures.orientation import orientation_of
 from zsir.pictures.sheets import enlarge
 
@@ -53,6 +54,8 @@ class Picture:
         icc: The colour profile of the file, or None.
         format: The format of the file as Pillow names it, such as ``JPEG``; empty where there is no file.
         orientation: The EXIF orientation, 1 to 8, that the pixels of the file were turned by to stand upright.
+        exif: The EXIF block of the file, as it goes into a result: upright and without the thumbnail; or None.
+        dpi: Pixels per inch across and down, as the file says, or None.
     """
 
     pixels: Tensor = field(repr=False)
@@ -64,6 +67,8 @@ class Picture:
     icc: bytes | None = field(default=None, repr=False)
     format: str = ""
     orientation: int = 1
+    exif: bytes | None = field(default=None, repr=False)
+    dpi: tuple[float, float] | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -189,7 +194,21 @@ def _picture(
     text = {k: str(v) for k, v in getattr(image, "text", {}).items()}
     icc = None if image.mode in ("CMYK", "LAB") else image.info.get("icc_profile")
     picture = _split(values, bits, image.mode, path, text, icc)
-    return replace(picture, format=image.format or "", orientation=orientation)
+    exif, dpi = _notes_of_camera(image, path, notes)
+    return replace(picture, format=image.format or "", orientation=orientation, exif=exif, dpi=dpi)
+
+
+def _notes_of_camera(
+    image: Image.Image, path: Path, notes: list[str]
+) -> tuple[bytes | None, tuple[float, float] | None]:
+    """EXIF block and pixels per inch, where the file has them and they can be used."""
+    try:
+        exif = carried(image)
+    except ValueError as error:
+        exif = None
+        notes.append(f"{path}: {error}, and is not carried along.")
+    dpi = tuple(float(number) for number in image.info.get("dpi", ()))
+    return exif, (dpi[0], dpi[1]) if len(dpi) == 2 and all(0 < number < 1e6 for number in dpi) else None
 
 
 def _split(

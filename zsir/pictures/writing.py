@@ -1,4 +1,4 @@
-"""Pictures into files: 8 or 16 bits, transparency, colour profile; whole or not at all."""
+"""Pictures into files: 8 or 16 bits, transparency, colour profile, notes of the camera; whole or not at all."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import io
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor
 from zsir import files
 from zsir.errors import BadInput, OutputError, PictureWarning
 from zsir.pictures import png16
+from zsir.pictures.exif import DIRECTORIES, MOST_IN_JPEG, for_tiff
 
 WRITABLE = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
 
@@ -29,6 +31,8 @@ def write(
     alpha: Tensor | None = None,
     text: Mapping[str, str] | None = None,
     icc: bytes | None = None,
+    exif: bytes | None = None,
+    dpi: tuple[float, float] | None = None,
 ) -> None:
     """Write a picture, clipped to [0, 1] and rounded, in the format of the suffix.
 
@@ -42,6 +46,8 @@ def write(
         alpha: The transparency, (1, 1, height, width) in [0, 1]. JPEG has none.
         text: Text entries, kept by PNG alone.
         icc: The colour profile.
+        exif: The EXIF block of a `Picture`. A TIFF file with the notes of a camera is not compressed.
+        dpi: Pixels per inch across and down. WebP has no place for them outside EXIF.
 
     Raises:
         OutputError: The file cannot be written, or its suffix is not known.
@@ -61,12 +67,15 @@ def write(
     if bits == 16 and not (suffix == ".png" or (suffix in (".tif", ".tiff") and len(planes) == 1)):
         warnings.warn(f"{path} has 8 bits per sample; a PNG keeps 16.", PictureWarning, stacklevel=2)
         bits = 8
+    if exif is not None and len(exif) > MOST_IN_JPEG and suffix in (".jpg", ".jpeg"):
+        warnings.warn(f"{path}: JPEG has no room for so large an EXIF block.", PictureWarning, stacklevel=2)
+        exif = None
     values = planes.detach().cpu().double().clamp(0, 1).permute(1, 2, 0).numpy()
-    if bits == 16:
-        samples = np.rint(values * 65535).astype(np.uint16)
-        data = png16.encode(samples, text=text, icc=icc) if suffix == ".png" else _encode(samples, suffix, text, icc)
+    samples = np.rint(values * 65535).astype(np.uint16) if bits == 16 else np.rint(values * 255).astype(np.uint8)
+    if bits == 16 and suffix == ".png":
+        data = png16.encode(samples, text=text, icc=icc, exif=exif, dpi=dpi)
     else:
-        data = _encode(np.rint(values * 255).astype(np.uint8), suffix, text, icc)
+        data = _encode(samples, suffix, text, {"icc_profile": icc, "exif": exif, "dpi": dpi})
     files.write_bytes(path, data)
 
 
@@ -95,23 +104,29 @@ def write_animation(path: str | Path, frames: Sequence[Tensor], duration: int) -
 
 
 def _encode(
-    samples: NDArray[np.unsignedinteger], suffix: str, text: Mapping[str, str] | None, icc: bytes | None
+    samples: NDArray[np.unsignedinteger], suffix: str, text: Mapping[str, str] | None, beside: Mapping[str, Any]
 ) -> bytes:
-    """File content of samples (height, width, channels) by Pillow."""
+    """File content of samples (height, width, channels) by Pillow; ``beside`` is what else the file holds."""
     image = Image.fromarray(samples[:, :, 0] if samples.shape[2] == 1 else samples)
+    given = {key: value for key, value in beside.items() if value}
     buffer = io.BytesIO()
     if suffix == ".png":
         entries = PngInfo()
         for key, value in (text or {}).items():
             entries.add_itxt(key, value)
-        image.save(buffer, "PNG", pnginfo=entries, icc_profile=icc)
+        image.save(buffer, "PNG", pnginfo=entries, **given)
     elif suffix == ".webp":
+        given.pop("dpi", None)
         try:
-            image.save(buffer, "WEBP", lossless=True, exact=True, icc_profile=icc or b"")
+            image.save(buffer, "WEBP", lossless=True, exact=True, **given)
         except (OSError, ValueError) as error:
             raise OutputError(f"This picture does not fit into a WebP file ({error}); write a PNG.") from None
     elif suffix in (".tif", ".tiff"):
-        image.save(buffer, "TIFF", compression="tiff_adobe_deflate", icc_profile=icc)
+        if "exif" in given:
+            given["exif"] = for_tiff(given["exif"])
+        # Pillow compresses by libtiff, which cannot write the directories of EXIF
+        nested = any(tag in given.get("exif", ()) for tag in DIRECTORIES)
+        image.save(buffer, "TIFF", compression="raw" if nested else "tiff_adobe_deflate", **given)
     else:
-        image.save(buffer, "JPEG", quality=95, subsampling=0, icc_profile=icc)
+        image.save(buffer, "JPEG", quality=95, subsampling=0, **given)
     return buffer.getvalue()

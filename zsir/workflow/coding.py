@@ -59,6 +59,22 @@ def recovered(picture: Picture, stage: Parsed) -> Coding:
     return Coding(operator.in_floats(picture.pixels[0])[0])
 
 
+def contrasted(picture: Picture, stage: Parsed) -> Coding:
+    """The codes of a picture's JPEG file, and a sentence if the last ``stage`` of a spec names other tables."""
+    coding = coding_of(picture)
+    if coding.file is None:
+        return coding
+    own, named = of_tables(coding.file), stage.build(picture.shape)
+    alike = (
+        set(stage.options) == {"q"} or own.layout.factors == named.layout.factors
+    )  # a quality alone means any sampling
+    if alike and own.tables.shape == named.tables.shape and bool((own.tables == named.tables).all()):
+        return coding
+    holds = "other tables" if coding.file.quality is None else f"quality {coding.file.quality}"
+    holds = " ".join(filter(None, [holds, coding.file.sampling]))
+    return Coding(coding.file, f"{picture.path} holds {holds} and is taken as that; '{stage.spec}' has no effect.")
+
+
 def operator_of_file(file: JpegFile, noise_before: float = 0.0) -> Upright | JpegOperator:
     """The operator from upright pictures to the codes of a file, and how noisy they were before."""
     operator = of_tables(file)

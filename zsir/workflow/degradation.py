@@ -86,10 +86,10 @@ def _mask_of(picture: Picture) -> Mask:
 
 
 def coding_stage(op: str) -> Parsed | None:
-    """The last stage ``jpeg`` of a spec that says more than its name: a quality or a file's tables."""
+    """The last stage of a spec if it is ``jpeg``, with a quality or a file's tables or alone; else None."""
     parsed = parsed_op(op)
     last = parsed.stages[-1] if parsed.stages else parsed
-    return last if last.name == "jpeg" and last.options else None
+    return last if last.name == "jpeg" else None
 
 
 def without_coding(parsed: Parsed) -> Parsed:

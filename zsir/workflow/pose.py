@@ -20,7 +20,7 @@ from zsir.problem import Problem
 from zsir.processes import noisy, own_noise, process_of, recorded, takes_noise
 from zsir.protocols import LinearOperator, NoiseSource, Prior
 from zsir.rng import PictureNoise
-from zsir.workflow.coding import JPEG, Coding, as_white, coding_of, measured, operator_of_file, recovered
+from zsir.workflow.coding import JPEG, Coding, as_white, coding_of, contrasted, measured, operator_of_file, recovered
 from zsir.workflow.degradation import any_noted_noise, coding_stage, noted_noise, operator_for, operator_of
 from zsir.workflow.method import Method
 from zsir.workflow.noise_levels import NO_NOISE, Level, level_beneath, level_of
@@ -37,6 +37,7 @@ class Posed:
     - ``remarks``: all that is to be said of the observation
     - ``level``: the noise of the observation, and where it is known from
     - ``found``: what was found in place of ``auto`` in the operator's spec
+    - ``op``: the spec of the operator, or an empty string for one that was made by hand
     """
 
     problem: Problem
@@ -47,6 +48,7 @@ class Posed:
     remarks: tuple[str, ...] = ()
     level: Level = NO_NOISE
     found: Found | None = None
+    op: str = ""
 
     def through(self, prior: Prior) -> Posed:
         """The same problem for another prior."""
@@ -153,16 +155,24 @@ def _real(picture: Picture, method: Method, size: tuple[int, int] | None) -> Pos
     # where the file itself says so, one sentence is enough
     remark = _reminder(picture, noted) if noted and stated == 0 else level.remark or doubt
     said = tuple(filter(None, [coding.remark, found.remark if found else "", remark]))
-    prior = fitting(method.prior, problem.operator)
-    return Posed(problem, prior, picture.pixels, None, doubt, said, level, found)
+    prior, op = fitting(method.prior, problem.operator), method.op if isinstance(method.op, str) else ""
+    return Posed(problem, prior, picture.pixels, None, doubt, said, level, found, op)
 
 
 def _coding(picture: Picture, method: Method) -> Coding:
-    """The codes of a JPEG file, or of a picture that was one, as the spec says."""
-    if not isinstance(method.op, str) or method.ignore_jpeg:
+    """The codes of a JPEG file, or of a picture that was one, as the spec says; a stage that has no effect is named."""
+    if not isinstance(method.op, str):
         return Coding(None)
     stage = coding_stage(method.op)
-    return coding_of(picture) if stage is None or picture.format in JPEG else recovered(picture, stage)
+    if method.ignore_jpeg:
+        return Coding(None, "" if stage is None else "The stage jpeg of --op has no effect with --ignore-jpeg.")
+    if picture.format in JPEG:
+        return coding_of(picture) if stage is None or not stage.options else contrasted(picture, stage)
+    if stage is None:
+        return Coding(None)
+    if stage.options:
+        return recovered(picture, stage)
+    return Coding(None, f"{picture.path} is no JPEG file, so jpeg has no effect; state its quality, as in jpeg:q=75.")
 
 
 def _coded(picture: Picture, file: JpegFile, operator: LinearOperator, std: float, method: Method) -> Problem:

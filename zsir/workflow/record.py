@@ -16,6 +16,7 @@ from zsir.errors import BadSpec, UnknownName
 from zsir.operators.catalogue import OPERATORS
 from zsir.priors.catalogue import PRIORS
 from zsir.samplers.catalogue import SAMPLERS
+from zsir.workflow.degradation import AUTO
 from zsir.workflow.partly import KERNEL_FILE
 from zsir.workflow.result import Restored
 from zsir.workflow.spread import about
@@ -42,7 +43,9 @@ def record_of(source: Path, target: Path, result: Restored) -> dict[str, Any]:
         plain = result.quality(pictures.enlarge(result.observation, (h, w))) or (math.nan, math.nan)
         entry["psnr"], entry["ssim"] = map(finite, quality)
         entry["observation_psnr"], entry["observation_ssim"] = map(finite, plain)
-    if result.settings["noise"] == "auto":
+    # of a picture that stays as it is no noise is taken out, and in a JPEG file the noise is the rounding of its codes
+    coded = CODED in result.provenance.get("operator", "")
+    if result.settings["noise"] == "auto" and not coded and not _untouched(entry, result.stats.nfe):
         entry["noise_estimated"] = result.provenance["noise_std"]
     if result.found is not None:
         kernel, told = str(kernel_paths(target)[-1]), result.found.spec
@@ -57,6 +60,11 @@ def record_of(source: Path, target: Path, result: Restored) -> dict[str, Any]:
     if result.spread is not None:
         entry["spread"] = about(result.spread)
     return entry
+
+
+def _untouched(entry: Mapping[str, Any], calls: int) -> bool:
+    """Whether ``--op auto`` left the picture as it is."""
+    return entry.get("op") == AUTO and calls == 0
 
 
 def kernel_paths(target: Path) -> tuple[Path, Path]:
@@ -114,6 +122,8 @@ CODED = "JpegOperator("
 
 def fit_in_words(entry: Mapping[str, Any]) -> str:
     """What the residual of a result means, from its entry in the record."""
+    if _untouched(entry, entry["stats"]["nfe"]):
+        return "unchanged"
     if "misfit" in entry:
         return "contradicts the observation"
     residual, noise = entry["stats"]["residual"][0], entry["provenance"]["noise_std"]

@@ -19,6 +19,7 @@ from zsir.loop.solver import Solution, Stats
 from zsir.operators import Identity
 from zsir.pictures import Picture
 from zsir.problem import Problem
+from zsir.workflow.degradation import AUTO
 from zsir.workflow.harm import harm
 from zsir.workflow.method import Method
 from zsir.workflow.partly import Found
@@ -44,8 +45,8 @@ class Restored:
         harm: The sentence about a result that is worse than its observation, with the likely cause and what to change,
             or an empty string; part of ``verdict``. `zsir solve` does not write such a result without ``--force``.
         settings: The settings that made it, as `zsir.restore` takes them.
-        found: What was found in place of ``auto`` in the operator's spec: the spec, a sentence, and the kernel if there
-            is one; else None.
+        found: What was found in place of ``auto``, alone or in the operator's spec: the spec, a sentence, and the
+            kernel if there is one; else None. The spec of a picture that stays as it is is ``identity``.
     """
 
     x: Tensor = field(repr=False)
@@ -100,7 +101,9 @@ class Restored:
         return self.source.alpha_at((self.x.shape[-2], self.x.shape[-1]))
 
     def save(self, path: str | Path) -> None:
-        """Write the picture with what its source brings along: bits per sample, transparency and colour profile.
+        """Write the picture with what its source brings along: bits per sample, transparency, profile, EXIF, dpi.
+
+        EXIF is carried as it is, but for the orientation, which becomes 1, and the thumbnail, which goes.
 
         Args:
             path: The file; its suffix (``.png``, ``.jpg``, ``.tif``, ``.webp``) chooses the format.
@@ -112,7 +115,8 @@ class Restored:
         deep = suffix == ".png" or (suffix in (".tif", ".tiff") and self.x.shape[1] == 1 and self.alpha is None)
         # a file's bits are worth a warning where the format has fewer, those of an array are not
         bits = self.source.bits if deep or self.source.from_file else 8
-        pictures.write(path, self.x, bits=bits, alpha=self.alpha, icc=self.source.icc)
+        source = self.source
+        pictures.write(path, self.x, bits=bits, alpha=self.alpha, icc=source.icc, exif=source.exif, dpi=source.dpi)
 
     def quality(self, pixels: Tensor | None = None) -> tuple[float, float] | None:
         """PSNR and SSIM against the truth.
@@ -176,7 +180,8 @@ def judged(
         misfit=misfit,
         harm=harmed,
         settings=settings,
-        found=posed.found,
+        # with op=auto the problem was posed for what was decided
+        found=Found(posed.op, " ".join(posed.remarks)) if settings["op"] == AUTO else posed.found,
     )
 
 
@@ -186,4 +191,5 @@ def unchanged(picture: Picture, method: Method, settings: dict[str, Any], senten
     problem = Problem(x, Identity(picture.shape), 0.0)
     stats = Stats(0, {}, 0, 0.0, 0.0, 0.0, [0.0])
     made = provenance(problem, method.prior, method.sampler, settings["seed"], [0])
-    return Restored(x, x, None, sentences, None, Solution(x, stats, made), picture, settings=settings)
+    found, solution = Found("identity", " ".join(sentences)), Solution(x, stats, made)
+    return Restored(x, x, None, sentences, None, solution, picture, settings=settings, found=found)

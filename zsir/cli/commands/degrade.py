@@ -69,7 +69,12 @@ class Degraded:
     "--op trace:path=FILE does the same again.",
 )
 @click.option(
-    "--seed", callback=options.one_seed, default="0", show_default=True, help="Seed of the noise and of wild."
+    "--seed",
+    callback=options.one_seed,
+    default="0",
+    show_default=True,
+    help="Seed of the noise, and of what wild draws if --op states none; each picture of a command has its own draw. "
+    "Masks and shakes have a seed in --op, as in mask:keep=0.3,seed=1.",
 )
 @click.option(
     "--bits",
@@ -190,8 +195,15 @@ def _write(planned: ResultFiles, picture: Picture, done: Degraded, s: DegradeOpt
     text = {f"zsir:{key}": value for key, value in notes.items()}
     if planned.trace is not None:
         files.write_bytes(planned.trace, done.trace.encode())
-    alpha = picture.alpha_at((h, w))
-    pictures.write(planned.target, done.y, bits=int(s.bits), alpha=alpha, text=text, icc=picture.icc)
+    pictures.write(
+        *(planned.target, done.y),
+        bits=int(s.bits),
+        alpha=picture.alpha_at((h, w)),
+        text=text,
+        icc=picture.icc,
+        exif=picture.exif,
+        dpi=picture.dpi,
+    )
 
 
 def _noise_text(std: float) -> str:

@@ -113,8 +113,9 @@ def solve(settings: SolveOptions) -> None:
     """Restore pictures that were degraded as --op says, or as zsir finds out.
 
     INPUT is a picture, or a folder: zsir then restores all pictures in it. Without -o a result is written beside its
-    input as NAME_restored.png. Grey pictures stay grey, and 16 bits stay 16 bits. Transparency and colour
-    profile are kept. A result that is worse than its observation is not written (exit code 3): one sentence says why.
+    input as NAME_restored.png. Grey pictures stay grey, and 16 bits stay 16 bits. Transparency, colour profile, EXIF
+    (upright, without the old thumbnail) and dpi are kept. A result that is worse than its observation or does not fit
+    it is not written: one sentence says why. The exit code is then 3; of several files with different faults it is 1.
 
     \b
     Numbers of a blur may be auto, and so may its whole kernel (written too, as NAME_kernel.png and .npy):
@@ -206,6 +207,11 @@ def _with_mask(s: SolveOptions) -> SolveOptions:
         return s
     if click.get_current_context().get_parameter_source("op") in options.GIVEN:
         raise click.UsageError("--mask and --op both name the degradation; give one of them.")
+    if s.mask != s.mask.strip() or any(sign in s.mask for sign in ",|"):
+        raise click.UsageError(
+            f"--mask {s.mask}: the name of a mask cannot hold a comma or |, nor begin or end with a space; rename the "
+            "file."
+        )
     return replace(s, op="scratches" if s.mask == "auto" else f"mask-file:path={s.mask}")
 
 
