@@ -130,8 +130,8 @@ def test_command_of_a_chain(tmp_path):
     found = inspect(path)
     command = found.command(output="out.png")
     assert command == f"zsir solve '{path}' -o out.png"
-    assert found.command() == f"zsir solve '{path}' -o '{tmp_path / 'soft photo-restored.png'}'"
-    assert found.command("-odd.jpg") == "zsir solve ./-odd.jpg -o ./-odd-restored.png"
+    assert found.command() == f"zsir solve '{path}' -o '{tmp_path / 'soft photo_restored.png'}'"
+    assert found.command("-odd.jpg") == "zsir solve ./-odd.jpg -o ./-odd_restored.png"
     assert found.spec.startswith("blur:sigma=") and found.spec.endswith(" | jpeg")
     assert found.hypotheses[0].score == 1 and all(0 < h.score <= 1 for h in found.hypotheses)
     assert found.noise == pytest.approx(4 / 255, rel=0.2)
@@ -145,7 +145,7 @@ def test_cli(run: Run, tmp_path):
     done = run("inspect", path, tmp_path / "none.png")
     assert done.code == 1
     assert done.message == f"{tmp_path / 'none.png'}: there is no such file."
-    assert "blurred like a Gaussian" in done.out and f"zsir solve {path} -o {tmp_path / 'a-restored.png'}" in done.out
+    assert "blurred like a Gaussian" in done.out and f"zsir solve {path} -o {tmp_path / 'a_restored.png'}" in done.out
     done = run("inspect", "--json", path)
     assert done.code == 0
     records = [json.loads(line) for line in done.out.splitlines()]

@@ -69,7 +69,7 @@ class Inspection:
 
         Args:
             path: The file; by default the one that was inspected.
-            output: The file to write; by default the name of the picture with ``-restored`` behind it.
+            output: The file to write; by default the name of the picture with ``_restored`` behind it.
 
         Returns:
             A ``zsir solve`` command, or an empty string where the picture needs nothing.
@@ -77,7 +77,7 @@ class Inspection:
         if not self.hypotheses:
             return ""
         file = path or self.path or "PICTURE"
-        made = output or str(Path(file).with_name(f"{Path(file).stem}-restored.png"))
+        made = output or str(Path(file).with_name(f"{Path(file).stem}_restored.png"))
         # a name that begins with a dash would be taken for an option
         file, made = (f"./{name}" if name.startswith("-") else name for name in (file, made))
         return shlex.join(["zsir", "solve", file, "-o", made])

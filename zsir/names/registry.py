@@ -152,8 +152,8 @@ class Registry:
             if not rest:
                 return meant
             # what the user states takes the place of what the alias states
-            options = {**meant.options, **self.parse(f"{meant.name}:{rest}").options}
-            return dataclasses.replace(meant, options=options)
+            stated = self.parse(f"{meant.name}:{rest}").options
+            return dataclasses.replace(meant, options={**meant.options, **stated})
         target = self.target(name)
         hints = _hints(target, self.context)
         options: dict[str, Any] = {}
