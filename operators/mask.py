@@ -53,6 +53,11 @@ class Identity(Operator):
         return trivial_svd(torch.ones(self.in_shape, dtype=like.dtype, device=like.device))
 
     @property
+    def seen(self) -> Tensor:
+        """True for every pixel."""
+        return torch.ones(self.in_shape[1:], dtype=torch.bool)
+
+    @property
     def T(self) -> Operator:
         """A^T = A: the operator is symmetric."""
         return self
