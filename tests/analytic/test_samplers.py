@@ -245,13 +245,24 @@ def test_cm4ir_notices_what_kind_of_prior_it_has() -> None:
 
 
 def test_expected_start_finds_the_wiener_ridge() -> None:
-    """For pure denoising the best ridge is noise^2/variance and the error is that of the Wiener shrinkage."""
-    op = operators.make("identity", in_shape=(1, 64, 64))
+    """For pure denoising the best ridge is noise^2/variance and the error is that of the Wiener shrinkage.
+
+    A blur of one tap is the identity for all but `seen_pixels`.
+    """
+    op = operators.convolution((1, 64, 64), torch.ones(1, 1), "circular", "one tap")
     for noise_std, factor in ((0.25, 1), (0.5, 4), (0.125, 0.25)):  # the picture's variance is 1/16
         start = expected_start(op, noise_std, torch.zeros(1, dtype=torch.float64))
         # y/(1 + r) - x has variance (r^2/16 + noise^2)/(1 + r)^2, smallest at r = 16 noise^2
         assert start.ridge == noise_std**2 * 4.0**2
         assert start.error == pytest.approx((1 / 16 / (1 + 1 / factor)) ** 0.5, rel=0.03)
+
+
+def test_pixels_that_are_shown_begin_as_they_are() -> None:
+    """Their expected error is the noise."""
+    op = operators.make("identity", in_shape=(1, 64, 64))
+    for noise_std in (0.02, 0.25):
+        start = expected_start(op, noise_std, torch.zeros(1, dtype=torch.float64))
+        assert start.error == pytest.approx(noise_std, rel=0.03)
 
 
 def test_median_fill_by_hand() -> None:

@@ -99,6 +99,7 @@ STANDING = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:.*EXIF block is damaged:zsir.PictureWarning")
 @pytest.mark.parametrize("case", STANDING)
 def test_codes_stand_as_the_pixels_do(tmp_path: Path, case: str) -> None:
     """Whatever Pillow makes of the entries, the operator of the codes takes the picture that `read` returns."""

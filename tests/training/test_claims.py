@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.training.pictures import folder
-from tests.training.runs import SPEC, run_of
+from tests.training.runs import SPEC, changed, run_of
 from zsir import files, priors
 from zsir.cli import main
 from zsir.errors import BadInput, BadSpec, Incompatible
@@ -26,7 +26,7 @@ SHORT = "recipe:widths=8+16,blocks=1,batch=2,patch=16,steps=2,every=2"
 def test_a_folder_holds_one_run(tmp_path):
     train_denoiser(run_of(tmp_path, "run"), recipe(SPEC))
     with pytest.raises(Incompatible, match=r"holds a run with steps 24, not 30"):
-        train_denoiser(run_of(tmp_path, "run"), recipe(SPEC + ",steps=30"))
+        train_denoiser(run_of(tmp_path, "run"), recipe(changed("steps=30")))
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     (tmp_path / f"run/.zsir-{files._place()}-{gone.pid}-0.part").write_text("left by a run that was killed")
@@ -151,7 +151,7 @@ def test_a_batch_that_cannot_be_shared_leaves_nothing(tmp_path, monkeypatch):
 
 
 def test_training_that_begins_with_a_prior(tmp_path, one_thread):
-    train_denoiser(run_of(tmp_path, "first"), recipe(SPEC + ",channels=1,sigma_max=0.2,focus_high=0.15,grey=0"))
+    train_denoiser(run_of(tmp_path, "first"), recipe(changed("channels=1,sigma_max=0.2,focus_high=0.15,grey=0")))
     first = f"trained:path={tmp_path / 'first/prior.safetensors'}"
     begun = ["train", str(tmp_path / "in"), "--device", "cpu", "--start", first, "-o", str(tmp_path / "still")]
     main([*begun, "--recipe", "small:steps=1,batch=2,patch=16,lr=1e-12"], standalone_mode=False)

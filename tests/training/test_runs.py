@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.training.pictures import folder
-from tests.training.runs import SPEC, run_of
+from tests.training.runs import SPEC, changed, run_of
 from zsir import files, priors
 from zsir.cli import main
 from zsir.errors import BadSpec, OutputError, SolveError
@@ -37,7 +37,7 @@ def start(out: Path, pictures: Path, spec: str) -> subprocess.Popen[bytes]:
 @pytest.mark.slow
 def test_training_learns(tmp_path):
     seen: list[Any] = []
-    state = train_denoiser(run_of(tmp_path, "run", report=seen.append), recipe(SPEC + ",steps=150,every=50,lr=0.01"))
+    state = train_denoiser(run_of(tmp_path, "run", report=seen.append), recipe(changed("steps=150,every=50,lr=0.01")))
     first, last = state.rows[0], state.rows[-1]
     assert (first[0], last[0]) == (20, 150) and len(last) == 5
     assert last[1] < 0.9 * first[1]
@@ -55,13 +55,13 @@ def test_training_learns(tmp_path):
 @pytest.mark.slow
 def test_training_learns_with_muon_from_drawings_too(tmp_path):
     more = ",steps=100,every=50,lr=0.01,optimiser=muon,shapes=0.25,log=true"
-    first, *_, last = train_denoiser(run_of(tmp_path, "run"), recipe(SPEC + more)).rows
+    first, *_, last = train_denoiser(run_of(tmp_path, "run"), recipe(changed(more))).rows
     assert all(b > a + 0.5 for a, b in zip(first[2:], last[2:], strict=True)), (first, last)
 
 
 @pytest.mark.slow
 def test_killed_again_and_again_a_run_ends_with_the_same_bits(tmp_path, one_thread):
-    spec = SPEC + ",steps=60"
+    spec = changed("steps=60")
     train_denoiser(run_of(tmp_path, "whole"), recipe(spec))
     chance, kills = random.Random(4), 0
     for _ in range(4):
@@ -91,7 +91,7 @@ def stamp(path: Path) -> int:
 def test_a_full_disk_leaves_the_last_checkpoint(tmp_path, one_thread, monkeypatch, more):
     from zsir.training import state
 
-    spec = SPEC + more
+    spec = changed(more)
     train_denoiser(run_of(tmp_path, "whole"), recipe(spec))
     written: list[str] = []
 
@@ -117,7 +117,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(tmp_path, one_thread, monkeypatc
 
 def test_a_run_that_diverges_keeps_its_last_checkpoint(tmp_path):
     with pytest.raises(SolveError, match=r"no longer finite at step \d+; what was saved before is intact. Lower lr"):
-        train_denoiser(run_of(tmp_path, "run"), recipe(SPEC + ",lr=1e12,warmup=0"))
+        train_denoiser(run_of(tmp_path, "run"), recipe(changed("lr=1e12,warmup=0")))
     prior = tmp_path / "run/prior.safetensors"
     assert not prior.exists() or all(bool(t.isfinite().all()) for t in load_file(prior).values())
 
@@ -139,7 +139,7 @@ def test_a_disk_that_is_really_full(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("more", ["", ",optimiser=muon,shapes=0.3,log=true"])
 def test_two_processes_make_the_same_prior_as_one(tmp_path, one_thread, more):
-    spec = SPEC + more
+    spec = changed(more)
     train_denoiser(run_of(tmp_path, "one"), recipe(spec))
     launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "-m", "zsir", "train"]
     options = [str(tmp_path / "in"), "-o", str(tmp_path / "two"), "--recipe", spec, "--device", "cpu"]
@@ -197,7 +197,7 @@ def test_the_commands(tmp_path, capsys):
 @pytest.mark.slow
 def test_options_of_both_commands(tmp_path, one_thread, capsys):
     pictures, val = folder(tmp_path / "in", 5), folder(tmp_path / "val", 2)
-    train = ["train", str(pictures), "--recipe", SPEC + ",steps=8,every=4", "--val", str(val), "--device", "cpu"]
+    train = ["train", str(pictures), "--recipe", changed("steps=8,every=4"), "--val", str(val), "--device", "cpu"]
     main([*train, "-o", str(tmp_path / "a"), "-q"], standalone_mode=False)
     assert capsys.readouterr().out == ""
     main([*train, "-o", str(tmp_path / "b"), "--workers", "1"], standalone_mode=False)

@@ -180,6 +180,6 @@ def test_python_warns_and_saves(tmp_path):
     ],
 )
 def test_the_residual_in_words(residual, noise, words):
-    entry = {"stats": {"residual": [residual]}, "provenance": {"noise_std": noise}}
+    entry = {"stats": {"residual": [residual], "nfe": 8}, "provenance": {"noise_std": noise}}
     assert words in fit_in_words(entry)
     assert fit_in_words(entry | {"misfit": "x"}) == "contradicts the observation"
