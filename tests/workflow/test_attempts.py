@@ -98,6 +98,16 @@ def test_noise_beyond_belief_means_another_hypothesis(monkeypatch):
     assert made is not None and made[1] is good and done == ["blur:sigma=1.2 0.01", "identity 0.02"]
 
 
+def test_what_more_noise_does_not_mend_is_another_hypothesis(monkeypatch):
+    """What the operator hardly sees stays strong with twice the noise: the operator is wrong."""
+    monkeypatch.setattr(attempts, "unseen_power", lambda operator, x: 0.9)
+    posed, result = solved("motion:length=9,angle=0", 4 / 255)
+    decision = Decision("motion:length=9,angle=0", 0.01, ())
+    done = list[str]()
+    assert attempts.attempted(decision, run_of({decision.op: with_residual(result, 0.5)}, posed, done)) is None
+    assert done == ["motion:length=9,angle=0 0.01", "motion:length=9,angle=0 0.03"]
+
+
 def test_a_motion_that_does_not_fit_is_given_up(monkeypatch):
     monkeypatch.setattr(attempts, "unseen_power", lambda operator, x: 0.0)
     posed, result = solved("motion:length=9,angle=0", 4 / 255)

@@ -27,8 +27,6 @@ MARGIN = 1.5
 MUCH_UNSEEN = 0.5
 #: a level above this says that the hypothesis is wrong, and not the noise
 LARGEST = 0.1
-#: results with more noise, at most
-PASSES = 2
 
 Run = Callable[[Decision], tuple[Posed, Restored]]
 
@@ -48,12 +46,11 @@ def attempted(decision: Decision, run: Run) -> tuple[Posed, Restored] | None:
         std = more_noise(posed, result)
         if std is not None and step.op.startswith("motion") and result.residual > WRONG:
             continue
-        for _ in range(PASSES):
-            if std is None or std > LARGEST:
-                break
+        if std is not None and std <= LARGEST:
             posed, result = run(step.with_noise(std))
             std = more_noise(posed, result)
-        if not result.harm and (std is None or std <= LARGEST):
+        # what still does not fit was not made so by noise
+        if std is None and not result.harm:
             return posed, result
     return None
 
