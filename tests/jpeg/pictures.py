@@ -6,7 +6,11 @@ import io
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
+from torch import Tensor
+
+from zsir.rng import generator
 
 
 def picture(height: int, width: int, mode: str = "RGB", seed: int = 0) -> Image.Image:
@@ -29,3 +33,13 @@ def shown(data: bytes) -> np.ndarray[Any, np.dtype[np.float64]]:
     """What Pillow decodes, (height, width, C) in grey levels."""
     values = np.asarray(Image.open(io.BytesIO(data)), dtype=np.float64)
     return values[:, :, None] if values.ndim == 2 else values
+
+
+def waves(shape: tuple[int, ...], batch: int = 1, seed: int = 0) -> Tensor:
+    """Smooth colour waves with some grain, in [0, 1], float64."""
+    c, h, w = shape
+    rows, columns = torch.arange(h, dtype=torch.float64)[:, None], torch.arange(w, dtype=torch.float64)
+    phases = torch.arange(batch * c, dtype=torch.float64).view(batch, c, 1, 1)
+    wave = 0.5 + 0.3 * torch.sin(rows / 5 + phases) * torch.cos(columns / 7 - 2 * phases)
+    grain = torch.randn(batch, *shape, generator=generator(seed), dtype=torch.float64)
+    return (wave + 0.04 * grain).clamp(0, 1)

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from tests.jpeg.test_jpeg_operator import picture
+from tests.jpeg.pictures import waves as picture
 from zsir import samplers
 from zsir.operators import make
 from zsir.operators.jpeg.coded import read_jpeg

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from tests.jpeg.pictures import waves as picture
 from zsir import operators
 from zsir.errors import BadInput, BadSpec, ShapeError
 from zsir.linalg import recorded_cg
@@ -24,20 +25,10 @@ from zsir.operators.jpeg.measurement import SAMPLINGS, jpeg, measurement, of_tab
 from zsir.operators.jpeg.quantised import equivalent_noise
 from zsir.operators.through_jpeg import ThroughJpeg
 from zsir.processes import metric_of, noisy, process_of, project, recorded
-from zsir.rng import PictureNoise, generator
+from zsir.rng import PictureNoise
 from zsir.testing import check_operator
 
 SHAPES = [(3, 16, 32), (3, 37, 53), (3, 5, 3), (1, 31, 47)]
-
-
-def picture(shape: tuple[int, ...], batch: int = 1, seed: int = 0) -> Tensor:
-    """Smooth colour waves with some grain, in [0, 1], float64."""
-    c, h, w = shape
-    rows, columns = torch.arange(h, dtype=torch.float64)[:, None], torch.arange(w, dtype=torch.float64)
-    phases = torch.arange(batch * c, dtype=torch.float64).view(batch, c, 1, 1)
-    wave = 0.5 + 0.3 * torch.sin(rows / 5 + phases) * torch.cos(columns / 7 - 2 * phases)
-    grain = torch.randn(batch, *shape, generator=generator(seed), dtype=torch.float64)
-    return (wave + 0.04 * grain).clamp(0, 1)
 
 
 def excess(operator: JpegOperator, x: Tensor, y: Tensor) -> float:

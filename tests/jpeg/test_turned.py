@@ -6,24 +6,13 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from torch import Tensor
 
+from tests.jpeg.pictures import waves as picture
 from zsir import operators
 from zsir.operators.jpeg.measurement import jpeg
 from zsir.operators.jpeg.upright import Upright
 from zsir.operators.mask import Identity
-from zsir.rng import generator
 from zsir.testing import check_operator
-
-
-def picture(shape: tuple[int, ...], batch: int = 1, seed: int = 0) -> Tensor:
-    """Smooth colour waves with some grain, in [0, 1], float64."""
-    c, h, w = shape
-    rows, columns = torch.arange(h, dtype=torch.float64)[:, None], torch.arange(w, dtype=torch.float64)
-    phases = torch.arange(batch * c, dtype=torch.float64).view(batch, c, 1, 1)
-    wave = 0.5 + 0.3 * torch.sin(rows / 5 + phases) * torch.cos(columns / 7 - 2 * phases)
-    grain = torch.randn(batch, *shape, generator=generator(seed), dtype=torch.float64)
-    return (wave + 0.04 * grain).clamp(0, 1)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

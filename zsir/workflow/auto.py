@@ -87,29 +87,30 @@ def decide(picture: Picture, method: Method) -> Decision:
     """
     seen = inspect(picture)
     believed = " ".join(_belief(seen))
-    if seen.needs_nothing and not method.noise_std:
-        return Decision("", None, (believed,))
     if seen.needs_nothing:
+        if not method.noise_std:
+            return Decision("", None, (believed,))
         return _done(picture, method, Hypothesis("identity", seen.noise, 1.0), believed)
     if seen.findings.scratches:
         return Decision("scratches", method.noise_std, (believed, FILLED))
     chosen = _chosen(picture, method, seen)
     last = seen.hypotheses[-1]
     # noise alone that cannot be seen is no reason to touch a picture
-    worth = last.spec not in ("identity", chosen.spec) or (last.spec != chosen.spec and last.noise >= VISIBLE)
+    worth = last.spec != chosen.spec and (last.spec != "identity" or last.noise >= VISIBLE)
     easier = (_done(picture, method, last, believed),) if worth else ()
     return replace(_done(picture, method, chosen, believed), easier=easier)
 
 
 def _done(picture: Picture, method: Method, chosen: Hypothesis, believed: str) -> Decision:
     """The decision for a hypothesis."""
-    noise = method.noise_std if method.noise_std is not None else _stated(picture, chosen)
-    spec = chosen.spec
+    spec, noise = chosen.spec, _stated(picture, chosen)
     file = coding_of(picture).file if method.ignore_jpeg else None
     if file is not None:
         kept = [stage for stage in spec.split(" | ") if stage.partition(":")[0] != "jpeg"]
         spec = " | ".join(kept) or "identity"
-        noise = method.noise_std if method.noise_std is not None else math.hypot(chosen.noise, as_white(file))
+        noise = math.hypot(chosen.noise, as_white(file))
+    if method.noise_std is not None:
+        noise = method.noise_std
     told = "" if noise is None else f", noise {noise:.4f}"
     size = picture.shape[1:] if spec.startswith("resize:") else None
     return Decision(spec, noise, (believed, f'Restored as --op "{spec}"{told}.'), size)

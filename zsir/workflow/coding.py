@@ -65,9 +65,8 @@ def contrasted(picture: Picture, stage: Parsed) -> Coding:
     if coding.file is None:
         return coding
     own, named = of_tables(coding.file), stage.build(picture.shape)
-    alike = (
-        set(stage.options) == {"q"} or own.layout.factors == named.layout.factors
-    )  # a quality alone means any sampling
+    # a quality alone means any sampling
+    alike = set(stage.options) == {"q"} or own.layout.factors == named.layout.factors
     if alike and own.tables.shape == named.tables.shape and bool((own.tables == named.tables).all()):
         return coding
     holds = "other tables" if coding.file.quality is None else f"quality {coding.file.quality}"
