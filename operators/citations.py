@@ -16,6 +16,12 @@ BIBTEX: dict[str, str] = {
   journal = {IEEE Transactions on Image Processing},
   year    = {2016}
 }""",
+    "apex": """@article{carasso2001direct,
+  title   = {Direct Blind Deconvolution},
+  author  = {Carasso, Alfred S.},
+  journal = {SIAM Journal on Applied Mathematics},
+  year    = {2001}
+}""",
     "reeves": """@article{reeves2005boundary,
   title   = {Fast Image Restoration Without Boundary Artifacts},
   author  = {Reeves, Stanley J.},

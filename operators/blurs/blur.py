@@ -29,8 +29,6 @@ from zsir.operators.separable import Separable
 from zsir.protocols import Shape
 
 BOUNDARIES = ("reflect", "circular", "zero", "unknown")
-#: pixels on a side up to which a separable blur with an unknown border is decomposed
-LARGEST_DECOMPOSED = 1024
 Boundary = Annotated[str, Option("how the picture goes on beyond its border", choices=BOUNDARIES)]
 
 
@@ -66,19 +64,13 @@ def convolution(in_shape: Shape, kernel: Tensor, boundary: str = "reflect", labe
     if boundary == "circular":
         return CircularBlur(in_shape, kernel, text)
     if boundary == "unknown":
-        return _valid(ValidBlur(in_shape, kernel, text))
+        return ValidBlur(in_shape, kernel, text)
     if boundary == "reflect" and is_symmetric(kernel):
         return CosineBlur(in_shape, kernel, text)
     matrices = line_matrices(kernel, in_shape, boundary)
     if matrices is not None:
         return Separable(in_shape[0], *matrices, text)
     return BoundedBlur(in_shape, kernel, cast(Literal["reflect", "zero"], boundary), text)
-
-
-def _valid(blur: ValidBlur) -> Operator:
-    """The blur, or two matrices in place of it where their decompositions take less time than the iteration."""
-    matrices = blur.matrices if max(blur.in_shape[1:]) <= LARGEST_DECOMPOSED else None
-    return blur if matrices is None else Separable(blur.in_shape[0], *matrices, blur.label, blur.margins)
 
 
 def is_symmetric(kernel: Tensor) -> bool:
@@ -92,10 +84,16 @@ def gaussian_blur(
     sigma: Annotated[float, Option("standard deviation of the Gaussian", "pixels")] = 3.0,
     boundary: Boundary = "reflect",
     taps: Annotated[
-        int | None, Option("side of the kernel, odd; by default up to 4 sigma on each side", "pixels")
+        int | None,
+        Option("side of the kernel, odd; by default up to 4 sigma on each side, 8 if power is not 2", "pixels"),
     ] = None,
+    power: Annotated[float, Option("2 is a Gaussian; less has longer tails, more ends more sharply", "1..8")] = 2.0,
 ) -> Operator:
-    """Gaussian blur.
+    """Gaussian blur, or the family of Lévy blurs with the transfer function ``exp(-(2 pi sigma f)^power / 2)``.
+
+    Below power 2 these are the blurs of many optical systems, with long tails; above 2 they keep middle detail and end
+    sharply, with negative lobes, as the filters of resampling do.
+    Source: Carasso 2001 [apex]
 
     forward ``A x = k * x``; adjoint ``A^T y = k~ * y``; pinv and prox exact in the cosine (reflect) or Fourier
     (circular) domain, or from the SVDs of two matrices (zero).
@@ -109,7 +107,7 @@ def gaussian_blur(
     Raises:
         BadSpec: An option lies outside its range.
     """
-    return convolution(in_shape, kernels.gaussian(sigma, taps), boundary, "blur")
+    return convolution(in_shape, kernels.levy(sigma, power, taps), boundary, "blur")
 
 
 def uniform_blur(

@@ -14,6 +14,8 @@ from zsir.errors import BadSpec, ShapeError
 LARGEST = 4096
 #: lines of a pixel on which a disc is measured
 LINES = 64
+#: powers of a Lévy blur: below, its tails are as wide as a picture; above, it rings as far
+LEAST_POWER, LARGEST_POWER = 1.0, 8.0
 
 
 def normalised(kernel: Tensor, name: str) -> Tensor:
@@ -40,6 +42,25 @@ def gaussian(sigma: float, taps: int | None = None) -> Tensor:
     t = torch.arange(-radius, radius + 1, dtype=torch.float64)
     line = torch.exp(-0.5 * (t / sigma) ** 2)
     return normalised(torch.outer(line, line), "blur")
+
+
+def levy(sigma: float, power: float, taps: int | None = None) -> Tensor:
+    """Kernel with the transfer function ``exp(-(2 pi sigma f)^power / 2)`` on ``taps`` pixels a side, an odd number; by
+    default cut off at 8 sigma. Power 2 is `gaussian`."""
+    if power == 2:
+        return gaussian(sigma, taps)
+    if not LEAST_POWER <= power <= LARGEST_POWER:
+        raise BadSpec(f"blur:power={power:g} must lie in {LEAST_POWER:g}..{LARGEST_POWER:g}; 2 is a Gaussian.")
+    reach = gaussian(sigma, taps).shape[0] // 2 * (2 if taps is None else 1)
+    # on a grid so fine that what comes around its border is less than what the cut takes
+    f = torch.fft.fftfreq(8 * reach + 1, dtype=torch.float64)
+    radius = torch.hypot(f[:, None], f)
+    transfer = torch.exp(-0.5 * (2 * math.pi * sigma * radius) ** power)
+    kernel = torch.fft.fftshift(torch.fft.ifft2(transfer).real)[3 * reach : 5 * reach + 1, 3 * reach : 5 * reach + 1]
+    # its symmetries, that the transform only nearly has, tell `convolution` of a closed form
+    even = kernel + kernel.T
+    even = even + even.flip(0)
+    return normalised(even + even.flip(1), "blur")
 
 
 def uniform(size: int) -> Tensor:

@@ -32,6 +32,8 @@ ROUGH = 1e-4
 #: the same inside samplers. Their ridge at level sigma is about (noise / sigma)^2. If the noise is the rounding of an
 #: 8-bit file, the error is at most half a percent of sigma, and the prior removes sigma next
 ENOUGH = 1e-5
+#: pixels on a side up to which a separable kernel is decomposed
+LARGEST_DECOMPOSED = 1024
 #: strips of so many ridges are kept
 KEPT = 2
 
@@ -41,8 +43,9 @@ class ValidBlur(Operator):
     """Valid part of the convolution of every channel: no assumption on what lies beyond the picture's border.
 
     forward ``V (k * x)``, V the pixels that need nothing outside x; adjoint ``k~ * V^T y``, k~ the mirrored kernel;
-    pinv ``A^T (A A^T + ridge)^-1 y`` by conjugate gradients on the strips around the picture, see `Strips`. The
-    pseudo-inverse (ridge 0) has the smallest ridge that the arithmetic carries.
+    pinv ``A^T (A A^T + ridge)^-1 y``: for a separable kernel and a picture of at most 1024 pixels a side from two
+    matrices, else by conjugate gradients on the strips around the picture, see `Strips`, where the pseudo-inverse
+    (ridge 0) has the smallest ridge that the arithmetic carries.
     Source: Reeves 2005 [reeves]
 
     Attributes:
@@ -50,6 +53,7 @@ class ValidBlur(Operator):
         kernel: The weights, (rows, columns) float64, centre at ``n // 2``.
         label: Name in messages.
         accuracy: pinv and prox are as exact as for data with this relative error. By default that of the dtype.
+        decomposed: Pixels on a side up to which a separable kernel is decomposed. By default 1024.
 
     Raises:
         ShapeError: The kernel reaches as far as the picture is large.
@@ -59,6 +63,7 @@ class ValidBlur(Operator):
     kernel: Tensor = field(repr=False)
     label: str = "blur"
     accuracy: float = field(default=0.0, repr=False)
+    decomposed: int = field(default=LARGEST_DECOMPOSED, repr=False)
 
     def __post_init__(self) -> None:
         if min(self.out_shape) < 1:
@@ -82,13 +87,13 @@ class ValidBlur(Operator):
 
     @property
     def twin(self) -> Operator | None:
-        """The same operator with a rough inverse."""
-        return None if self.accuracy >= ROUGH else replace(self, accuracy=ROUGH)
+        """The same operator with a rough inverse; None where the inverse is quick."""
+        return None if self._decomposed or self.accuracy >= ROUGH else replace(self, accuracy=ROUGH)
 
     @cached_property
     def relaxed(self) -> ValidBlur:
         """The same operator with an inverse that is exact enough for samplers."""
-        return replace(self, accuracy=max(self.accuracy, ENOUGH))
+        return self if self._decomposed else replace(self, accuracy=max(self.accuracy, ENOUGH))
 
     @property
     def matrices(self) -> tuple[Tensor, Tensor] | None:
@@ -109,6 +114,11 @@ class ValidBlur(Operator):
     def _separable(self) -> Separable | None:
         matrices = self.matrices
         return None if matrices is None else Separable(self.in_shape[0], *matrices, self.label)
+
+    @property
+    def _decomposed(self) -> Separable | None:
+        """The two matrices, where their decompositions take less time than the iteration."""
+        return self._separable if max(self.in_shape[1:]) <= self.decomposed else None
 
     @cached_property
     def _grid(self) -> tuple[int, int]:
@@ -144,10 +154,14 @@ class ValidBlur(Operator):
     def pinv(self, y: Tensor, ridge: float | Tensor = 0.0) -> Tensor:
         """A^T (A A^T + ridge)^-1 y, picture by picture."""
         self.check_input(y, self.out_shape)
+        if self._decomposed is not None:
+            return self._decomposed.pinv(y, ridge)
         return self._inverses(y, ridge, _norms(y))
 
     def prox(self, z: Tensor, y: Tensor, rho: float | Tensor) -> Tensor:
         """z + pinv(y - A z, rho), as exact as y and z are, even if they nearly fit."""
+        if self._decomposed is not None:
+            return self._decomposed.prox(z, y, rho)
         return z + self._inverses(y - self.forward(z), rho, [a + b for a, b in zip(_norms(y), _norms(z), strict=True)])
 
     def _inverses(self, y: Tensor, ridge: float | Tensor, sizes: list[float]) -> Tensor:

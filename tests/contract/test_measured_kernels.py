@@ -152,3 +152,31 @@ def test_warnings_come_once_with_an_unknown_border(psf: Any) -> None:
 def test_options_that_make_no_sense(psf: Any, options: dict[str, str], words: str) -> None:
     with pytest.raises(BadSpec, match=words):
         blur(psf(MOTION), **options)
+
+
+@pytest.mark.parametrize("power", [1.5, 3.0, 4.0])
+def test_the_transfer_function_of_a_levy_blur(power: float) -> None:
+    """exp(-(2 pi sigma f)^power / 2), but for what the cut at 8 sigma takes."""
+    kernel = kernels.levy(1.8, power)
+    n = kernel.shape[0]
+    f = torch.fft.fftfreq(n, dtype=torch.float64)
+    expected = torch.exp(-0.5 * (2 * np.pi * 1.8 * torch.hypot(f[:, None], f)) ** power)
+    made = torch.fft.fft2(torch.fft.ifftshift(kernel)).real
+    assert n == 33 and (made - expected).abs().max() < (0.012 if power < 2 else 0.003)
+    assert torch.equal(kernel, kernel.flip(0)) and torch.equal(kernel, kernel.flip(1))
+    assert (kernel - kernel.T).abs().max() < 1e-15
+
+
+def test_levy_blurs_in_closed_form() -> None:
+    """Power 2 is the Gaussian; power 1 the Poisson kernel, (r^2 + (sigma / 2)^2)^(-3/2)."""
+    assert torch.equal(kernels.levy(1.3, 2.0, 9), kernels.gaussian(1.3, 9))
+    t = torch.arange(-10, 11, dtype=torch.float64)
+    expected = (t[:, None] ** 2 + t**2 + 3.0**2) ** -1.5
+    made = kernels.levy(6.0, 1.0, 161)[70:91, 70:91]
+    assert (made / made[10, 10] - expected / expected[10, 10]).abs().max() < 2e-3
+
+
+@pytest.mark.parametrize("power", [0.5, 9.0, float("nan")])
+def test_powers_of_no_blur_are_refused(power: float) -> None:
+    with pytest.raises(BadSpec, match="blur:power="):
+        kernels.levy(1.5, power)

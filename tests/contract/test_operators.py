@@ -41,6 +41,7 @@ SPECS = {
     "uniform:size=5": False,
     "uniform:size=4,boundary=circular": False,
     "uniform:size=4,boundary=zero": False,
+    "blur:sigma=0.9,power=1.5": False,
     "disc:radius=2.6": False,
     "disc:radius=2.6,boundary=circular": False,
     "motion:length=9,angle=0": False,

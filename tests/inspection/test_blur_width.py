@@ -8,19 +8,19 @@ import torch
 
 from tests.inspection.conftest import coded, damaged, decoded, photograph, planes
 from zsir import inspect, operators
-from zsir.inspection.directed import directed_blur
+from zsir.inspection.directed import directed_blur, line
 from zsir.inspection.spectrum import FALL, WIDTH, Spectrum, design, fit, spectrum
-from zsir.inspection.widths import as_blur, gaussian_width
+from zsir.inspection.widths import as_blur, gaussian_width, levy_width
 
 
-def exact(alpha: float, width: float, noise: float, blocks: int, seed: int) -> Spectrum:
-    """A periodogram drawn from the model itself."""
+def exact(alpha: float, width: float, noise: float, blocks: int, seed: int, fall: float = 2) -> Spectrum:
+    """A periodogram drawn from the model itself, the blur of which falls with a power."""
     f = np.fft.fftfreq(64)
     down, across = np.meshgrid(f, f, indexing="ij")
     radius = np.hypot(down, across)
     kept = ((down > 0) | ((down == 0) & (across > 0))) & (radius > 2.5 / 64) & (radius <= 0.5)
     r = radius[kept]
-    power = 1e-3 * (r / 0.1) ** -alpha * np.exp(-4 * np.pi**2 * width**2 * r**2) + noise
+    power = 1e-3 * (r / 0.1) ** -alpha * np.exp(-((2 * np.pi * width * r) ** fall)) + noise
     drawn = power * np.random.default_rng(seed).gamma(blocks, 1 / blocks, r.shape)
     return Spectrum(drawn, down[kept], across[kept], blocks, 1e-9)
 
@@ -33,6 +33,39 @@ def test_fit_of_the_model_itself(width):
     assert found.values[FALL] == pytest.approx(2.6, abs=0.1)
     assert found.noise == pytest.approx(1e-5, rel=0.03)
     assert found.spread == pytest.approx(1 / 200, rel=0.2)
+
+
+def test_the_fit_does_not_run_away():
+    """A kernel that is far from the truth makes P far too small at first, and a first step far too long."""
+    s = exact(2.0, 0, 1e-5, 900, 3)
+    columns = design(s)
+    begun = fit(s, columns).values
+    for numbers in ((8, 30), (15, 70), (30, 90)):
+        transfer = line(s, *numbers)
+        assert fit(s, columns, transfer, begun).loss == pytest.approx(fit(s, columns, transfer).loss, abs=1.0)
+
+
+@pytest.mark.parametrize("fall, width, noise", [(1.5, 2.5, 1e-8), (4.0, 0.9, 1e-6), (4.0, 1.4, 1e-6)])
+def test_the_power_of_a_fall(fall, width, noise):
+    s = exact(2.6, width, noise, 900, 3, fall)
+    found = levy_width(s, gaussian_width(s))
+    assert found is not None and found.power == fall
+    assert found.fit.values[WIDTH] ** (1 / fall) == pytest.approx(width, rel=0.02)
+
+
+@pytest.mark.parametrize("width, noise", [(2.5, 1e-8), (0.9, 1e-6), (1.4, 1e-5)])
+def test_a_gaussian_has_the_power_of_one(width, noise):
+    s = exact(2.6, width, noise, 900, 3)
+    assert levy_width(s, gaussian_width(s)) is None
+
+
+@pytest.mark.parametrize("op, kind", [("blur:sigma=1.4,power=3", "levy"), ("blur:sigma=1.4", "gaussian")])
+def test_a_photograph_tells_the_power(op, kind):
+    """A Gaussian in place of the sharper fall would undo it by 3 to 6 dB too much."""
+    found = inspect(damaged(photograph("monuments_wonders_petra"), f"{op},boundary=reflect")).findings.blur
+    assert found is not None and found.kind == kind
+    if kind == "levy":
+        assert found.power is not None and 2.5 <= found.power <= 4 and found.spec.endswith(f",power={found.power:g}")
 
 
 def looked_at(y):

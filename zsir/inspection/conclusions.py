@@ -151,10 +151,11 @@ def _hypotheses(found: Findings, noise: float, shape: tuple[int, int, int]) -> I
         yield Hypothesis(chain(), noise, 1.0)
         return
     yield Hypothesis(chain(blur.spec), noise, 1.0)
-    if blur.kind == "gaussian":
+    if blur.kind in ("gaussian", "levy"):
+        fall = "" if blur.power is None else f",power={blur.power:g}"
         for sign in (-1, 1):
             width = blur.width + sign * blur.error
-            yield Hypothesis(chain(f"blur:sigma={width:.2f}"), noise, 0.6)
+            yield Hypothesis(chain(f"blur:sigma={width:.2f}{fall}"), noise, 0.6)
     yield Hypothesis(chain(), noise, 0.1)
 
 
@@ -212,6 +213,12 @@ def _of_blur(found: Findings) -> str:
     assert blur is not None
     if blur.kind == "gaussian":
         return f"The picture is blurred like a Gaussian of {blur.width:.2f} +- {blur.error:.2f} pixels."
+    if blur.power is not None:
+        how = "with longer tails" if blur.power < 2 else "but ends more sharply"
+        return (
+            f"The picture is blurred by {blur.width:.2f} +- {blur.error:.2f} pixels like a Gaussian, {how} "
+            f"(power {blur.power:g} in place of 2)."
+        )
     if blur.kind == "motion":
         return (
             f"The picture has a motion blur of {blur.width:.1f} +- {blur.error:.1f} pixels at {blur.angle:.0f} degrees."

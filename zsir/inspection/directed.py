@@ -67,10 +67,12 @@ def disc(s: Spectrum, radius: float) -> Floats:
     return power
 
 
-def directed_blur(s: Spectrum, gauss: Fit, ended: Fit | None = None, coded: bool = False) -> Blur | None:
+def directed_blur(
+    s: Spectrum, gauss: Fit, ended: Fit | None = None, coded: bool = False, levy: Fit | None = None
+) -> Blur | None:
     """Motion or defocus, where either is clearly likelier than the likeliest Gaussian, and a disc than an end.
 
-    ``coded`` says that the picture was a JPEG.
+    ``coded`` says that the picture was a JPEG; ``levy`` is that of a Lévy blur, which either must surpass.
     """
     columns = design(s)
 
@@ -90,6 +92,8 @@ def directed_blur(s: Spectrum, gauss: Fit, ended: Fit | None = None, coded: bool
         moved = tried(line, [(length * f, angle + a) for f in (1 / step, 1, step) for a in (-turn, 0, turn)])
         opened = tried(disc, [(opened.numbers[0] * f**2,) for f in (1 / step, 1, step)])
         step, turn = math.sqrt(step), turn / 2
+    if levy is not None and levy.loss < min(moved.fit.loss, opened.fit.loss):
+        return None
     if moved.fit.loss < opened.fit.loss:
         hidden = ended is not None and moved.fit.loss > ended.loss - CLEAR_OF_END
         return None if hidden or (coded and moved.numbers[0] < SHORTEST_CODED) else _as_motion(moved, gauss)

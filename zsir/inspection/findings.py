@@ -52,11 +52,12 @@ class Blur:
     """Blur of a picture, in pixels.
 
     Attributes:
-        kind: ``gaussian``, ``motion`` or ``defocus``.
-        width: Standard deviation of a Gaussian, length of a motion, or radius of a disc.
+        kind: ``gaussian``, ``levy``, ``motion`` or ``defocus``.
+        width: Standard deviation of a Gaussian, sigma of a Lévy blur, length of a motion, or radius of a disc.
         error: One standard error of the width.
         angle: Direction of a motion in degrees, counter-clockwise from the horizontal.
         spec: The operator.
+        power: Power of a Lévy blur; 2 would be a Gaussian.
     """
 
     kind: str
@@ -64,6 +65,7 @@ class Blur:
     error: float
     spec: str
     angle: float | None = None
+    power: float | None = None
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from zsir.inspection.pieces import blocks_of
 from zsir.inspection.scratches import detect_mask, only_spots
 from zsir.inspection.spectrum import Spectrum, spectrum
 from zsir.inspection.surface import clipping, is_drawing, is_flat
-from zsir.inspection.widths import SHARP_BELOW_END, as_blur, gauss_of, gaussian_width
+from zsir.inspection.widths import SHARP_BELOW_END, as_blur, blur_of, gauss_of, gaussian_width, levy_width
 from zsir.metrics.noise import LUMA
 from zsir.pictures import Picture, PictureLike, as_picture
 
@@ -139,12 +139,17 @@ def _blur(x: NDArray[np.float32], jpeg: Jpeg | None, unknown: dict[str, str], en
     gauss = gaussian_width(seen)
     ended = ending(seen, gauss.fit)
     # the period of an enlargement looks like zeros of a motion
-    directed = None if enlarged else directed_blur(seen, gauss.fit, ended, jpeg is not None)
+    levy = levy_width(seen, gauss, ended)
+    smooth = None if levy is None else levy.fit
+    directed = None if enlarged else directed_blur(seen, gauss.fit, ended, jpeg is not None, smooth)
     if directed is not None:
         return directed
+    plain = as_blur(gauss, mean_step(jpeg))
+    if levy is not None and plain is not None:
+        return blur_of(levy)
     if ended is not None:
         return as_blur(gauss_of(seen, ended), mean_step(jpeg), SHARP_BELOW_END)
-    return as_blur(gauss, mean_step(jpeg))
+    return plain
 
 
 def _not_cut(seen: Spectrum, jpeg: Jpeg) -> Spectrum:

@@ -27,6 +27,8 @@ SLOPE, SLOPE_PRECISION, TURN_PRECISION = 2.6, 20.0, 1.0
 LEVEL, FALL, WIDTH = 0, 1, 2
 #: steps of the ascent, and the gain in log-likelihood that ends it
 STEPS, ENOUGH = 60, 1e-2
+#: a step changes no logarithm of a power by more: one that makes P far too small is never taken back
+FARTHEST = 2.0
 
 
 @dataclass(frozen=True)
@@ -101,11 +103,12 @@ def spectrum(x: NDArray[np.float32], side: int = BLOCK, most: int = MOST) -> Spe
     return Spectrum(power[kept], down[kept], across[kept], count, ROUNDING / len(x))
 
 
-def design(s: Spectrum) -> Floats:
-    """Columns (count, 7) of log S and of a Gaussian's log|K|^2."""
+def design(s: Spectrum, power: float = 2.0) -> Floats:
+    """Columns (count, 7) of log S and of the log|K|^2 of a Gaussian, or of a Lévy blur of another power."""
     angle, radius = np.arctan2(s.down, s.across), s.radius
     turns = [wave(2 * k * angle) for k in (1, 2) for wave in (np.cos, np.sin)]
-    columns: Floats = np.stack([np.ones_like(radius), -np.log(radius / 0.1), -4 * np.pi**2 * radius**2, *turns], axis=1)
+    fall = -((2 * np.pi * radius) ** power)
+    columns: Floats = np.stack([np.ones_like(radius), -np.log(radius / 0.1), fall, *turns], axis=1)
     return columns
 
 
@@ -143,6 +146,7 @@ def fit(s: Spectrum, columns: Floats, transfer: Floats | float = 1.0, start: Flo
         gradient = slope.T @ (s.power / power - 1) - precision * (values - middle)
         curvature = slope.T @ slope + np.diag(precision)
         step = np.linalg.solve(curvature + damping * np.diag(np.diag(curvature)), gradient)
+        step *= min(1.0, FARTHEST / max(np.abs(columns @ step[:size]).max(), abs(step[size])))
         trial = parts(values + step)
         if trial[0] > loss:
             damping *= 8

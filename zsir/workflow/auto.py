@@ -121,12 +121,13 @@ def _belief(seen: Inspection) -> Sequence[str]:
 
 
 def _stated(picture: Picture, chosen: Hypothesis) -> float | None:
-    """The level of a hypothesis; for a JPEG file None, because its codes tell more than its pixels.
+    """The level of a hypothesis; for a JPEG file without more None, because its codes tell more than its pixels.
 
     What is to be sharpened has at least `LEAST_NOISE`: noise and JPEG that came before the blur do not show, but would
     be sharpened with the rest.
     """
-    if picture.format in JPEG or chosen.spec.rpartition("|")[2].strip().startswith("jpeg"):
+    coded = picture.format in JPEG or chosen.spec.rpartition("|")[2].strip().startswith("jpeg")
+    if coded and not _is_blur(chosen):
         return None
     return max(chosen.noise, LEAST_NOISE if chosen.spec != "identity" else 0.0)
 
