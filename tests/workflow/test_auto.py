@@ -16,7 +16,8 @@ from torch import Tensor
 import zsir
 from zsir import metrics, operators
 from zsir.errors import BadSpec
-from zsir.workflow.auto import decide
+from zsir.inspection import Hypothesis
+from zsir.workflow.auto import _Hidden, _prediction, decide
 from zsir.workflow.method import load_method
 from zsir.workflow.pose import pose
 
@@ -69,6 +70,26 @@ def test_a_blurred_photograph_is_sharpened(photograph, tmp_path):
     assert decision.op.startswith("blur:sigma=1.") and "blurred" in decision.sentences[0]
     result = zsir.restore(path)
     assert metrics.psnr(result.x, photograph) > metrics.psnr(zsir.read(path).pixels, photograph) + 1.5
+
+
+def test_hidden_pixels_tell_the_width(photograph):
+    y = blurred(photograph, 1.4)[..., 32:128, 32:128].contiguous()
+    method = load_method("auto")
+    error = {s: _prediction(y, Hypothesis(f"blur:sigma={s}", 1 / 255, 1.0), 1 / 255, method) for s in (1.0, 1.4, 1.8)}
+    assert error[1.4] < 0.99 * min(error[1.0], error[1.8])
+
+
+def test_a_step_with_hidden_pixels_does_not_look_at_them():
+    """It is the step of the whole operator for data whose hidden pixels are those of z; and M A has its adjoint."""
+    whole = operators.make("blur:sigma=0.8", in_shape=(2, 9, 14))
+    shown = torch.arange(9 * 14).reshape(9, 14) % 5 > 0
+    op = _Hidden(whole, shown)
+    x, y, z = torch.randn(3, 1, 2, 9, 14, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    assert abs(float((op.forward(x) * y).sum() - (x * op.adjoint(y)).sum())) < 1e-12
+    assert torch.equal(op.prox(z, y, 0.1), op.prox(z, torch.where(shown, y, x), 0.1))
+    filled = torch.where(shown, y, whole.forward(z))
+    assert torch.equal(op.prox(z, y, 0.1), whole.prox(z, filled, 0.1))
+    assert op.out_shape == (2, 9, 14) and op.in_shape == (2, 9, 14)
 
 
 @pytest.mark.slow

@@ -2,28 +2,31 @@
 
 The picture is inspected (`zsir.inspection`). Where several blurs are nearly as likely, each is tried on a detailed
 window: one pixel in twenty is hidden, the window is solved without them, and the blur that predicts the hidden pixels
-best is taken. Only blurs are compared in this way: a blurred picture predicts its own pixels well, whatever made it so.
+best is taken. In every data step the hidden pixels are filled with what the blur makes of the last estimate, a step of
+expectation and maximisation; so the blur keeps its closed form. Only blurs are compared in this way: a blurred picture
+predicts its own pixels well, whatever made it so.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
 from zsir import operators, samplers
+from zsir.capabilities import Margins, margins_of
 from zsir.errors import ZsirError
 from zsir.inspection import Hypothesis, Inspection, inspect
 from zsir.inspection.conclusions import VISIBLE
 from zsir.loop.solver import solve
-from zsir.operators import Mask, Operator
+from zsir.operators import Operator
 from zsir.operators.catalogue import OPERATORS
 from zsir.pictures import Picture
 from zsir.problem import Problem
-from zsir.protocols import Prior
+from zsir.protocols import Numbers, Prior, Shape
 from zsir.rng import generator
 from zsir.samplers.initial import median_fill
 from zsir.workflow.coding import JPEG, as_white, coding_of
@@ -174,15 +177,57 @@ def _window(x: Tensor) -> Tensor:
     return x[..., top : top + side[0], left : left + side[1]].contiguous()
 
 
+@dataclass(frozen=True, eq=False)
+class _Hidden(Operator):
+    """An operator of whose observation some pixels are hidden, for trials.
+
+    forward ``M A x``; adjoint ``A^T M y``; prox: that of A for y with the hidden pixels of A z, one step towards the
+    exact one.
+
+    Attributes:
+        inner: The operator A.
+        shown: Which pixels are seen, (height, width).
+    """
+
+    inner: Operator
+    shown: Tensor = field(repr=False)
+
+    @property
+    def in_shape(self) -> Shape:  # type: ignore[override]
+        """That of A."""
+        return self.inner.in_shape
+
+    @property
+    def out_shape(self) -> Numbers:
+        """That of A."""
+        return self.inner.out_shape
+
+    @property
+    def margins(self) -> Margins:
+        """Those of A."""
+        return margins_of(self.inner)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """M A x."""
+        return self.inner.forward(x) * self.shown.to(x.device)
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        """A^T M y."""
+        return self.inner.adjoint(y * self.shown.to(y.device))
+
+    def prox(self, z: Tensor, y: Tensor, rho: float | Tensor) -> Tensor:
+        """That of A, for y with the hidden pixels that z has."""
+        return self.inner.prox(z, torch.where(self.shown.to(y.device), y, self.inner.forward(z)), rho)
+
+
 def _prediction(y: Tensor, one: Hypothesis, noise: float, method: Method) -> float:
     """Mean squared error of the hidden pixels of y, predicted from the others under a hypothesis."""
     shape = (y.shape[1], y.shape[2], y.shape[3])
     operator = operators.make(without_coding(OPERATORS.parse(one.spec)), out_shape=shape)
     hidden = torch.rand(shape[1:], generator=generator(0, 0, "hidden")) < HIDDEN
-    masked: Operator = Mask(shape, ~hidden) @ operator
     # begun at the picture itself, with the hidden pixels filled: a good beginning makes the inverse quick
     begun, seen = (values.to(method.device, torch.float32) for values in (median_fill(y, ~hidden), y * ~hidden))
-    problem = Problem(seen, masked, max(noise, LEAST_NOISE), begun)
+    problem = Problem(seen, _Hidden(operator, ~hidden), max(noise, LEAST_NOISE), begun)
     prior: Prior = fitting(method.prior, operator)
     x = solve(problem, prior, samplers.make("hqs", nfe=CALLS)).x
     error = (operator.forward(x) - y.to(x))[..., hidden.to(x.device)]
