@@ -45,7 +45,7 @@ def test_the_fit_does_not_run_away():
         assert fit(s, columns, transfer, begun).loss == pytest.approx(fit(s, columns, transfer).loss, abs=1.0)
 
 
-@pytest.mark.parametrize("fall, width, noise", [(1.5, 2.5, 1e-8), (4.0, 0.9, 1e-6), (4.0, 1.4, 1e-6)])
+@pytest.mark.parametrize("fall, width, noise", [(1.5, 2.5, 1e-9), (4.0, 0.9, 1e-6), (4.0, 1.4, 1e-6)])
 def test_the_power_of_a_fall(fall, width, noise):
     s = exact(2.6, width, noise, 900, 3, fall)
     found = levy_width(s, gaussian_width(s))

@@ -79,6 +79,15 @@ def test_hidden_pixels_tell_the_width(photograph):
     assert error[1.4] < 0.99 * min(error[1.0], error[1.8])
 
 
+@pytest.mark.parametrize("op, found", [("disc:radius=3", "disc:radius=3."), ("blur:sigma=1.9", "blur:sigma=1.")])
+def test_a_disc_behind_jpeg(photograph, tmp_path, op, found):
+    """The codes hide its zeros, and its spectrum is as good as that of a Gaussian; the hidden pixels know better."""
+    y = operators.make(op, in_shape=(3, 192, 192)).forward(photograph)
+    path = saved(tmp_path / "soft.jpg", y, quality=85)
+    assert zsir.inspect(path).spec.startswith("blur:sigma=1.")
+    assert decide(zsir.read(path), load_method("auto")).op.startswith(found)
+
+
 def test_a_step_with_hidden_pixels_does_not_look_at_them():
     """It is the step of the whole operator for data whose hidden pixels are those of z; and M A has its adjoint."""
     whole = operators.make("blur:sigma=0.8", in_shape=(2, 9, 14))

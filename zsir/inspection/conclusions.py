@@ -19,6 +19,8 @@ GOOD_QUALITY, GOOD_STEP = 96, 8.0
 LEAST_ENLARGEMENT = 1.3
 #: shares of clipped pixels worth a sentence
 CLIPPED = 0.01
+#: radius of a disc whose main lobe is that of a Gaussian of width 1
+DISC = 1.54
 #: rounding to 8 bits
 ROUNDING = 0.29 / 255
 
@@ -151,11 +153,9 @@ def _hypotheses(found: Findings, noise: float, shape: tuple[int, int, int]) -> I
         yield Hypothesis(chain(), noise, 1.0)
         return
     yield Hypothesis(chain(blur.spec), noise, 1.0)
-    if blur.kind in ("gaussian", "levy"):
-        fall = "" if blur.power is None else f",power={blur.power:g}"
-        for sign in (-1, 1):
-            width = blur.width + sign * blur.error
-            yield Hypothesis(chain(f"blur:sigma={width:.2f}{fall}"), noise, 0.6)
+    if blur.kind == "gaussian" and found.jpeg:
+        # JPEG hides the zeros of a disc
+        yield Hypothesis(chain(f"disc:radius={DISC * blur.width:.2f}"), noise, 0.3)
     yield Hypothesis(chain(), noise, 0.1)
 
 

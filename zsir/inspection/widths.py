@@ -30,7 +30,7 @@ RELATIVE = 0.06
 VAGUE = 0.2
 #: powers compared with the Gaussian's 2, and the gain in log-likelihood from which one is believed. On photographs with
 #: Gaussian blur, powers below 2 gain at most 3, those above 2 at most 10.2, a sharp end being a matter of texture too
-POWERS, TAILS, SHARPER = (1.5, 2.5, 3.0, 4.0), 5.0, 11.0
+POWERS, TAILS, SHARPER = (1.5, 2.5, 3.0, 4.0), 6.0, 11.0
 #: a Lévy blur is believed against a spectrum that ends if it is nearly as likely
 NEARLY = 15.0
 #: beyond this many pixels the blocks are too small

@@ -38,8 +38,10 @@ from zsir.workflow.pose import fitting
 WINDOW, CALLS = 128, 4
 #: share of the pixels that is hidden in a trial
 HIDDEN = 0.05
-#: a hypothesis takes the place of a likelier one if it predicts hidden pixels better by more than this
-BETTER = 0.01
+#: a hypothesis takes the place of a likelier one if it predicts hidden pixels better by more than this. Behind JPEG of
+#: quality 80 to 85 the error of a true disc is 0.73 to 0.96 of that of the Gaussian, and of a wrong one 0.98 to 1.06.
+#: Widths are not compared in this way: of two, the smaller predicts better, by up to 0.1
+BETTER = 0.03
 #: least noise of a picture whose blur is only believed, and of a trial
 LEAST_NOISE = 2 / 255
 #: operators that are tried on a window
