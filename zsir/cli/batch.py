@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING
 
 import click
@@ -19,6 +20,23 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from zsir.loop.solver import Event
+
+
+#: seconds that are worth a line where there is no bar
+LONG = 20.0
+
+
+def about(seconds: float) -> str:
+    """Time that is left, as the end of a sentence; empty for less than a second.
+
+    >>> about(41.2), about(200), about(5000), about(0.2)
+    (', about 41 s left', ', about 3 min left', ', about 1.4 h left', '')
+    """
+    if seconds < 1:
+        return ""
+    if seconds < 90:
+        return f", about {seconds:.0f} s left"
+    return f", about {seconds / 60:.0f} min left" if seconds < 3600 else f", about {seconds / 3600:.1f} h left"
 
 
 class Display:
@@ -41,6 +59,11 @@ class Display:
         bar = Progress(*columns, TimeElapsedColumn(), console=console, transient=True)
         self._bar = self._stack.enter_context(bar)
         self._row = bar.add_task("", total=total, state="")
+
+    @property
+    def plain(self) -> bool:
+        """Whether lines take the place of a bar."""
+        return self._bar is None and not self.quiet
 
     def step(self, name: str, done: float, state: str) -> None:
         """``done`` (counted in results) of the batch; ``state`` says where ``name`` stands."""
@@ -119,12 +142,23 @@ class Batch:
         say(f"{job.source}: {sentence} {target} was not written; --force writes it.")
 
     def follow(self, name: str) -> Callable[[Event], None]:
-        """A callback of `zsir.solve` that moves the bar through the result that is being computed."""
-        done = self.position
+        """A callback of `zsir.solve` that moves the bar through the result that is being computed.
+
+        Where there is no bar, a line now and then says how a long one goes on.
+        """
+        done, began = self.position, monotonic()
+        spoken = began
         self.display.step(name, done, "")
 
         def show(event: Event) -> None:
-            self.display.step(name, done + event.step / event.steps, f"step {event.step} of {event.steps}")
+            nonlocal spoken
+            now = monotonic()
+            left = (now - began) / event.step * (event.steps - event.step)
+            state = f"step {event.step} of {event.steps}{about(left)}"
+            self.display.step(name, done + event.step / event.steps, state)
+            if self.display.plain and left >= LONG and (event.step == 1 or now - spoken >= LONG):
+                spoken = now
+                say(f"{name}: {state}")
 
         return show
 
