@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from tests.cli.conftest import Run, run
-from tests.inspection.conftest import damaged, photograph, planes
+from tests.inspection.conftest import coded, damaged, photograph, planes
 from zsir import inspect
 from zsir.errors import BadInput
 from zsir.inspection.enlarged import find_enlargement
@@ -37,6 +37,18 @@ def test_enlargement(factor, kernel):
 @pytest.mark.parametrize("op", ["", "blur:sigma=1.2,boundary=reflect", "blur:sigma=2,boundary=reflect"])
 def test_blur_is_no_enlargement(photo, op):
     assert find_enlargement(planes(damaged(photo, op))) is None
+
+
+@pytest.mark.parametrize("quality", [5, 10])
+def test_coarse_codes_are_no_enlargement(tmp_path, quality):
+    """What they leave is smooth, and the colour planes are enlarged; a true enlargement is told at quality 40 still."""
+    x = damaged(photograph("farm_animals_animals_pig"))
+    (tmp_path / "coarse.jpg").write_bytes(coded(x, quality))
+    assert inspect(tmp_path / "coarse.jpg").findings.enlargement is None
+    large = np.asarray(Image.fromarray(x[64:192, 64:192]).resize((256, 256), Image.Resampling.BICUBIC))
+    (tmp_path / "large.jpg").write_bytes(coded(large, 40))
+    found = inspect(tmp_path / "large.jpg").findings.enlargement
+    assert found is not None and found.factor == pytest.approx(2, abs=0.02)
 
 
 def test_command_of_an_enlargement():

@@ -97,3 +97,12 @@ def test_phone_picture(tmp_path, noise):
     found = inspect(path).findings.noise
     assert found is not None and found.beneath_jpeg
     assert found.std == pytest.approx(noise, rel=0.15)
+
+
+def test_coarse_steps_hide_the_noise(tmp_path):
+    """What is not 0 at such steps is texture."""
+    path = tmp_path / "coarse.jpg"
+    path.write_bytes(coded(damaged(photograph("monuments_wonders_petra")), 12))
+    found = inspect(path)
+    assert found.findings.noise is None or found.findings.noise.std == 0
+    assert found.noise < 0.002

@@ -49,6 +49,19 @@ class Beneath:
     error: float
     bound: float
 
+    def told_by(self, table: NDArray[np.int64], share: float) -> bool:
+        """Whether it is noise: of steps that are much larger the codes tell nothing, what is not 0 there is texture.
+
+        Args:
+            table: Steps of luma, (8, 8), 0 where unknown.
+            share: The least level, as a share of the median step.
+
+        Returns:
+            True where the level is larger.
+        """
+        known = table[table > 0]
+        return 255 * self.std > share * float(np.median(known)) if known.size else False
+
 
 def beneath(codes: Floats, table: NDArray[np.int64]) -> Beneath | None:
     """Noise of luma from codes (count, 8, 8) and steps (8, 8), 0 where unknown; None with too few blocks."""

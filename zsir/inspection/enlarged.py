@@ -28,6 +28,9 @@ WINDOW, WINDOWS = 48, 6
 CLEAR, CLEAR_LARGE, LARGE = 0.3, 0.9, 3.5
 #: small pictures have few windows: up to 0.31 on blurred crops of 100 to 160 pixels
 CLEAR_SMALL, SMALL_SIDE = 0.5, 200
+#: what coarse steps of JPEG leave is smooth, and its colour is enlarged: up to 0.29 at quality 15, 0.63 at 10 and 1.06
+#: at 5, where the mean steps are 167, 196 and 229
+COARSE = 210.0
 #: factors always tried, and the largest
 ALWAYS, LARGEST = (2.0, 3.0, 4.0), 8.5
 #: a period in the second differences is worth a try from this many times the median power
@@ -48,16 +51,16 @@ class Fitted:
     clear: float
 
 
-def find_enlargement(x: NDArray[np.float32], blocks: bool = False) -> Enlargement | None:
+def find_enlargement(x: NDArray[np.float32], blocks: bool = False, step: float = 0.0) -> Enlargement | None:
     """The enlargement that a picture (channels, height, width) has been through, or None.
 
-    ``blocks`` says that JPEG has left its own period, 8 pixels.
+    ``blocks`` says that JPEG has left its own period, 8 pixels, and ``step`` is the mean of its steps.
     """
     if min(x.shape[1:]) < WINDOW:
         return None
     pairs = [(f, f) for f in ALWAYS] + candidates(x, blocks)
     tried = [fitted(x, pair, kernel) for pair in dict.fromkeys(pairs) for kernel in KERNELS]
-    least = CLEAR if min(x.shape[1:]) >= SMALL_SIDE else CLEAR_SMALL
+    least = max(CLEAR if min(x.shape[1:]) >= SMALL_SIDE else CLEAR_SMALL, step / COARSE)
     clear = [one for one in tried if one.clear >= (CLEAR_LARGE if max(one.factor) >= LARGE else least)]
     if not clear:
         return None

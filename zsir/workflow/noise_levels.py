@@ -30,7 +30,7 @@ class Level:
 
 #: blocks of a file that are looked at, evenly spread
 MOST_BLOCKS = 2**16
-#: noise beneath JPEG can be told from texture where it is at least this share of the median step
+#: noise beneath JPEG is taken out where it is at least this share of the median step: less may be texture
 LEAST_SHARE = 0.3
 NO_NOISE = Level(0.0, "stated")
 
@@ -51,8 +51,7 @@ def level_beneath(picture: Picture, file: JpegFile, noted: float | None) -> Leve
     luma = file.components[0]
     codes = np.asarray(luma.codes).reshape(-1, 8, 8)
     found = beneath(codes[:: -(-len(codes) // MOST_BLOCKS)].astype(np.float64), np.asarray(luma.table))
-    # of steps much larger than the noise the codes tell nothing: what is not 0 there is texture
-    told = found is not None and 255 * found.std > LEAST_SHARE * float(np.median(np.asarray(luma.table)))
+    told = found is not None and found.told_by(np.asarray(luma.table), LEAST_SHARE)
     std = found.std / (LUMA_SHARE if file.space == "ycbcr" else 1.0) if found is not None and told else 0.0
     return Level(min(1.0, std), "estimated") if std > of_tables(file).own_noise else Level(0.0, "rounding")
 
