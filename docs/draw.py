@@ -31,6 +31,7 @@ OPERATOR_SPECS = {
     "mask-file": "mask-file:path={mask}",
     "kernel": "kernel:path={kernel}",
     "blur": "blur:sigma=3",
+    "sinc": "sinc:cutoff=0.8,size=21",
     "motion": "motion:length=15,angle=30",
     "downsample": "downsample:factor=4",
     "resize": "resize:scale=0.4,rule=opencv,kernel=area",

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         kernel_blur,
         motion_blur,
         shake_blur,
+        sinc_blur,
         uniform_blur,
     )
     from zsir.operators.blurs.bounded import BoundedBlur
@@ -93,6 +94,7 @@ __all__ = [
     "read_trace",
     "resize",
     "shake_blur",
+    "sinc_blur",
     "stack",
     "stride",
     "uniform_blur",

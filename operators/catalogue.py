@@ -28,6 +28,7 @@ OPERATORS = Registry(
         "blur": Entry(_BLURS.format("gaussian_blur"), "Gaussian blur", _BLURS.format("gaussian_shape")),
         "uniform": Entry(_BLURS.format("uniform_blur"), "box blur", _BLURS.format("uniform_shape")),
         "disc": Entry(_BLURS.format("disc_blur"), "blur of a lens out of focus", _BLURS.format("disc_shape")),
+        "sinc": Entry(_BLURS.format("sinc_blur"), "low pass with a sharp end", _BLURS.format("sinc_shape")),
         "motion": Entry(_BLURS.format("motion_blur"), "straight motion blur", _BLURS.format("motion_shape")),
         "shake": Entry(_BLURS.format("shake_blur"), "blur of a random hand-shake path", _BLURS.format("shake_shape")),
         "kernel": Entry(_BLURS.format("kernel_blur"), "blur with a kernel from a file", _BLURS.format("kernel_shape")),

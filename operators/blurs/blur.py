@@ -23,6 +23,7 @@ from zsir.operators.blurs.bounded import BoundedBlur
 from zsir.operators.blurs.cosine import CosineBlur
 from zsir.operators.blurs.fourier import CircularBlur
 from zsir.operators.blurs.lines import line_matrices
+from zsir.operators.blurs.low_pass import low_pass
 from zsir.operators.blurs.measured import prepared
 from zsir.operators.blurs.unknown import ValidBlur, extended
 from zsir.operators.separable import Separable
@@ -153,6 +154,33 @@ def disc_blur(
     return convolution(in_shape, kernels.disc(radius), boundary, "disc")
 
 
+def sinc_blur(
+    in_shape: Shape,
+    cutoff: Annotated[float, Option("frequency where the picture ends", "radians a pixel, at most pi")] = 1.5,
+    size: Annotated[int, Option("side of the kernel, odd", "pixels")] = 21,
+    boundary: Boundary = "reflect",
+) -> Operator:
+    """Low pass with a sharp end, and ringing: the ideal circular one, cut to a square.
+
+    Below ``cutoff`` nothing is lost, above it nearly everything. Filters of resampling are of this kind, and the
+    pipelines of Real-ESRGAN end with one.
+    Source: Wang et al. 2021, section 3.3 [realesrgan]
+
+    forward ``A x = k * x``; adjoint ``A^T y = k~ * y``; pinv and prox exact in the cosine (reflect) or Fourier
+    (circular) domain, by conjugate gradients else.
+
+    Args:
+        in_shape: (channels, height, width) of the picture.
+
+    Returns:
+        The operator.
+
+    Raises:
+        BadSpec: An option lies outside its range.
+    """
+    return convolution(in_shape, low_pass(size, cutoff), boundary, "sinc")
+
+
 def motion_blur(
     in_shape: Shape,
     length: Annotated[float, Option("length of the path", "pixels")] = 15.0,
@@ -254,6 +282,7 @@ def picture_shape(maker: Callable[..., Operator]) -> Callable[[Shape, dict[str, 
 gaussian_shape = picture_shape(gaussian_blur)
 uniform_shape = picture_shape(uniform_blur)
 disc_shape = picture_shape(disc_blur)
+sinc_shape = picture_shape(sinc_blur)
 motion_shape = picture_shape(motion_blur)
 shake_shape = picture_shape(shake_blur)
 kernel_shape = picture_shape(kernel_blur)

@@ -17,17 +17,11 @@ from torch import Tensor
 
 from zsir.errors import BadSpec
 from zsir.operators.blurs.kernels import LARGEST, shake
+from zsir.operators.blurs.low_pass import offsets, sinc
 from zsir.rng import check_seed
 
 #: the published pipelines multiply every tap by a random number from this range
 JITTER = (0.9, 1.1)
-
-
-def offsets(size: int) -> tuple[Tensor, Tensor]:
-    """Offsets x (along columns) and y (along rows) from the centre of a square, (size, size) each."""
-    line = torch.arange(size, dtype=torch.float64) - (size - 1) / 2
-    y, x = torch.meshgrid(line, line, indexing="ij")
-    return x, y
 
 
 def quadratic(size: int, sx: float, sy: float, angle: float) -> Tensor:
@@ -103,26 +97,6 @@ def _bresenham(start: tuple[int, int], end: tuple[int, int]) -> list[tuple[int, 
         r, c = (r + down, c) if steep else (r, c + right)
         error += 2 * short
     return [*pixels, end]
-
-
-def sinc(size: int, cutoff: float) -> Tensor:
-    """The ideal circular low pass, ``w J1(w r) / (2 pi r)`` with the cut-off w in radians a pixel."""
-    x, y = offsets(size)
-    r = torch.sqrt(x**2 + y**2)
-    safe = torch.where(r > 0, r, 1.0)
-    taps = cutoff * bessel_j1(cutoff * safe) / (2 * math.pi * safe)
-    return torch.where(r > 0, taps, cutoff**2 / (4 * math.pi))
-
-
-def bessel_j1(x: Tensor) -> Tensor:
-    """The Bessel function of order 1, to the last digits; `torch.special.bessel_j1` is exact to 4e-7 only.
-
-    Bessel's integral ``1/(2 pi) int cos(t - x sin t) dt`` over a period, by the trapezoidal rule. Its error is the
-    Bessel function of the order of the number of nodes, which is nothing well beyond x.
-    """
-    nodes = 64 + 2 * math.ceil(float(x.abs().max()))
-    t = torch.arange(nodes, dtype=torch.float64) * (2 * math.pi / nodes)
-    return torch.cos(t - x[..., None] * torch.sin(t)).mean(dim=-1)
 
 
 def star(size: int, spread: float) -> Tensor:

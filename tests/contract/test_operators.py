@@ -42,6 +42,7 @@ SPECS = {
     "uniform:size=4,boundary=circular": False,
     "uniform:size=4,boundary=zero": False,
     "blur:sigma=0.9,power=1.5": False,
+    "sinc:cutoff=2.2,size=7": False,
     "disc:radius=2.6": False,
     "disc:radius=2.6,boundary=circular": False,
     "motion:length=9,angle=0": False,
@@ -265,6 +266,7 @@ def test_a_disc_covers_its_pixels() -> None:
 def test_boundaries_choose_their_representation() -> None:
     names = {
         "disc:radius=3": "CosineBlur",
+        "sinc": "CosineBlur",
         "blur:sigma=2": "CosineBlur",
         "blur:sigma=2,boundary=circular": "CircularBlur",
         "blur:sigma=2,boundary=zero": "Separable",

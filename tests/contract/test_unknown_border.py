@@ -30,6 +30,7 @@ KERNELS = {
 BLURS = [
     "blur:sigma=0.7",
     "blur:sigma=0.7,power=3",
+    "sinc:cutoff=2,size=7",
     "uniform:size=4",
     "motion:length=7,angle=33",
     "motion:length=7,angle=90",

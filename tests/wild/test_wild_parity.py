@@ -11,10 +11,11 @@ import pytest
 import torch
 from scipy import fft, ndimage, special
 
+from zsir.operators.blurs.low_pass import bessel_j1
 from zsir.operators.wild import encoders, interpolation
 from zsir.operators.wild.bordered import correlation, ringing
 from zsir.operators.wild.stages import Display, Poisson, Sharpen, rounded
-from zsir.operators.wild.taps import FAMILIES, Kernel, bessel_j1
+from zsir.operators.wild.taps import FAMILIES, Kernel
 
 DATA = Path(__file__).parent / "data"
 KERNELS = dict(np.load(DATA / "wild_kernels.npz"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -218,6 +219,11 @@ def _of_blur(found: Findings) -> str:
         return (
             f"The picture is blurred by {blur.width:.2f} +- {blur.error:.2f} pixels like a Gaussian, {how} "
             f"(power {blur.power:g} in place of 2)."
+        )
+    if blur.kind == "sinc":
+        return (
+            f"The picture has been through a sharp low-pass filter ({blur.spec}): it has no detail finer than "
+            f"{2 * math.pi / blur.width:.1f} pixels."
         )
     if blur.kind == "motion":
         return (

@@ -1,7 +1,7 @@
 """Straight motion and defocus, by the zeros that they leave in the spectrum.
 
 A Gaussian has no zeros, so that these kernels are compared with it by the likelihood: the gain of the best length and
-angle, or radius, over the best Gaussian decides. A spectrum that ends (`zsir.inspection.ending`) looks as if it began
+angle, or radius, over the best Gaussian decides. A spectrum that ends (`zsir.inspection.low_pass`) looks as if it began
 to have a zero, and is compared with both.
 """
 
@@ -68,11 +68,11 @@ def disc(s: Spectrum, radius: float) -> Floats:
 
 
 def directed_blur(
-    s: Spectrum, gauss: Fit, ended: Fit | None = None, coded: bool = False, levy: Fit | None = None
+    s: Spectrum, gauss: Fit, ended: Fit | None = None, coded: bool = False, rival: float = math.inf
 ) -> Blur | None:
     """Motion or defocus, where either is clearly likelier than the likeliest Gaussian, and a disc than an end.
 
-    ``coded`` says that the picture was a JPEG; ``levy`` is that of a Lévy blur, which either must surpass.
+    ``coded`` says that the picture was a JPEG; ``rival`` is the loss of another kernel, which either must surpass.
     """
     columns = design(s)
 
@@ -92,7 +92,7 @@ def directed_blur(
         moved = tried(line, [(length * f, angle + a) for f in (1 / step, 1, step) for a in (-turn, 0, turn)])
         opened = tried(disc, [(opened.numbers[0] * f**2,) for f in (1 / step, 1, step)])
         step, turn = math.sqrt(step), turn / 2
-    if levy is not None and levy.loss < min(moved.fit.loss, opened.fit.loss):
+    if rival < min(moved.fit.loss, opened.fit.loss):
         return None
     if moved.fit.loss < opened.fit.loss:
         hidden = ended is not None and moved.fit.loss > ended.loss - CLEAR_OF_END

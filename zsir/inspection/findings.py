@@ -52,8 +52,9 @@ class Blur:
     """Blur of a picture, in pixels.
 
     Attributes:
-        kind: ``gaussian``, ``levy``, ``motion`` or ``defocus``.
-        width: Standard deviation of a Gaussian, sigma of a Lévy blur, length of a motion, or radius of a disc.
+        kind: ``gaussian``, ``levy``, ``sinc``, ``motion`` or ``defocus``.
+        width: Standard deviation of a Gaussian, sigma of a Lévy blur, length of a motion, or radius of a disc; the
+            cut-off of a sinc filter, in radians a pixel.
         error: One standard error of the width.
         angle: Direction of a motion in degrees, counter-clockwise from the horizontal.
         spec: The operator.

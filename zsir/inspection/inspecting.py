@@ -14,16 +14,16 @@ from zsir.inspection.beneath import beneath
 from zsir.inspection.comb import ODDS, ODDS_DRAWING, find_comb
 from zsir.inspection.conclusions import LEAST_ENLARGEMENT, Inspection, mean_step
 from zsir.inspection.directed import directed_blur
-from zsir.inspection.ending import ending
 from zsir.inspection.enlarged import find_enlargement, repeats
 from zsir.inspection.findings import Blur, Enlargement, Findings, Jpeg, Noise
 from zsir.inspection.grain import grain
 from zsir.inspection.jpeg_tables import jpeg_of_comb, jpeg_of_file, luma_table
+from zsir.inspection.low_pass import CLEAR, ending, sharp_end
 from zsir.inspection.pieces import blocks_of
 from zsir.inspection.scratches import detect_mask, only_spots
 from zsir.inspection.spectrum import Spectrum, spectrum
 from zsir.inspection.surface import clipping, is_drawing, is_flat
-from zsir.inspection.widths import SHARP_BELOW_END, as_blur, blur_of, gauss_of, gaussian_width, levy_width
+from zsir.inspection.widths import SHARP, SHARP_BELOW_END, as_blur, blur_of, gauss_of, gaussian_width, levy_width
 from zsir.metrics.noise import LUMA
 from zsir.pictures import Picture, PictureLike, as_picture
 
@@ -144,12 +144,16 @@ def _blur(x: NDArray[np.float32], jpeg: Jpeg | None, unknown: dict[str, str], en
         return None
     gauss = gaussian_width(seen)
     ended = ending(seen, gauss.fit)
-    # the period of an enlargement looks like zeros of a motion
     levy = levy_width(seen, gauss, ended)
-    smooth = None if levy is None else levy.fit
-    directed = None if enlarged else directed_blur(seen, gauss.fit, ended, jpeg is not None, smooth)
-    if directed is not None:
-        return directed
+    rival = min(one.loss for one in (gauss.fit, ended, levy.fit if levy else None) if one is not None)
+    # a picture that is as sharp as a photograph, and whose spectrum does not end, has been through no such filter
+    low = None if ended is None and gauss.width < SHARP else sharp_end(seen, gauss, rival)
+    # a disc or a motion need not be clearly likelier than a sinc filter, but the filter than them
+    least = min(levy.fit.loss if levy else math.inf, low[1] + CLEAR if low else math.inf)
+    # the period of an enlargement looks like zeros of a motion
+    directed = None if enlarged else directed_blur(seen, gauss.fit, ended, jpeg is not None, least)
+    if directed is not None or low is not None:
+        return directed or (low[0] if low else None)
     plain = as_blur(gauss, mean_step(jpeg))
     if levy is not None and plain is not None:
         return blur_of(levy)

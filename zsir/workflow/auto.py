@@ -45,7 +45,7 @@ BETTER = 0.03
 #: least noise of a picture whose blur is only believed, and of a trial
 LEAST_NOISE = 2 / 255
 #: operators that are tried on a window
-BLURS = ("blur", "disc", "motion")
+BLURS = ("blur", "disc", "motion", "sinc")
 
 
 FILLED = "They are filled in (--op scratches)."
@@ -157,7 +157,7 @@ def _chosen(picture: Picture, method: Method, seen: Inspection) -> Hypothesis:
 
 def _is_blur(one: Hypothesis) -> bool:
     first, *others = (stage.partition(":")[0].strip() for stage in one.spec.split("|"))
-    return first in BLURS and set(others) <= {"jpeg"}
+    return first in BLURS and set(others) <= {"jpeg", "sinc"}
 
 
 def _coded_level(picture: Picture) -> float:
