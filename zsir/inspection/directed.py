@@ -1,7 +1,7 @@
 """Straight motion and defocus, by the zeros that they leave in the spectrum.
 
 A Gaussian has no zeros, so that these kernels are compared with it by the likelihood: the gain of the best length and
-angle, or radius, over the best Gaussian decides. A spectrum that ends (`zsir.inspection.low_pass`) looks as if it began
+angle, or radius, over the best Gaussian decides. A spectrum that ends (`zsir.inspection.ending`) looks as if it began
 to have a zero, and is compared with both.
 """
 

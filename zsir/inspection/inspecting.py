@@ -14,11 +14,11 @@ from zsir.inspection.beneath import beneath
 from zsir.inspection.comb import ODDS, ODDS_DRAWING, find_comb
 from zsir.inspection.conclusions import LEAST_ENLARGEMENT, Inspection, mean_step
 from zsir.inspection.directed import directed_blur
+from zsir.inspection.ending import CLEAR, ending, sharp_end
 from zsir.inspection.enlarged import find_enlargement, repeats
 from zsir.inspection.findings import Blur, Enlargement, Findings, Jpeg, Noise
 from zsir.inspection.grain import grain
 from zsir.inspection.jpeg_tables import jpeg_of_comb, jpeg_of_file, luma_table
-from zsir.inspection.low_pass import CLEAR, ending, sharp_end
 from zsir.inspection.pieces import blocks_of
 from zsir.inspection.scratches import detect_mask, only_spots
 from zsir.inspection.spectrum import Spectrum, spectrum
