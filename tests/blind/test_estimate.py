@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from zsir.blind import KernelEstimate, estimate_kernel
-from zsir.blind.estimate import coarse_to_fine
+from zsir.blind.starts import coarse_to_fine
 from zsir.blind.grids import Grid
 from zsir.blind.resolve import resolve_auto
 from zsir.blind.simplex import least_squares

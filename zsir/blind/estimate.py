@@ -1,11 +1,11 @@
 """The kernel of an unknown motion blur, from the observation alone.
 
 1. The noise is taken out of y by the prior; this works well, because a blurred picture is smooth.
-2. Coarse to fine, the picture of few edges (`zsir.blind.edges`) and the kernel are found in turn, from several starts.
-   The start with the likeliest spectrum of y goes on. The kernel is the
-   solution of least squares on the simplex, with the posterior covariance of x as in an M-step.
+2. Coarse to fine, the picture of few edges and the kernel are found in turn, from several starts (`zsir.blind.starts`).
 3. The prior's own restoration takes the place of the edges, again in turn with the kernel: Fast Diffusion EM's
-   alternation inside half-quadratic splitting.
+   alternation inside half-quadratic splitting. The kernel is the solution of least squares on the simplex, with the
+   posterior covariance of x as in an M-step. Every start has one turn, and the best go on.
+4. The kernel whose picture has the fewest edges is taken: a wrong kernel makes waves.
 
 What is not handled: kernels that change over the picture, saturated light sources, and gamma. Pictures are taken as
 they are stored, not linearised. The border is no part of what is fitted. The noise level must be about right, and the
@@ -22,18 +22,17 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate, pad
+from torch.nn.functional import pad
 
-from zsir.blind.edges import edges
 from zsir.blind.grids import Grid
-from zsir.blind.likelihood import FLOOR, Parameters, Seen, motion_of
-from zsir.blind.simplex import ladder, least_squares, recentred, resized, thresholded
+from zsir.blind.likelihood import FLOOR, Seen, motion_of
+from zsir.blind.simplex import least_squares, recentred, thresholded
+from zsir.blind.starts import STARTS, coarse_to_fine
 from zsir.errors import BadInput, BadSpec, ShapeError
-from zsir.operators.blurs.kernels import motion
 from zsir.protocols import Prior
 
-#: turns of picture and kernel at each scale, and with the prior; taps below these shares of the largest are dropped
-TURNS, FINE_TURNS, COARSE_SHARE, FINE_SHARE = 5, 6, 0.05, 0.03
+#: turns of picture and kernel with the prior, starts that have more than one, and taps below this share are dropped
+FINE_TURNS, FINALISTS, FINE_SHARE = 3, 2, 0.03
 #: levels of the prior's x-step, and the weight of the prior, as in HQS
 LEVELS, WEIGHT = (60 / 255, 25 / 255, 10 / 255), 0.23
 #: a kernel is looked for in an array that is this much larger: its centre of mass is not the middle of its path
@@ -120,22 +119,58 @@ def estimate_kernel(y: Tensor, size: int, noise_std: float, prior: Prior) -> Ker
     noise = max(noise_std, LEAST_NOISE)
     taps = taps_for(size)
     calm = _denoised(prior, y.float(), noise)
-    seen = Seen(y, noise, FLOOR)
-    straight = motion_of(y, noise)
-    kernel = max(_beginnings(calm, taps, noise, straight), key=seen.gain)
-    grid, noisy = Grid(calm, taps, noise), Grid(y.float(), taps, noise)
-    x, before = noisy.filled, kernel
-    for _ in range(FINE_TURNS):
-        x, before = _restored(noisy, kernel, prior), kernel
-        kernel = _refitted(grid, x, kernel, FINE_SHARE)
-    m = grid.margin
-    again = noisy.back(noisy.spectrum(before) * torch.fft.rfft2(x))
-    misfit = ((again - noisy.filled)[..., m:-m, m:-m]).square().mean().sqrt()
-    movement = float((kernel - before).norm() / kernel.norm())
-    x = x[..., m:-m, m:-m]
+    search = _Search(Grid(calm, taps, noise), Grid(y.float(), taps, noise), prior)
+    grey = calm.mean(1, keepdim=True)
+    tries = [search.turned(coarse_to_fine(grey, taps, noise, start), 1) for start in STARTS]
+    best = sorted(tries, key=search.spread)[:FINALISTS]
+    last = min((search.turned(one.kernel, FINE_TURNS) for one in best), key=search.spread)
+    seen, x = Seen(y, noise, FLOOR), search.cut(last.x)
     outside = float(((x < -SLACK) | (x > 1 + SLACK)).float().mean())
-    gains = (seen.gain(kernel), straight.gain, _evenness(x) / _evenness(calm))
-    return KernelEstimate(kernel, x.to(y), float(misfit) / noise, movement, *gains, outside)
+    gains = (seen.gain(last.kernel), motion_of(y, noise).gain)
+    movement = float((last.kernel - last.before).norm() / last.kernel.norm())
+    return KernelEstimate(
+        last.kernel, x.to(y), search.misfit(last) / noise, movement, *gains, search.spread(last), outside
+    )
+
+
+@dataclass(frozen=True)
+class _Turn:
+    """What a turn of picture and kernel gave: the kernel, the one before, and the picture made with that."""
+
+    kernel: Tensor
+    before: Tensor
+    x: Tensor
+
+
+@dataclass(frozen=True)
+class _Search:
+    """The observation without its noise and with it, and the prior that the pictures are made with."""
+
+    calm: Grid
+    noisy: Grid
+    prior: Prior
+
+    def turned(self, kernel: Tensor, turns: int) -> _Turn:
+        """The kernel after so many turns."""
+        x, before = self.noisy.filled, kernel
+        for _ in range(turns):
+            x, before = _restored(self.noisy, kernel, self.prior), kernel
+            kernel = _refitted(self.calm, x, kernel, FINE_SHARE)
+        return _Turn(kernel, before, x)
+
+    def cut(self, x: Tensor) -> Tensor:
+        """A picture without its margins."""
+        m = self.noisy.margin
+        return x[..., m:-m, m:-m]
+
+    def spread(self, turn: _Turn) -> float:
+        """`KernelEstimate.spread` of its picture."""
+        return _evenness(self.cut(turn.x)) / _evenness(self.calm.y)
+
+    def misfit(self, turn: _Turn) -> float:
+        """Root mean square of what its picture leaves unexplained."""
+        again = self.noisy.back(self.noisy.spectrum(turn.before) * torch.fft.rfft2(turn.x))
+        return float(self.cut(again - self.noisy.filled).square().mean().sqrt())
 
 
 def _evenness(x: Tensor) -> float:
@@ -143,16 +178,6 @@ def _evenness(x: Tensor) -> float:
     grey = x.mean(1)[..., RIM:-RIM, RIM:-RIM]
     parts = [grey.diff(dim=axis) for axis in (-1, -2)]
     return sum(float(part.abs().mean() / part.square().mean().sqrt().clamp_min(1e-12)) for part in parts) / 2
-
-
-def _beginnings(calm: Tensor, taps: int, noise: float, straight: Parameters) -> list[Tensor]:
-    """Kernels to begin with: by edges from four directions, and the best straight motion."""
-    grey = calm.mean(1, keepdim=True)
-    found = [coarse_to_fine(grey, taps, noise, turned) for turned in range(4)]
-    length, angle = straight.values
-    line = motion(min(length, taps - 2.0), angle).double()
-    rows, columns = ((taps - n) // 2 for n in line.shape)
-    return [*found, pad(line, (columns, columns, rows, rows))]
 
 
 def taps_for(size: int) -> int:
@@ -191,31 +216,6 @@ def _refitted(grid: Grid, x: Tensor, kernel: Tensor, share: float) -> Tensor:
     """The M-step: the kernel that explains the observation by x, recentred."""
     form, right = grid.normal_equations(x, kernel)
     return recentred(thresholded(least_squares(form, right, kernel), share))
-
-
-def coarse_to_fine(y: Tensor, taps: int, noise: float, turned: int = 0) -> Tensor:
-    """A first kernel, from pictures of few edges. It begins as a short line: a single tap would stay one.
-
-    Args:
-        y: The observation without its noise, (1, 1, height, width).
-        taps: Side of the kernel, odd.
-        noise: Noise of the observation, > 0.
-        turned: Direction of the line in steps of 45 degrees; 0 is horizontal.
-
-    Returns:
-        The kernel, (taps, taps) float64.
-    """
-    kernel = torch.zeros(3, 3, dtype=torch.float64)
-    step = ((0, 1), (-1, 1), (1, 0), (1, 1))[turned]
-    for k in (-1, 0, 1):
-        kernel[1 + k * step[0], 1 + k * step[1]] = 1 / 3
-    for side in ladder(taps):
-        sides = [max(8, round(n * side / taps)) for n in y.shape[-2:]]
-        small = y if side == taps else interpolate(y, size=sides, mode="bilinear", antialias=True, align_corners=False)
-        grid, kernel = Grid(small, side, noise), resized(kernel, side)
-        for _ in range(TURNS):
-            kernel = _refitted(grid, edges(grid, kernel), kernel, COARSE_SHARE)
-    return kernel
 
 
 def _restored(grid: Grid, kernel: Tensor, prior: Prior) -> Tensor:
