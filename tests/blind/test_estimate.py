@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from zsir.blind import KernelEstimate, estimate_kernel
-from zsir.blind.starts import coarse_to_fine
 from zsir.blind.grids import Grid
 from zsir.blind.resolve import resolve_auto
 from zsir.blind.simplex import least_squares
+from zsir.blind.starts import coarse_to_fine
 from zsir.errors import BadInput, BadSpec
 from zsir.operators import make
 from zsir.operators.blurs.kernels import shake

@@ -66,8 +66,9 @@ class KernelEstimate:
         movement: Distance of the kernels of the last two turns, relative to their norm: small where it has settled.
         gain: How much more likely (logarithm) the spectrum of the observation is by this kernel than with no blur.
         gain_straight: The same for the best straight motion. A wrong kernel is seldom much likelier than that.
-        spread: How evenly the gradients of the picture before the last turns are spread, relative to those of the observation without its noise. A
-            sharper picture has few gradients, and 0.8 or so; what a wrong kernel makes is full of waves, and near 1.
+        spread: How evenly the gradients of the picture before the last turns are spread, relative to those of the
+            observation without its noise. A sharper picture has few gradients, and 0.8 or so; what a wrong kernel
+            makes is full of waves, and near 1.
         outside: Share of x0 that lies outside [0, 1] by more than 0.02. Waves go there.
     """
 
