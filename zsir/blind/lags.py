@@ -63,7 +63,8 @@ def least_squares_of_lags(own: Tensor, right: Tensor, start: Tensor) -> Tensor:
 
     def applied(k: Tensor) -> Tensor:
         spread = torch.fft.irfft2(form * torch.fft.rfft2(k.view(taps, taps), s=(side, side)), s=(side, side))
-        return spread[:taps, :taps].flatten()
+        kept: Tensor = spread[:taps, :taps].flatten()
+        return kept
 
     # the form is a part of this periodic convolution, so none of its eigenvalues is larger
     return accelerated(applied, float(form.abs().max()), right, start)
