@@ -26,7 +26,8 @@ def found_kernel(y: Tensor) -> Tensor:
 def edge_kernel(y: Tensor) -> Tensor:
     """The picture by the kernel of few edges (Xu, Zheng and Jia 2013), without a prior in its search."""
     from zsir.blind import written
-    from zsir.blind.estimate import coarse_to_fine, taps_for
+    from zsir.blind.estimate import taps_for
+    from zsir.blind.starts import coarse_to_fine
     from zsir.metrics.noise import estimate_of
     from zsir.operators import Identity
 

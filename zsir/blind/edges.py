@@ -11,16 +11,17 @@ from torch import Tensor
 
 from zsir.blind.grids import Grid
 
-#: weight of the number of gradients that are not zero, last weight of the splitting, and its factor
-WEIGHT, LAST, FACTOR = 0.002, 1e3, 2.0
+#: last weight of the splitting, and its factor
+LAST, FACTOR = 1e3, 2.0
 
 
-def edges(grid: Grid, kernel: Tensor) -> Tensor:
-    """``argmin ||k * x - y||^2 + WEIGHT ||grad x||_0`` by half-quadratic splitting, margins filled anew in every step.
+def edges(grid: Grid, kernel: Tensor, weight: float) -> Tensor:
+    """``argmin ||k * x - y||^2 + weight ||grad x||_0`` by half-quadratic splitting, margins filled anew in every step.
 
     Args:
         grid: The observation.
         kernel: The kernel, (taps, taps).
+        weight: Weight of the number of gradients that are not zero.
 
     Returns:
         The picture with margins, (1, channels, height, width).
@@ -31,12 +32,24 @@ def edges(grid: Grid, kernel: Tensor) -> Tensor:
     impulses[0, 0, -1], impulses[1, -1, 0] = 1, 1
     right, below = torch.fft.rfft2(impulses)
     size, slopes = k.abs() ** 2, right.abs() ** 2 + below.abs() ** 2
-    x, weight = grid.filled, 2 * WEIGHT
-    while weight < LAST:
-        across, down = x.roll(-1, -1) - x, x.roll(-1, -2) - x
-        kept = (across**2 + down**2).sum(1, keepdim=True) >= WEIGHT / weight
+    x, splitting = grid.filled, 2 * weight
+    while splitting < LAST:
+        across, down = gradients(x)
+        kept = (across**2 + down**2).sum(1, keepdim=True) >= weight / splitting
         wanted = right.conj() * torch.fft.rfft2(across * kept) + below.conj() * torch.fft.rfft2(down * kept)
         data = k.conj() * torch.fft.rfft2(grid.completed(k, x))
-        x = grid.back((data + weight * wanted) / (size + weight * slopes))
-        weight *= FACTOR
+        x = grid.back((data + splitting * wanted) / (size + splitting * slopes))
+        splitting *= FACTOR
     return x
+
+
+def gradients(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Differences to the pixel on the right and to the one below, of a periodic picture.
+
+    Args:
+        x: Pictures, (batch, channels, height, width).
+
+    Returns:
+        Two tensors in the shape of ``x``.
+    """
+    return x.roll(-1, -1) - x, x.roll(-1, -2) - x

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -42,11 +43,28 @@ def least_squares(form: Tensor, right: Tensor, start: Tensor) -> Tensor:
     for _ in range(POWER_STEPS):
         v = form @ v
         v = v / v.norm().clamp_min(1e-300)
-    step = 1 / (1.05 * float(v @ form @ v) + 1e-300)
+    return accelerated(lambda k: form @ k, 1.05 * float(v @ form @ v), right, start)
+
+
+def accelerated(form: Callable[[Tensor], Tensor], largest: float, right: Tensor, start: Tensor) -> Tensor:
+    """``argmin 1/2 k^T form k - right^T k`` on the simplex, by the accelerated projected gradient.
+
+    Source: Beck and Teboulle 2009, A fast iterative shrinkage-thresholding algorithm, SIAM J. Imaging Sciences
+
+    Args:
+        form: Product of the form with numbers (n^2,).
+        largest: No eigenvalue of the form is larger.
+        right: The right side, n^2 numbers.
+        start: The kernel to begin with, (n, n).
+
+    Returns:
+        The kernel, (n, n) float64.
+    """
+    step, right = 1 / (largest + 1e-300), right.flatten()
     k = z = start.double().flatten()
     t = 1.0
     for _ in range(STEPS):
-        following = on_simplex(z - step * (form @ z - right))
+        following = on_simplex(z - step * (form(z) - right))
         later = (1 + math.sqrt(1 + 4 * t * t)) / 2
         z = following + (t - 1) / later * (following - k)
         k, t = following, later
