@@ -55,6 +55,8 @@ def test_a_stated_number_is_kept() -> None:
 
 
 def test_chains_keep_their_other_stages() -> None:
+    levy = resolve_auto("blur:sigma=auto,power=1.5", seen("blur:sigma=1.5,power=1.5", 0.01), 0.01)
+    assert levy.spec.endswith(",power=1.5") and float(levy.spec[11:].split(",")[0]) == pytest.approx(1.5, rel=0.1)
     found = resolve_auto("blur:sigma=auto | jpeg:q=60", seen("blur:sigma=1.5", 0.01), 0.01)
     first, second = found.spec.split(" | ")
     assert second == "jpeg:q=60"

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from zsir.errors import BadInput, ShapeError
 from zsir.operators.blurs.fourier import transfer
-from zsir.operators.blurs.kernels import gaussian, motion
+from zsir.operators.blurs.kernels import levy, motion
 
 #: frequencies that are looked at, in cycles per pixel; lower ones leak through the window
 LOWEST, HIGHEST = 0.015, 0.4
@@ -140,12 +140,13 @@ def motion_of(y: Tensor, noise_std: float, length: float | None = None, angle: f
     return Parameters((max(found.values[0], 1.0), found.values[1] % 180), found.errors, found.gain)
 
 
-def width_of(y: Tensor, noise_std: float) -> Parameters:
-    """Standard deviation of a Gaussian blur.
+def width_of(y: Tensor, noise_std: float, power: float = 2.0) -> Parameters:
+    """Standard deviation of a Gaussian blur, or sigma of a Lévy blur.
 
     Args:
         y: The observation, (1, channels, height, width) in [0, 1].
         noise_std: Standard deviation of its noise.
+        power: Power of the Lévy blur; 2, the default, is a Gaussian.
 
     Returns:
         The width in pixels, from 0.3 to 7, with its error: that of the curvature and 6 % for the model.
@@ -153,12 +154,13 @@ def width_of(y: Tensor, noise_std: float) -> Parameters:
     Raises:
         ShapeError: There is not one observation.
         BadInput: The observation is too small, flat or not finite.
+        BadSpec: There is no such power.
     """
     seen = Seen(y, noise_std, ROUNDED)
-    start = min(WIDTHS, key=lambda width: seen.loss(gaussian(width), (SLOPE,)))
+    start = min(WIDTHS, key=lambda width: seen.loss(levy(width, power), (SLOPE,)))
 
     def loss(values: tuple[float, ...]) -> float:
-        return seen.loss(gaussian(min(max(values[0], 0.3), 7.0)))
+        return seen.loss(levy(min(max(values[0], 0.3), 7.0), power))
 
     found = _refined(loss, (start,), (0.15 * start,), seen.loss(motion(1, 0)))
     return replace(found, errors=(math.hypot(found.errors[0], RELATIVE * found.values[0]),))

@@ -174,7 +174,8 @@ def _numbers(name: str, options: dict[str, str], y: Tensor, noise_std: float) ->
     keys: tuple[str, ...]
     units: tuple[str, ...]
     if name == "blur":
-        found, keys, units = width_of(y, noise_std), ("sigma",), ("pixels",)
+        power = number(options.get("power", "2"))
+        found, keys, units = width_of(y, noise_std, power), ("sigma",), ("pixels",)
     else:
         stated = {key: number(options[key]) for key in ("length", "angle") if options.get(key, "auto") != "auto"}
         found, keys, units = motion_of(y, noise_std, **stated), ("length", "angle"), ("pixels", "degrees")

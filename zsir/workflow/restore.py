@@ -69,8 +69,8 @@ def restore(
             picture, and at least the error of rounding to its bits. With ``simulate`` the default is 0.
         prior: What pictures look like: a spec such as ``photo``, ``cm-photo`` or ``tv``, or a prior.
         sampler: The algorithm: a spec such as ``hqs:nfe=8``, or a sampler. By default ``cm4ir`` up to 8 calls of the
-            network, ``hqs`` above, and ``mmps`` for several samples.
-        nfe: Calls of the prior's network; by default those of the sampler, 4 for ``cm4ir``.
+            network, ``hqs`` above and for ``auto``, and ``mmps`` for several samples.
+        nfe: Calls of the prior's network; by default those of the sampler, 4 for ``cm4ir`` and 8 for ``hqs``.
         seed: Seed of all random numbers. The same seed gives the same picture.
         samples: Number of draws. From 2 on the result is their mean, and ``spread`` says how far they differ.
         size: (height, width) of the restored picture in pixels. Needed only if they are not multiples of a reduction
