@@ -16,6 +16,8 @@ LARGEST = 4096
 LINES = 64
 #: powers of a Lévy blur: below, its tails are as wide as a picture; above, it rings as far
 LEAST_POWER, LARGEST_POWER = 1.0, 8.0
+#: largest sigma of a Lévy blur in pixels: its kernel is cut from a grid of 64 sigma a side
+LARGEST_LEVY = 64.0
 
 
 def normalised(kernel: Tensor, name: str) -> Tensor:
@@ -51,12 +53,15 @@ def levy(sigma: float, power: float, taps: int | None = None) -> Tensor:
         return gaussian(sigma, taps)
     if not LEAST_POWER <= power <= LARGEST_POWER:
         raise BadSpec(f"blur:power={power:g} must lie in {LEAST_POWER:g}..{LARGEST_POWER:g}; 2 is a Gaussian.")
+    if sigma > LARGEST_LEVY:
+        raise BadSpec(f"blur:sigma={sigma:g} must be at most {LARGEST_LEVY:g} pixels where power is not 2.")
     reach = gaussian(sigma, taps).shape[0] // 2 * (2 if taps is None else 1)
-    # on a grid so fine that what comes around its border is less than what the cut takes
-    f = torch.fft.fftfreq(8 * reach + 1, dtype=torch.float64)
-    radius = torch.hypot(f[:, None], f)
-    transfer = torch.exp(-0.5 * (2 * math.pi * sigma * radius) ** power)
-    kernel = torch.fft.fftshift(torch.fft.ifft2(transfer).real)[3 * reach : 5 * reach + 1, 3 * reach : 5 * reach + 1]
+    # on a grid so large that what comes around its border is less than what the cut takes
+    middle = max(reach, math.ceil(32 * sigma))
+    f = torch.fft.fftfreq(2 * middle + 1, dtype=torch.float64)
+    transfer = torch.exp(-0.5 * (2 * math.pi * sigma * torch.hypot(f[:, None], f)) ** power)
+    kept = slice(middle - reach, middle + reach + 1)
+    kernel = torch.fft.fftshift(torch.fft.ifft2(transfer).real)[kept, kept]
     # its symmetries, that the transform only nearly has, tell `convolution` of a closed form
     even = kernel + kernel.T
     even = even + even.flip(0)

@@ -168,7 +168,10 @@ def test_the_transfer_function_of_a_levy_blur(power: float) -> None:
 
 
 def test_levy_blurs_in_closed_form() -> None:
-    """Power 2 is the Gaussian; power 1 the Poisson kernel, (r^2 + (sigma / 2)^2)^(-3/2)."""
+    """Power 2 is the Gaussian; power 1 the Poisson kernel, (r^2 + (sigma / 2)^2)^(-3/2), cut off or not."""
+    few, all_of_them = kernels.levy(6.0, 1.0, 31), kernels.levy(6.0, 1.0)
+    cut = all_of_them[33:64, 33:64]
+    assert all_of_them.shape == (97, 97) and (few - cut / cut.sum()).abs().max() < 1e-15
     assert torch.equal(kernels.levy(1.3, 2.0, 9), kernels.gaussian(1.3, 9))
     t = torch.arange(-10, 11, dtype=torch.float64)
     expected = (t[:, None] ** 2 + t**2 + 3.0**2) ** -1.5
@@ -178,5 +181,7 @@ def test_levy_blurs_in_closed_form() -> None:
 
 @pytest.mark.parametrize("power", [0.5, 9.0, float("nan")])
 def test_powers_of_no_blur_are_refused(power: float) -> None:
+    with pytest.raises(BadSpec, match="at most 64 pixels"):
+        kernels.levy(65, 3.0)
     with pytest.raises(BadSpec, match="blur:power="):
         kernels.levy(1.5, power)
