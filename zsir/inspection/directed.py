@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -21,6 +22,8 @@ from zsir.inspection.spectrum import WIDTH, Fit, Spectrum, design, fit
 #: gain in log-likelihood over a Gaussian from which a kernel with zeros is believed: at most 7 on sharp photographs
 #: (long motions aside) and those with Gaussian blur, 30 and more with motion from 9 pixels on
 CLEAR = 14.0
+#: and the more so, the more of a Gaussian is beside a disc (by its squared width, in pixels): what is left of a wide
+#: blur by noise and coding looks so, and the waves of a wrong disc are worse than their PSNR says
 #: long motions need more: rows of windows look like them, with gains up to 60 on two of 43 sharp photographs
 LONG, CLEAR_LONG = 18.0, 120.0
 #: lengths, angles and radii tried first
@@ -69,10 +72,12 @@ def disc(s: Spectrum, radius: float) -> Floats:
 
 def directed_blur(
     s: Spectrum, gauss: Fit, ended: Fit | None = None, coded: bool = False, rival: float = math.inf
-) -> Blur | None:
+) -> Blur | Literal["unclear"] | None:
     """Motion or defocus, where either is clearly likelier than the likeliest Gaussian, and a disc than an end.
 
     ``coded`` says that the picture was a JPEG; ``rival`` is the loss of another kernel, which either must surpass.
+    ``unclear`` says that zeros are likelier than a Gaussian, but that there is much of a Gaussian beside them: neither
+    is then to be undone.
     """
     columns = design(s)
 
@@ -101,6 +106,9 @@ def directed_blur(
         return None
     if ended is not None and not _is_disc(opened.fit, ended):
         return None
+    beside = max(0.0, float(opened.fit.values[WIDTH]))
+    if opened.fit.loss > gauss.loss - CLEAR * (1 + beside):
+        return "unclear"
     radius = opened.numbers[0]
     return Blur("defocus", radius, _error(radius), f"disc:radius={radius:.1f}")
 

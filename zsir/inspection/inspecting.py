@@ -152,8 +152,13 @@ def _blur(x: NDArray[np.float32], jpeg: Jpeg | None, unknown: dict[str, str], en
     least = min(levy.fit.loss if levy else math.inf, low[1] + CLEAR if low else math.inf)
     # the period of an enlargement looks like zeros of a motion
     directed = None if enlarged else directed_blur(seen, gauss.fit, ended, jpeg is not None, least)
-    if directed is not None or low is not None:
-        return directed or (low[0] if low else None)
+    if directed == "unclear" and low is None:
+        unknown["blur"] = "The blur cannot be estimated: neither a Gaussian nor a disc alone explains the spectrum."
+        return None
+    if isinstance(directed, Blur):
+        return directed
+    if low is not None:
+        return low[0]
     plain = as_blur(gauss, mean_step(jpeg))
     if levy is not None and plain is not None:
         return blur_of(levy)
