@@ -137,7 +137,7 @@ def test_defocus():
 
 @pytest.mark.parametrize("width, found", [(0.0, "disc:radius=5.9"), (1.5, "unclear")])
 def test_zeros_with_much_of_a_gaussian(width, found):
-    """A wide blur that noise and coding ended looks so; a disc undone in its place leaves waves all over the picture."""
+    """A wide blur that noise and coding ended looks so; a disc undone in its place leaves waves everywhere."""
     s = exact(2.6, width, 0, 900, 3)
     noise = 1e-6 * np.random.default_rng(3).gamma(900, 1 / 900, s.power.shape)
     s = Spectrum(s.power * disc(s, 6) + noise, s.down, s.across, s.blocks, s.floor)
