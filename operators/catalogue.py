@@ -25,7 +25,11 @@ OPERATORS = Registry(
             "a window of the picture is observed",
             in_shape="zsir.operators.sizes.window:surroundings",
         ),
-        "blur": Entry(_BLURS.format("gaussian_blur"), "Gaussian blur", _BLURS.format("gaussian_shape")),
+        "blur": Entry(
+            _BLURS.format("gaussian_blur"),
+            "Gaussian blur, or another power of its fall",
+            _BLURS.format("gaussian_shape"),
+        ),
         "uniform": Entry(_BLURS.format("uniform_blur"), "box blur", _BLURS.format("uniform_shape")),
         "disc": Entry(_BLURS.format("disc_blur"), "blur of a lens out of focus", _BLURS.format("disc_shape")),
         "sinc": Entry(_BLURS.format("sinc_blur"), "low pass with a sharp end", _BLURS.format("sinc_shape")),

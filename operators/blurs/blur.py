@@ -93,11 +93,12 @@ def gaussian_blur(
     """Gaussian blur, or the family of Lévy blurs with the transfer function ``exp(-(2 pi sigma f)^power / 2)``.
 
     Below power 2 these are the blurs of many optical systems, with long tails; above 2 they keep middle detail and end
-    sharply, with negative lobes, as the filters of resampling do.
+    sharply, with negative lobes, as the filters of resampling do. The Gaussian itself is sampled at the pixels, so that
+    below a sigma of half a pixel it is narrower than its transfer function says.
     Source: Carasso 2001 [apex]
 
     forward ``A x = k * x``; adjoint ``A^T y = k~ * y``; pinv and prox exact in the cosine (reflect) or Fourier
-    (circular) domain, or from the SVDs of two matrices (zero).
+    (circular) domain, or from the SVDs of two matrices (zero, for power 2; else by conjugate gradients).
 
     Args:
         in_shape: (channels, height, width) of the picture.
@@ -162,8 +163,9 @@ def sinc_blur(
 ) -> Operator:
     """Low pass with a sharp end, and ringing: the ideal circular one, cut to a square.
 
-    Below ``cutoff`` nothing is lost, above it nearly everything. Filters of resampling are of this kind, and the
-    pipelines of Real-ESRGAN end with one.
+    Below ``cutoff`` little is lost, above it nearly everything; the larger ``size``, the sharper the end between them,
+    which is about 6 / size radians wide. Filters of resampling are of this kind, and the pipelines of Real-ESRGAN end
+    with one.
     Source: Wang et al. 2021, section 3.3 [realesrgan]
 
     forward ``A x = k * x``; adjoint ``A^T y = k~ * y``; pinv and prox exact in the cosine (reflect) or Fourier

@@ -8,7 +8,10 @@ import torch
 from torch import Tensor
 
 from zsir.errors import BadSpec
-from zsir.operators.blurs.kernels import LARGEST, normalised
+from zsir.operators.blurs.kernels import normalised
+
+#: largest size in pixels and least cut-off in radians a pixel: beyond, a filter is as large as a picture
+LARGEST_SINC, LEAST_CUTOFF = 511, 0.02
 
 
 def offsets(size: int) -> tuple[Tensor, Tensor]:
@@ -41,8 +44,8 @@ def bessel_j1(x: Tensor) -> Tensor:
 
 def low_pass(size: int, cutoff: float) -> Tensor:
     """`sinc` with sum 1, of a sensible size and cut-off."""
-    if not 3 <= size <= LARGEST or size % 2 == 0:
-        raise BadSpec(f"sinc:size={size} must be an odd number in 3..{LARGEST - 1} pixels, such as 21.")
-    if not 0 < cutoff <= math.pi:
-        raise BadSpec(f"sinc:cutoff={cutoff:g} must lie in (0, pi], in radians a pixel, such as 1.5.")
-    return normalised(sinc(size, cutoff), "sinc")
+    if not 3 <= size <= LARGEST_SINC or size % 2 == 0:
+        raise BadSpec(f"sinc:size={size} must be an odd number in 3..{LARGEST_SINC} pixels, such as 21.")
+    if not LEAST_CUTOFF <= cutoff <= math.pi + 1e-4:
+        raise BadSpec(f"sinc:cutoff={cutoff:g} must lie in {LEAST_CUTOFF}..3.1416, in radians a pixel, such as 1.5.")
+    return normalised(sinc(size, min(cutoff, math.pi)), "sinc")

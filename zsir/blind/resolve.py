@@ -22,6 +22,8 @@ from zsir.protocols import Prior
 SIZE = 31
 #: what may follow the stage that is found: other stages change the scale that its numbers are in
 AFTER = ("jpeg", "noise")
+#: widths are looked for up to 7 pixels; one at the end of the search is larger
+LARGEST_WIDTH = 6.9
 #: a blur must be this much more likely (logarithm) than none
 LEAST_GAIN = 20.0
 NOWHERE = "kernel:auto needs a place for the kernel that it finds; give -o RESULT.png, and it is written beside it."
@@ -179,6 +181,10 @@ def _numbers(name: str, options: dict[str, str], y: Tensor, noise_std: float) ->
     else:
         stated = {key: number(options[key]) for key in ("length", "angle") if options.get(key, "auto") != "auto"}
         found, keys, units = motion_of(y, noise_std, **stated), ("length", "angle"), ("pixels", "degrees")
+    if name == "blur" and found.values[0] > LARGEST_WIDTH:
+        raise BadInput(
+            f"blur: the picture is blurred by more than {LARGEST_WIDTH} pixels, too much to be estimated; state sigma."
+        )
     if found.gain < LEAST_GAIN:
         raise BadInput(
             f"{name}: the picture shows no such blur ({found.gain:.0f} more likely than none, in the logarithm, and "

@@ -146,17 +146,19 @@ class Batch:
 
         Where there is no bar, a line now and then says how a long one goes on.
         """
-        done, began = self.position, monotonic()
-        spoken = began
+        done = self.position
+        first = spoken = 0.0
         self.display.step(name, done, "")
 
         def show(event: Event) -> None:
-            nonlocal spoken
+            nonlocal first, spoken
             now = monotonic()
-            left = (now - began) / event.step * (event.steps - event.step)
+            if event.step == 1:  # of another attempt, too; what came before it took its own time
+                first = now
+            left = (now - first) / max(1, event.step - 1) * (event.steps - event.step)
             state = f"step {event.step} of {event.steps}{about(left)}"
             self.display.step(name, done + event.step / event.steps, state)
-            if self.display.plain and left >= LONG and (event.step == 1 or now - spoken >= LONG):
+            if self.display.plain and left >= LONG and now - spoken >= LONG:
                 spoken = now
                 say(f"{name}: {state}")
 

@@ -20,7 +20,8 @@ GOOD_QUALITY, GOOD_STEP = 96, 8.0
 LEAST_ENLARGEMENT = 1.3
 #: shares of clipped pixels worth a sentence
 CLIPPED = 0.01
-#: radius of a disc whose main lobe is that of a Gaussian of width 1
+#: radius of the disc that behind JPEG is taken for a Gaussian of width 1: discs of 2.5 to 4.5 pixels are taken for
+#: Gaussians of 1.57 to 3.1
 DISC = 1.54
 #: rounding to 8 bits
 ROUNDING = 0.29 / 255
@@ -222,8 +223,8 @@ def _of_blur(found: Findings) -> str:
         )
     if blur.kind == "sinc":
         return (
-            f"The picture has been through a sharp low-pass filter ({blur.spec}): it has no detail finer than "
-            f"{2 * math.pi / blur.width:.1f} pixels."
+            f"The picture has been {'blurred, and then ' if '|' in blur.spec else ''}through a sharp low-pass filter "
+            f"({blur.spec}): it has no detail finer than {2 * math.pi / blur.width:.1f} pixels."
         )
     if blur.kind == "motion":
         return (

@@ -14,7 +14,7 @@ import numpy as np
 from zsir.inspection.findings import Blur
 from zsir.inspection.pieces import Floats
 from zsir.inspection.spectrum import BLOCK, WIDTH, Fit, Spectrum, design, fit
-from zsir.inspection.widths import Gauss
+from zsir.inspection.widths import Gauss, gauss_of
 from zsir.operators.blurs.low_pass import low_pass
 
 #: ends that are tried, in cycles per pixel, and sides of the filters, in pixels: the shorter, the softer the end
@@ -32,10 +32,10 @@ CUTOFFS = np.arange(0.6, 3.05, 0.1)
 ROUNDS, STEP = 3, 0.05
 #: gain in log-likelihood over everything else from which such a filter is believed: at most 10 on sharp photographs and
 #: those with Gaussian blur, 20 to 370 on draws of `wild` that have one
-CLEAR = 25.0
+CLEAR_OF_ALL = 25.0
 #: a squared width below this says that the picture is too sharp for the filter; beyond the other, that it was blurred
 #: before (in pixels)
-TOO_SHARP, BLURRED = -0.2, 0.2
+TOO_SHARP, BLURRED = -0.2, 0.3
 #: power that is left everywhere, as a share
 LEFT = 1e-6
 
@@ -90,7 +90,7 @@ def sharp_end(s: Spectrum, gauss: Gauss, rival: float) -> tuple[Blur, float] | N
         return min((tried(*pair) for pair in pairs), key=lambda one: one[:3])
 
     loss, size, cutoff, found = best([(n, float(w)) for n in SIZES for w in CUTOFFS])
-    if loss > gauss.fit.loss - CLEAR / 2:
+    if loss > gauss.fit.loss - CLEAR_OF_ALL / 2:
         return None
     loss, size, cutoff, found = best([(n, cutoff + d) for n in ALL_SIZES for d in (-STEP, 0.0, STEP)])
     step = STEP / 2
@@ -98,9 +98,9 @@ def sharp_end(s: Spectrum, gauss: Gauss, rival: float) -> tuple[Blur, float] | N
         loss, size, cutoff, found = best([(size, min(math.pi, cutoff + d)) for d in (-step, 0.0, step)])
         step /= 2
     square = float(found.values[WIDTH])
-    if loss > min(rival, gauss.fit.loss) - CLEAR or square < TOO_SHARP:
+    if loss > min(rival, gauss.fit.loss) - CLEAR_OF_ALL or square < TOO_SHARP:
         return None
     spec = f"sinc:cutoff={cutoff:.2f},size={size}"
     if square > BLURRED:
-        spec = f"blur:sigma={math.sqrt(square):.2f} | {spec}"
+        spec = f"blur:sigma={gauss_of(s, found).width:.2f} | {spec}"
     return Blur("sinc", cutoff, STEP, spec), loss

@@ -55,7 +55,7 @@ class Blur:
         kind: ``gaussian``, ``levy``, ``sinc``, ``motion`` or ``defocus``.
         width: Standard deviation of a Gaussian, sigma of a Lévy blur, length of a motion, or radius of a disc; the
             cut-off of a sinc filter, in radians a pixel.
-        error: One standard error of the width.
+        error: One standard error of the width; of a sinc filter, the step of the search.
         angle: Direction of a motion in degrees, counter-clockwise from the horizontal.
         spec: The operator.
         power: Power of a Lévy blur; 2 would be a Gaussian.

@@ -1,10 +1,10 @@
 """``--op auto``: what a picture has been through, decided from the picture itself, and what is to be done about it.
 
-The picture is inspected (`zsir.inspection`). Where several blurs are nearly as likely, each is tried on a detailed
-window: one pixel in twenty is hidden, the window is solved without them, and the blur that predicts the hidden pixels
-best is taken. In every data step the hidden pixels are filled with what the blur makes of the last estimate, a step of
-expectation and maximisation; so the blur keeps its closed form. Only blurs are compared in this way: a blurred picture
-predicts its own pixels well, whatever made it so.
+The picture is inspected (`zsir.inspection`). Where its spectrum cannot tell two kinds of blur, because JPEG hides what
+would, each is tried on a detailed window: one pixel in twenty is hidden, the window is solved without them, and the
+blur that predicts the hidden pixels best is taken. In every data step the hidden pixels are filled with what the blur
+makes of the last estimate, a step of expectation and maximisation; so the blur keeps its closed form. Only blurs are
+compared in this way: a blurred picture predicts its own pixels well, whatever made it so.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ WINDOW, CALLS = 128, 4
 HIDDEN = 0.05
 #: a hypothesis takes the place of a likelier one if it predicts hidden pixels better by more than this. Behind JPEG of
 #: quality 80 to 85 the error of a true disc is 0.73 to 0.96 of that of the Gaussian, and of a wrong one 0.98 to 1.06.
-#: Widths are not compared in this way: of two, the smaller predicts better, by up to 0.1
+#: Near widths are not compared in this way: without noise the smaller of two predicts better, by up to 0.1
 BETTER = 0.03
 #: least noise of a picture whose blur is only believed, and of a trial
 LEAST_NOISE = 2 / 255
@@ -126,7 +126,7 @@ def _belief(seen: Inspection) -> Sequence[str]:
 
 
 def _stated(picture: Picture, chosen: Hypothesis) -> float | None:
-    """The level of a hypothesis; for a JPEG file without more None, because its codes tell more than its pixels.
+    """The level of a hypothesis; None for JPEG where nothing else is undone: its codes tell more than its pixels.
 
     What is to be sharpened has at least `LEAST_NOISE`: noise and JPEG that came before the blur do not show, but would
     be sharpened with the rest.
