@@ -51,6 +51,17 @@ def test_coarse_codes_are_no_enlargement(tmp_path, quality):
     assert found is not None and found.factor == pytest.approx(2, abs=0.02)
 
 
+@pytest.mark.parametrize("width, quality", [(1.5, 20), (1.5, 60), (2.5, 80)])
+def test_a_blur_behind_jpeg_is_no_enlargement(tmp_path, width, quality):
+    """It is smoother than the JPEG's own steps are, so that the spaces of enlargements by 2 hold it well."""
+    y = damaged(photograph("farm_animals_animals_cat"), f"blur:sigma={width},boundary=reflect")
+    (tmp_path / "soft.jpg").write_bytes(coded(y, quality))
+    found = inspect(tmp_path / "soft.jpg").findings
+    assert found.enlargement is None
+    if quality >= 60:
+        assert found.blur is not None and found.blur.width == pytest.approx(width, rel=0.2)
+
+
 def test_command_of_an_enlargement():
     small = Image.fromarray(damaged(photograph("monuments_wonders_petra"))).resize((130, 131), 3)
     found = inspect(np.asarray(small.resize((390, 393), 3)))
