@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from zsir.loop.solver import Event
 
 
-#: seconds that are worth a line where there is no bar
-LONG = 20.0
+#: seconds left that are worth a line where there is no bar, and seconds between two lines
+LONG, APART = 60.0, 20.0
 
 
 def about(seconds: float) -> str:
@@ -158,7 +158,7 @@ class Batch:
             left = (now - first) / max(1, event.step - 1) * (event.steps - event.step)
             state = f"step {event.step} of {event.steps}{about(left)}"
             self.display.step(name, done + event.step / event.steps, state)
-            if self.display.plain and left >= LONG and now - spoken >= LONG:
+            if self.display.plain and left >= LONG and now - spoken >= APART:
                 spoken = now
                 say(f"{name}: {state}")
 
