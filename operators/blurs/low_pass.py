@@ -11,7 +11,7 @@ from zsir.errors import BadSpec
 from zsir.operators.blurs.kernels import normalised
 
 #: largest size in pixels and least cut-off in radians a pixel: beyond, a filter is as large as a picture
-LARGEST_SINC, LEAST_CUTOFF = 511, 0.02
+LARGEST_SINC, LEAST_CUTOFF = 127, 0.02
 
 
 def offsets(size: int) -> tuple[Tensor, Tensor]:

@@ -63,6 +63,11 @@ def test_chains_keep_their_other_stages() -> None:
     assert abs(float(first.removeprefix("blur:sigma=")) / 1.5 - 1) < 0.1
 
 
+def test_a_width_at_the_end_of_the_search_is_none() -> None:
+    with pytest.raises(BadInput, match=r"blurred by more than 6.9 pixels"):
+        resolve_auto("blur:sigma=auto", seen("blur:sigma=11"), 0.001)
+
+
 def test_specs_without_auto_stay() -> None:
     assert not has_auto("blur:sigma=2 | sr2x") and has_auto("sr2x | motion:length=auto") and has_auto("kernel:auto")
     assert resolve_auto("blur:sigma=2", texture(), 0.0).spec == "blur:sigma=2"

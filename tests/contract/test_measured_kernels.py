@@ -14,6 +14,7 @@ from PIL import Image
 from zsir import operators
 from zsir.errors import BadSpec, PictureWarning
 from zsir.operators.blurs import kernels
+from zsir.operators.blurs.low_pass import low_pass
 from zsir.operators.blurs.measured import flaws_of, pedestal
 
 
@@ -177,6 +178,13 @@ def test_levy_blurs_in_closed_form() -> None:
     expected = (t[:, None] ** 2 + t**2 + 3.0**2) ** -1.5
     made = kernels.levy(6.0, 1.0, 161)[70:91, 70:91]
     assert (made / made[10, 10] - expected / expected[10, 10]).abs().max() < 2e-3
+
+
+@pytest.mark.parametrize("size, cutoff", [(4, 1.0), (129, 1.0), (1, 1.0), (21, 0.0), (21, 3.2), (21, float("nan"))])
+def test_filters_of_no_sense_are_refused(size: int, cutoff: float) -> None:
+    with pytest.raises(BadSpec, match="sinc:"):
+        low_pass(size, cutoff)
+    assert low_pass(127, 3.1416).sum() == pytest.approx(1)
 
 
 @pytest.mark.parametrize("power", [0.5, 9.0, float("nan")])
