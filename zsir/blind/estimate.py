@@ -20,6 +20,7 @@ marginal likelihood optimization in blind deconvolution, CVPR (the covariance)
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
@@ -125,11 +126,11 @@ def estimate_kernel(y: Tensor, size: int, noise_std: float, prior: Prior) -> Ker
     calm = _denoised(prior, y.float(), noise)
     search = _Search(Grid(calm, taps, noise), Grid(y.float(), taps, noise), prior)
     grey = calm.mean(1, keepdim=True)
-    tries = [search.turned(coarse_to_fine(grey, taps, noise, start), 1) for start in STARTS]
+    tries = [search.turned(coarse_to_fine(grey, taps, noise, start), 1, _by_moments) for start in STARTS]
     best = sorted(tries, key=search.spread)[:FINALISTS]
-    last = min((search.turned(one.kernel, FINE_TURNS) for one in best), key=search.spread)
+    last = min((search.turned(one.kernel, FINE_TURNS, _by_moments) for one in best), key=search.spread)
     spread = search.spread(last)
-    last = search.narrowed(last.kernel)
+    last = search.turned(last.kernel, LAST_TURNS, by_gradients)
     seen, x = Seen(y, noise, FLOOR), search.cut(last.x)
     outside = float(((x < -SLACK) | (x > 1 + SLACK)).float().mean())
     gains = (seen.gain(last.kernel), motion_of(y, noise).gain)
@@ -154,20 +155,12 @@ class _Search:
     noisy: Grid
     prior: Prior
 
-    def turned(self, kernel: Tensor, turns: int) -> _Turn:
-        """The kernel after so many turns."""
+    def turned(self, kernel: Tensor, turns: int, fitted: Callable[[Grid, Tensor, Tensor], Tensor]) -> _Turn:
+        """The kernel after so many turns, in each ``fitted`` to the picture that the prior makes with the last one."""
         x, before = self.noisy.filled, kernel
         for _ in range(turns):
             x, before = _restored(self.noisy, kernel, self.prior), kernel
-            kernel = _refitted(self.calm, x, kernel, FINE_SHARE)
-        return _Turn(kernel, before, x)
-
-    def narrowed(self, kernel: Tensor) -> _Turn:
-        """The kernel after the last turns."""
-        x, before = self.noisy.filled, kernel
-        for _ in range(LAST_TURNS):
-            x, before = _restored(self.noisy, kernel, self.prior), kernel
-            kernel = recentred(thresholded(by_gradients(self.calm, x, kernel), FINE_SHARE))
+            kernel = recentred(thresholded(fitted(self.calm, x, kernel), FINE_SHARE))
         return _Turn(kernel, before, x)
 
     def cut(self, x: Tensor) -> Tensor:
@@ -224,10 +217,10 @@ def _denoised(prior: Prior, x: Tensor, sigma: float) -> Tensor:
     return prior.denoise(pad(x, (0, -w % 8, 0, -h % 8), mode="reflect"), x.new_tensor([sigma]))[..., :h, :w]
 
 
-def _refitted(grid: Grid, x: Tensor, kernel: Tensor, share: float) -> Tensor:
-    """The M-step: the kernel that explains the observation by x, recentred."""
+def _by_moments(grid: Grid, x: Tensor, kernel: Tensor) -> Tensor:
+    """The M-step: the kernel that explains the observation by x and its posterior covariance."""
     form, right = grid.normal_equations(x, kernel)
-    return recentred(thresholded(least_squares(form, right, kernel), share))
+    return least_squares(form, right, kernel)
 
 
 def _restored(grid: Grid, kernel: Tensor, prior: Prior) -> Tensor:
