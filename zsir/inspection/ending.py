@@ -75,7 +75,7 @@ def sharp_end(s: Spectrum, gauss: Gauss, rival: float) -> tuple[Blur, float] | N
     Args:
         s: The spectrum, of blocks of `BLOCK` pixels.
         gauss: The likeliest Gaussian.
-        rival: The least loss of the other hypotheses.
+        rival: The least loss of the other hypotheses, the Gaussian among them.
 
     Returns:
         The filter, blurred before where the fit says so, or None.
@@ -98,7 +98,7 @@ def sharp_end(s: Spectrum, gauss: Gauss, rival: float) -> tuple[Blur, float] | N
         loss, size, cutoff, found = best([(size, min(math.pi, cutoff + d)) for d in (-step, 0.0, step)])
         step /= 2
     square = float(found.values[WIDTH])
-    if loss > min(rival, gauss.fit.loss) - CLEAR_OF_ALL or square < TOO_SHARP:
+    if loss > rival - CLEAR_OF_ALL or square < TOO_SHARP:
         return None
     spec = f"sinc:cutoff={cutoff:.2f},size={size}"
     if square > BLURRED:

@@ -63,7 +63,8 @@ def gauss_of(s: Spectrum, found: Fit, power: float = 2.0) -> Gauss:
 
 def levy_width(s: Spectrum, gauss: Gauss, ended: Fit | None = None) -> Gauss | None:
     """The likeliest Lévy blur, where it is clearly likelier than a Gaussian, and nearly as likely as an end."""
-    found = [gauss_of(s, fit(s, design(s, power), start=_begun(s, gauss.fit, power)), power) for power in POWERS]
+    last = _last_seen(s, gauss.fit)
+    found = [gauss_of(s, fit(s, design(s, p), start=_begun(gauss.fit, p, last)), p) for p in POWERS]
     best = min(found, key=lambda one: one.fit.loss)
     gain = gauss.fit.loss - best.fit.loss
     if gain < (TAILS if best.power < 2 else SHARPER) or (ended and best.fit.loss > ended.loss + NEARLY):
@@ -71,14 +72,18 @@ def levy_width(s: Spectrum, gauss: Gauss, ended: Fit | None = None) -> Gauss | N
     return best
 
 
-def _begun(s: Spectrum, gauss: Fit, power: float) -> Floats:
-    """Values to begin with: the width that leaves as much where the signal meets the noise.
+def _last_seen(s: Spectrum, gauss: Fit) -> float:
+    """The highest frequency where the signal is at least as strong as the noise, in cycles per pixel."""
+    signal = np.exp(design(s) @ gauss.values[:-1])
+    return float(s.radius[signal >= min(gauss.noise + s.floor, float(signal.max()))].max())
+
+
+def _begun(gauss: Fit, power: float, last: float) -> Floats:
+    """Values to begin with: the width that leaves as much at the ``last`` frequency, where the signal meets the noise.
 
     A width that leaves less there is a beginning from which noise takes the place of the signal, for good.
     """
     values: Floats = gauss.values.copy()
-    signal = np.exp(design(s) @ values[:-1])
-    last = float(s.radius[signal >= min(gauss.noise + s.floor, float(signal.max()))].max())
     values[WIDTH] = max(float(values[WIDTH]), 0.0) * (2 * math.pi * last) ** (2 - power)
     return values
 
