@@ -346,13 +346,22 @@ def gibbs(t: Terms, rhos: Sequence[float], inner: int, *, covariance: bool) -> M
 # --- few calls ---------------------------------------------------------------------------------------------------
 
 
-def cm4ir(t: Terms, sigmas: Sequence[float], deltas: Sequence[float], ridges: Sequence[float], eta: float) -> Map:
+def cm4ir(
+    t: Terms,
+    sigmas: Sequence[float],
+    deltas: Sequence[float],
+    ridges: Sequence[float],
+    eta: float,
+    denoiser: bool = False,
+) -> Map:
+    """A denoiser's rule projects in the last step too."""
+    estimate = t.denoise if denoiser else t.consistency
     x = t.start() + sigmas[0] * t.draw()
     for (s, low), delta, ridge in zip(pairs(sigmas), deltas, ridges, strict=True):
-        d = t.consistency(x, (1 + delta) * s)
+        d = estimate(x, (1 + delta) * s)
         x0 = d - t.pinv(t.a @ d - t.y, ridge)
         if low == 0:
-            return d if t.noise else x0
+            return d if t.noise and not denoiser else x0
         x = x0 + low * (eta * t.draw() + np.sqrt(1 - eta**2) * (d - x) / s)
     raise AssertionError
 

@@ -171,6 +171,14 @@ CASES: dict[str, Case] = {
             t, rule(s, 4, 2.5, 1, 0.05), (0,) * 4, [(NOISE / v) ** 2 for v in rule(s, 4, 2.5, 1, 0.05)], 0.3
         ),
     ),
+    "cm4ir-denoiser": (
+        CM4IR(4),
+        lambda s, t: forms.cm4ir(
+            *(t, rule(s, 4), (0,) * 4),
+            [balance * (NOISE / v) ** 2 for balance, v in zip((0.23,) * 3 + (2,), rule(s, 4), strict=True)],
+            *(0.1, True),
+        ),
+    ),
     "injected-ddnm": (Injected("ddnm", 4, 0.3, 0.1), lambda s, t: forms.injected(t, rule(s, 4), "ddnm", 0.3, 0.1)),
     "injected-diffpir": (Injected("diffpir", 4, 0.3), lambda s, t: forms.injected(t, rule(s, 4), "diffpir", 0.3, 0)),
     "injected-ddrm": (Injected("ddrm", 4, 0.3), lambda s, t: forms.injected(t, rule(s, 4), "ddrm", 0.3, 0)),
