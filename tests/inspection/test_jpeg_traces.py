@@ -80,6 +80,15 @@ def test_codes_of_noise_alone(sigma, quality):
     assert 255 * found.std == pytest.approx(sigma, rel=0.08, abs=255 * 2 * found.error)
 
 
+def test_texture_that_falls_slowly_is_no_noise():
+    """as grass does that fills a picture: its variance falls with the power 2.5 of the frequency."""
+    table, order = libjpeg_table(80), np.indices((8, 8)).sum(axis=0)
+    texture = 15 * (3 / np.maximum(order, 1)) ** 1.25
+    found = beneath(np.round(np.random.default_rng(0).normal(0, texture, (2000, 8, 8)) / table), table)
+    assert found is not None
+    assert 255 * found.std < 1.25 * texture.min()
+
+
 def test_codes_without_noise():
     table = libjpeg_table(50)
     found = beneath(np.zeros((500, 8, 8)), table)

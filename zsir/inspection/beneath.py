@@ -3,6 +3,8 @@
 A coefficient with noise of standard deviation s has code k with the probability
 Phi((k + 1/2) q / s) - Phi((k - 1/2) q / s). The likelihood over all high frequencies of the flattest blocks gives s,
 and its curvature the error. Classic estimators see next to nothing, because most codes are 0.
+
+Texture that is the same everywhere, as grass is, looks like noise but for its fall with the frequency.
 """
 
 from __future__ import annotations
@@ -21,8 +23,8 @@ SHARE, LEAST = 0.05, 24
 LOW = 2
 #: codes from this one on are counted together
 MOST = 12
-#: texture of flat blocks falls with this power of the frequency
-FALL = 4.0
+#: powers of the frequency that texture falls with, and the cost of each in log-likelihood: the slower ones are rare
+FALLS = {1.5: 8.0, 2.5: 4.0, 4.0: 0.0}
 #: share of blocks that the choice misses, where texture looks like much more noise
 STRAYS = 0.005
 #: standard deviations tried, of luma 0 to 255
@@ -31,6 +33,10 @@ LEVELS = np.geomspace(0.25, 64, 97)
 TEXTURES = np.array([0.0, 0.5, 1, 2, 3, 4.5, 6.5, 9, 13, 18, 26])
 #: cost of texture in log-likelihood, for where noise explains the codes nearly as well
 SMOOTH = 0.7
+#: noise of less than this share of the median step cannot be told from texture. Of 34 crops of 128 pixels without noise
+#: 9 reach more at quality 50 (at most 0.25) and 12 at quality 80 (at most 0.34). Noise that is wrongly taken out of them
+#: costs 0.1 to 0.4 of the 0.7 dB that a restoration gains; noise that is left in costs up to 1.9 dB
+FAINT = 0.18
 #: drop of the log-likelihood at one and at two standard errors
 ONE, TWO = 0.5, 2.0
 
@@ -49,29 +55,24 @@ class Beneath:
     error: float
     bound: float
 
-    def told_by(self, table: NDArray[np.int64], share: float) -> bool:
+    def told_by(self, table: NDArray[np.int64]) -> bool:
         """Whether it is noise: of steps that are much larger the codes tell nothing, what is not 0 there is texture.
 
         Args:
             table: Steps of luma, (8, 8), 0 where unknown.
-            share: The least level, as a share of the median step.
 
         Returns:
             True where the level is larger.
         """
         known = table[table > 0]
-        return 255 * self.std > share * float(np.median(known)) if known.size else False
+        return 255 * self.std > FAINT * float(np.median(known)) if known.size else False
 
 
 def beneath(codes: Floats, table: NDArray[np.int64]) -> Beneath | None:
     """Noise of luma from codes (count, 8, 8) and steps (8, 8), 0 where unknown; None with too few blocks."""
     if len(codes) < 2 * LEAST:
         return None
-    order = np.indices((SIDE, SIDE)).sum(axis=0)
-    # chosen by one half of the frequencies and measured by the other, so that the choice does not bias the result
-    halves = [(order >= 1) & (order % 2 == parity) for parity in (0, 1)]
-    first, second = halves
-    likelihood = _likelihood(codes, table, first, second) + _likelihood(codes, table, second, first)
+    likelihood = _likelihood(codes, table)
     best = int(likelihood.argmax())
     lost = likelihood[best] - likelihood
     low = LEVELS[np.argmax(lost <= ONE)]
@@ -85,17 +86,22 @@ def beneath(codes: Floats, table: NDArray[np.int64]) -> Beneath | None:
     return Beneath(std / 255, error / 255, max(float(top), std + 2 * error if known else 0.0) / 255)
 
 
-def _likelihood(
-    codes: Floats, table: NDArray[np.int64], choose: NDArray[np.bool_], measure: NDArray[np.bool_]
-) -> Floats:
+def _likelihood(codes: Floats, table: NDArray[np.int64]) -> Floats:
+    """Log-likelihood of the levels by the flattest blocks: chosen by one half of the frequencies and measured by the
+    other, so that the choice does not bias the result."""
     order = np.indices((SIDE, SIDE)).sum(axis=0)
-    activity = ((codes * table)[:, choose] ** 2).sum(axis=1)
-    flat = codes[np.argsort(activity, kind="stable")[: max(LEAST, round(SHARE * len(codes)))]]
-    used = measure & (order > LOW) & (table > 0)
-    step, size = table[used].astype(np.float64), np.abs(flat[:, used])
-    counts = np.stack([(size == k).sum(axis=0) for k in range(MOST)] + [(size >= MOST).sum(axis=0)])
-    fall = (3.0 / order[used]) ** FALL
-    best: Floats = np.stack([_profile(counts, step, fall * t**2) - SMOOTH * t for t in TEXTURES]).max(axis=0)
+    first, second = ((order >= 1) & (order % 2 == parity) for parity in (0, 1))
+    by_fall = np.zeros((len(FALLS), len(LEVELS)))
+    for choose, measure in ((first, second), (second, first)):
+        activity = ((codes * table)[:, choose] ** 2).sum(axis=1)
+        flat = codes[np.argsort(activity, kind="stable")[: max(LEAST, round(SHARE * len(codes)))]]
+        used = measure & (order > LOW) & (table > 0)
+        step, size = table[used].astype(np.float64), np.abs(flat[:, used])
+        counts = np.stack([(size == k).sum(axis=0) for k in range(MOST)] + [(size >= MOST).sum(axis=0)])
+        for row, power in zip(by_fall, FALLS, strict=True):
+            texture = (3.0 / order[used]) ** power
+            row += np.max([_profile(counts, step, texture * t**2) - SMOOTH * t for t in TEXTURES], axis=0)
+    best: Floats = (by_fall - np.array(list(FALLS.values()))[:, None]).max(axis=0)
     return best
 
 

@@ -33,9 +33,6 @@ LEAST_SIDE = 16
 LUMA_SHARE = math.sqrt(sum(w**2 for w in LUMA))
 #: fewer frequencies than this say nothing of a blur
 LEAST_POWERS = 60
-#: noise beneath JPEG of less than this share of the median step cannot be told from texture: textures at qualities 5 to
-#: 25 have up to 0.13, noise of 0.03 at quality 80 has 0.23
-FAINT = 0.18
 #: JPEG cuts the spectrum where the power is below this share of that of its rounding
 CUT = 1.0
 
@@ -123,7 +120,7 @@ def _noise(x: NDArray[np.float32], jpeg: Jpeg | None, unknown: dict[str, str]) -
     if found is None:
         unknown["noise"] = "The noise beneath JPEG cannot be estimated: there are too few blocks that are not clipped."
         return None
-    if found.std and not found.told_by(table, FAINT):
+    if found.std and not found.told_by(table):
         unknown["noise"] = "The noise beneath JPEG cannot be estimated: the steps of the JPEG are much larger."
         return None
     # the error of texture that looks like noise, measured on photographs

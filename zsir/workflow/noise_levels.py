@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from zsir.errors import BadInput
@@ -30,9 +31,11 @@ class Level:
 
 #: blocks of a file that are looked at, evenly spread
 MOST_BLOCKS = 2**16
-#: noise beneath JPEG is taken out where it is at least this share of the median step: less may be texture
-LEAST_SHARE = 0.3
 NO_NOISE = Level(0.0, "stated")
+#: of a block whose mean is nearer to black or white than this, 0 to 255, much of the noise is clipped
+CLIPPED = 20.0
+#: all blocks are looked at where fewer than this share are not clipped
+MOST_CLIPPED = 0.25
 
 
 def rounding(bits: int) -> float:
@@ -49,11 +52,23 @@ def level_beneath(picture: Picture, file: JpegFile, noted: float | None) -> Leve
     if noted is not None:
         return Level(noted, "noted")
     luma = file.components[0]
-    codes = np.asarray(luma.codes).reshape(-1, 8, 8)
-    found = beneath(codes[:: -(-len(codes) // MOST_BLOCKS)].astype(np.float64), np.asarray(luma.table))
-    told = found is not None and found.told_by(np.asarray(luma.table), LEAST_SHARE)
+    codes, table = np.asarray(luma.codes).reshape(-1, 8, 8), np.asarray(luma.table)
+    codes = _not_clipped(codes, table)
+    found = beneath(codes[:: -(-len(codes) // MOST_BLOCKS)].astype(np.float64), table)
+    told = found is not None and found.told_by(table)
     std = found.std / (LUMA_SHARE if file.space == "ycbcr" else 1.0) if found is not None and told else 0.0
     return Level(min(1.0, std), "estimated") if std > of_tables(file).own_noise else Level(0.0, "rounding")
+
+
+def _not_clipped(codes: NDArray[np.int64], table: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The codes (count, 8, 8) of blocks whose noise is not clipped; all of them where these are few.
+
+    A block without any detail stays, however bright: a picture with noise has none.
+    """
+    means = 128 + codes[:, 0, 0] * table[0, 0] / 8
+    inside = (means > CLIPPED) & (means < 255 - CLIPPED)
+    kept = inside | (codes.reshape(len(codes), -1)[:, 1:] == 0).all(axis=1)
+    return codes[kept] if kept.sum() >= MOST_CLIPPED * len(codes) else codes
 
 
 def level_of(picture: Picture, operator: LinearOperator, y: Tensor, noted: float | None) -> Level:
