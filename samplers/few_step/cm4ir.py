@@ -37,8 +37,8 @@ class Rule:
 
         sigma_1 = over e,  sigma_N = max(share noise_std, least),  ridge_k = ridge (noise_std / sigma_k)^2
 
-    ``eta`` is the share of fresh noise, and ``end`` replaces ``ridge`` in the last step. Without ``end`` the result is d
-    where y is noisy.
+    ``eta`` is the share of fresh noise, and ``end`` replaces ``ridge`` in the last step. Without ``end`` the result is
+    d where y is noisy.
     """
 
     over: float
@@ -50,8 +50,8 @@ class Rule:
 
 
 #: Tuned on photographs with the prior ``photo``. The ridge is DPIR's balance of data and prior. The value of eta is
-#: that of the released code for all priors. The last estimate is better than its level says, so the last step keeps more
-#: of it: by 2 to 2.5 dB of PSNR for motion and defocus in 8-bit files, 0.1 to 0.6 dB for blurs and noise
+#: that of the released code for all priors. The last estimate is better than its level says, so the last step keeps
+#: more of it, which is worth 2 to 2.5 dB for motion and defocus in 8-bit files, and 0.1 to 0.6 dB with noise
 DENOISER = Rule(over=1.5, share=0.5, least=0.02, ridge=0.23, eta=0.1, end=2.0)
 #: A consistency model draws texture out of fresh noise only. It takes the noise of the data for texture too, unless the
 #: back-projection lets less of that noise through and the first level drowns its share in the initial estimate.

@@ -34,8 +34,8 @@ TEXTURES = np.array([0.0, 0.5, 1, 2, 3, 4.5, 6.5, 9, 13, 18, 26])
 #: cost of texture in log-likelihood, for where noise explains the codes nearly as well
 SMOOTH = 0.7
 #: noise of less than this share of the median step cannot be told from texture. Of 34 crops of 128 pixels without noise
-#: 9 reach more at quality 50 (at most 0.25) and 12 at quality 80 (at most 0.34). Noise that is wrongly taken out of them
-#: costs 0.1 to 0.4 of the 0.7 dB that a restoration gains; noise that is left in costs up to 1.9 dB
+#: 6 reach more at quality 50 (at most 0.25) and 13 at quality 80 (at most 0.34). Noise that is wrongly taken out of
+#: them costs 0.1 to 0.4 of the 0.7 dB that a restoration gains; noise that is left in costs up to 1.9 dB
 FAINT = 0.18
 #: drop of the log-likelihood at one and at two standard errors
 ONE, TWO = 0.5, 2.0
