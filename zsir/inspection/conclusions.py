@@ -45,13 +45,14 @@ class Inspection:
     def needs_nothing(self) -> bool:
         """Whether nothing was found that a restoration could repair."""
         found = self.findings
-        damaged = found.scratches or found.blur or enlarged_much(found) or (found.jpeg and coarse(found.jpeg))
-        return not damaged and not (found.noise and found.noise.std >= VISIBLE)
+        repaired = found.scratches or found.blur or found.before or enlarged_much(found)
+        damaged = repaired or (found.jpeg and coarse(found.jpeg))
+        return not damaged and not visible(found)
 
     @property
     def noise(self) -> float:
         """Standard deviation of the noise before JPEG, on the [0, 1] scale, never below that of rounding to 8 bits."""
-        return max(ROUNDING, self.findings.noise.std if self.findings.noise else 0.0)
+        return _level(self.findings)
 
     @property
     def hypotheses(self) -> tuple[Hypothesis, ...]:
@@ -116,6 +117,11 @@ def mean_step(jpeg: Jpeg | None) -> float:
     return sum(steps) / len(steps) if steps else 0.0
 
 
+def visible(found: Findings) -> bool:
+    """Whether there is noise that can be seen."""
+    return found.noise is not None and found.noise.std >= VISIBLE
+
+
 def enlarged_much(found: Findings) -> bool:
     """Whether an enlargement was found that is worth an attempt to bring detail back."""
     return found.enlargement is not None and found.enlargement.factor >= LEAST_ENLARGEMENT
@@ -146,8 +152,15 @@ def _hypotheses(found: Findings, noise: float, shape: tuple[int, int, int]) -> I
     def chain(*stages: str) -> str:
         return " | ".join(stage for stage in (*stages, last) if stage) or "identity"
 
+    if found.enlargement and found.before:
+        reduction, enlargement = enlarging(found.enlargement, shape)
+        height, width = (max(1, round(n / found.enlargement.factor)) for n in shape[1:])
+        for one in _hypotheses(found.before, _level(found.before), (shape[0], height, width)):
+            if one.spec != "identity" or one.noise >= VISIBLE:
+                yield Hypothesis(chain(reduction, _with_noise(one), enlargement), noise, one.score)
     if found.enlargement and enlarged_much(found):
         yield Hypothesis(chain(*enlarging(found.enlargement, shape)), noise, 1.0)
+    if found.enlargement and (found.before or enlarged_much(found)):
         yield Hypothesis(chain(), noise, 0.1)
         return
     blur = found.blur
@@ -159,6 +172,18 @@ def _hypotheses(found: Findings, noise: float, shape: tuple[int, int, int]) -> I
         # JPEG hides the zeros of a disc
         yield Hypothesis(chain(f"disc:radius={DISC * blur.width:.2f}"), noise, 0.3)
     yield Hypothesis(chain(), noise, 0.1)
+
+
+def _level(found: Findings) -> float:
+    return max(ROUNDING, found.noise.std if found.noise else 0.0)
+
+
+def _with_noise(one: Hypothesis) -> str:
+    """Its spec with its noise as a stage, which comes before JPEG."""
+    *others, last = one.spec.split(" | ")
+    grain = [f"noise:std={one.noise:.4f}"] if one.noise >= VISIBLE else []
+    stages = [*others, *grain, last] if last.startswith("jpeg") else [*others, last, *grain]
+    return " | ".join(stage for stage in stages if stage != "identity")
 
 
 def _sentences(one: Inspection) -> Iterator[str]:
@@ -175,6 +200,8 @@ def _sentences(one: Inspection) -> Iterator[str]:
         yield _of_blur(found)
     if found.enlargement:
         yield _of_enlargement(found.enlargement)
+        if found.before:
+            yield from _of_before(found.before)
     elif not found.blur and "blur" not in found.unknown and not found.drawing:
         yield "No blur was found."
     clip = found.clipping
@@ -208,6 +235,18 @@ def _of_noise(noise: Noise) -> str:
 def _of_enlargement(enlarged: Enlargement) -> str:
     how = {"": "", "nearest": " by repeating pixels"}.get(enlarged.kernel, f" with a {enlarged.kernel} kernel")
     return f"The picture was enlarged {enlarged.factor:.2f} times{how}: it has no detail of its own beyond that size."
+
+
+def _of_before(found: Findings) -> Iterator[str]:
+    if found.jpeg:
+        yield f"Before that: {_of_jpeg(found.jpeg)}"
+    if found.noise and visible(found):
+        yield f"Before that: {_of_noise(found.noise)}"
+    if found.blur:
+        yield f"Before that: {_of_blur(found)}"
+    if found.enlargement:
+        yield f"Before that: {_of_enlargement(found.enlargement)}"
+        yield from _of_before(found.before) if found.before else ()
 
 
 def _of_blur(found: Findings) -> str:

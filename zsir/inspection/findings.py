@@ -125,6 +125,8 @@ class Findings:
         scratches: Share of the pixels that are scratches of pure black or white; 0 where there are none.
         drawing: Whether it is a drawing or screenshot: flat areas, few colours, exact repeats.
         unknown: For each kind of damage that cannot be estimated a sentence that says why.
+        before: What the small picture had been through before the enlargement, in its pixels; None where it cannot be
+            computed from the large one.
     """
 
     clipping: Clipping
@@ -135,3 +137,4 @@ class Findings:
     scratches: float = 0.0
     drawing: bool = False
     unknown: dict[str, str] = field(default_factory=dict)
+    before: Findings | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,10 @@ from numpy.typing import NDArray
 from zsir.errors import BadInput, PictureWarning
 from zsir.inspection.beneath import beneath
 from zsir.inspection.comb import ODDS, ODDS_DRAWING, find_comb
-from zsir.inspection.conclusions import LEAST_ENLARGEMENT, Inspection, mean_step
+from zsir.inspection.conclusions import LEAST_ENLARGEMENT, Inspection, coarse, mean_step, visible
 from zsir.inspection.directed import directed_blur
 from zsir.inspection.ending import CLEAR_OF_ALL, ending, sharp_end
-from zsir.inspection.enlarged import find_enlargement, repeats
+from zsir.inspection.enlarged import find_enlargement, repeats, undone
 from zsir.inspection.findings import Blur, Enlargement, Findings, Jpeg, Noise
 from zsir.inspection.grain import grain
 from zsir.inspection.jpeg_tables import jpeg_of_comb, jpeg_of_file, luma_table
@@ -77,10 +78,29 @@ def _found(x: NDArray[np.float32], picture: Picture) -> Findings:
         return Findings(clipped, enlargement=enlarged, drawing=drawing, unknown=unknown)
     noise = _noise(x, jpeg, unknown)
     enlarged = find_enlargement(x, jpeg is not None, mean_step(jpeg))
+    before = None
+    if enlarged is not None and jpeg is None and (small := undone(x, enlarged)):
+        before, enlarged = _before(small[0]), replace(enlarged, kernel=small[1])
     # a picture that was much enlarged is soft because of it
     much = enlarged is not None and enlarged.factor >= LEAST_ENLARGEMENT
-    blur = None if much else _blur(x, jpeg, unknown, enlarged is not None)
-    return Findings(clipped, noise=noise, jpeg=jpeg, blur=blur, enlargement=enlarged, drawing=drawing, unknown=unknown)
+    blur = None if much or before is not None else _blur(x, jpeg, unknown, enlarged is not None)
+    return Findings(
+        clipped,
+        noise=noise,
+        jpeg=jpeg,
+        blur=blur,
+        enlargement=enlarged,
+        drawing=drawing,
+        unknown=unknown,
+        before=before,
+    )
+
+
+def _before(small: NDArray[np.uint8]) -> Findings | None:
+    """What a picture had been through before it was enlarged, where that was a blur, JPEG or noise."""
+    found = inspect(small).findings
+    # a second enlargement beneath the first is seldom one
+    return found if found.blur or (found.jpeg and coarse(found.jpeg)) or visible(found) else None
 
 
 def _all_unknown(reason: str) -> dict[str, str]:
