@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from tests.inspection.conftest import NAMES, coded, damaged, decoded, photograph, planes
@@ -28,6 +29,16 @@ def test_the_small_picture_is_found_to_a_grey_value(kernel, told):
     found = undone(planes(enlarged(small, 200, kernel)), Enlargement(1.25, 0.0, kernel if told else ""))
     assert found is not None and found[0].shape == small.shape and found[1] == kernel
     assert np.abs(found[0].astype(int) - small).mean() < 0.7
+
+
+def test_the_cubic_kernel_of_opencv():
+    """It is another one than Pillow's: a = -0.75 in place of -0.5."""
+    small = damaged(photograph(NAMES[0]), "blur:sigma=1.2")[:200, :200]
+    large = damaged(torch.from_numpy(planes(small))[None], "resize:size=248x248,rule=opencv,kernel=cubic")
+    found = inspect(large)
+    assert found.findings.enlargement is not None and found.findings.enlargement.kernel == "cubic"
+    assert found.spec.startswith("resize:size=200x200 | blur:sigma=1.")
+    assert found.spec.endswith(" | resize:size=248x248,rule=opencv,kernel=cubic")
 
 
 def test_of_a_large_picture_a_piece_is_found_that_begins_with_a_block():

@@ -140,7 +140,8 @@ def enlarging(found: Enlargement, shape: tuple[int, int, int]) -> tuple[str, str
     """The stages of an enlargement: the reduction that lost the detail, and the enlargement itself."""
     _, height, width = shape
     small = f"{max(1, round(width / found.factor))}x{max(1, round(height / found.factor))}"
-    return f"resize:size={small}", f"resize:size={width}x{height},kernel={found.kernel or 'bicubic'}"
+    kernel = "rule=opencv,kernel=cubic" if found.kernel == "cubic" else f"kernel={found.kernel or 'bicubic'}"
+    return f"resize:size={small}", f"resize:size={width}x{height},{kernel}"
 
 
 def _hypotheses(found: Findings, noise: float, shape: tuple[int, int, int]) -> Iterator[Hypothesis]:
@@ -152,16 +153,17 @@ def _hypotheses(found: Findings, noise: float, shape: tuple[int, int, int]) -> I
     def chain(*stages: str) -> str:
         return " | ".join(stage for stage in (*stages, last) if stage) or "identity"
 
-    if found.enlargement and found.before:
+    if found.enlargement and (found.before or enlarged_much(found)):
         reduction, enlargement = enlarging(found.enlargement, shape)
         height, width = (max(1, round(n / found.enlargement.factor)) for n in shape[1:])
-        for one in _hypotheses(found.before, _level(found.before), (shape[0], height, width)):
-            if one.spec != "identity" or one.noise >= VISIBLE:
-                yield Hypothesis(chain(reduction, _with_noise(one), enlargement), noise, one.score)
-    if found.enlargement and enlarged_much(found):
-        yield Hypothesis(chain(*enlarging(found.enlargement, shape)), noise, 1.0)
-    if found.enlargement and (found.before or enlarged_much(found)):
-        yield Hypothesis(chain(), noise, 0.1)
+        small = found.before and _hypotheses(found.before, _level(found.before), (shape[0], height, width))
+        # what may have happened to the small picture, down to JPEG and noise alone or nothing
+        chains = [_with_noise(one) for one in small or ()] or [""]
+        for score, stages in zip((1.0, *(0.3,) * len(chains)), chains, strict=False):
+            if stages or enlarged_much(found):
+                yield Hypothesis(chain(reduction, stages, enlargement), noise, score)
+        if not chains[-1]:
+            yield Hypothesis(chain(), noise, 0.1)
         return
     blur = found.blur
     if blur is None:
@@ -233,7 +235,9 @@ def _of_noise(noise: Noise) -> str:
 
 
 def _of_enlargement(enlarged: Enlargement) -> str:
-    how = {"": "", "nearest": " by repeating pixels"}.get(enlarged.kernel, f" with a {enlarged.kernel} kernel")
+    how = {"": "", "nearest": " by repeating pixels", "cubic": " with OpenCV's cubic kernel"}.get(
+        enlarged.kernel, f" with a {enlarged.kernel} kernel"
+    )
     return f"The picture was enlarged {enlarged.factor:.2f} times{how}: it has no detail of its own beyond that size."
 
 

@@ -25,6 +25,10 @@ from zsir.inspection.pieces import Floats, luma, spread
 
 #: kernels with their half widths, in pixels of the small picture
 KERNELS = {"bilinear": 1, "bicubic": 2, "lanczos": 3}
+#: kernels that look like these until their smaller picture is computed: the cubic one of OpenCV
+ALIKE = {"bicubic": ("bicubic", "cubic")}
+#: the parameter of the cubic kernels
+CUBIC = {"bicubic": -0.5, "cubic": -0.75}
 #: side and number of the windows on each axis
 WINDOW, WINDOWS = 48, 6
 #: logarithm of the ratio of energies: at most 0.15 on half of eval34 and scikit-image's photographs, sharp or blurred,
@@ -91,8 +95,9 @@ def weights(kernel: str, t: Floats) -> Floats:
     t = np.abs(t)
     if kernel == "bilinear":
         return np.clip(1 - t, 0, None)
-    if kernel == "bicubic":
-        near, far = 1.5 * t**3 - 2.5 * t**2 + 1, -0.5 * (t**3 - 5 * t**2 + 8 * t - 4)
+    if kernel in CUBIC:
+        a = CUBIC[kernel]
+        near, far = (a + 2) * t**3 - (a + 3) * t**2 + 1, a * (t**3 - 5 * t**2 + 8 * t - 4)
         return np.where(t < 1, near, np.where(t < 2, far, 0.0))
     return np.where(t < 3, np.sinc(t) * np.sinc(t / 3), 0.0)
 
@@ -113,7 +118,7 @@ def undone(x: NDArray[np.float32], found: Enlargement) -> tuple[NDArray[np.uint8
     """The small picture (height, width, channels) that was enlarged, or a piece of it, and the kernel; None where more
     than rounding came after the enlargement, or it is too small."""
     kernels = [found.kernel] if found.kernel in KERNELS else list(KERNELS) if not found.kernel else []
-    tried = {kernel: _reduced(x, found.factor, kernel) for kernel in kernels}
+    tried = {one: _reduced(x, found.factor, one) for kernel in kernels for one in ALIKE.get(kernel, (kernel,))}
     if not tried:
         return None
     best = min(tried, key=lambda kernel: tried[kernel][0])
@@ -140,7 +145,7 @@ def _matrix(length: int, factor: float, kernel: str) -> tuple[Floats, slice]:
     from a multiple of 8 on: there blocks of JPEG begin."""
     kept, count = min(length, PIECE), round(length / factor)
     where = ((length - kept) // 2 + np.arange(kept) + 0.5) * count / length - 0.5
-    half = KERNELS[kernel]
+    half = KERNELS.get(kernel, 2)
     first, last = max(0, math.floor(where[0]) - half + 1), min(count - 1, math.ceil(where[-1]) + half - 1)
     matrix = weights(kernel, where[:, None] - np.arange(first, last + 1)[None])
     begin = 0 if kept == length else EDGE + -(first + EDGE) % 8

@@ -76,7 +76,8 @@ class Enlargement:
     Attributes:
         factor: How many times smaller the picture was on a side.
         error: One standard error of it.
-        kernel: ``nearest``, ``bilinear``, ``bicubic`` or ``lanczos``; empty where it cannot be told.
+        kernel: ``nearest``, ``bilinear``, ``bicubic``, ``cubic`` (that of OpenCV) or ``lanczos``; empty where it cannot
+            be told.
     """
 
     factor: float
