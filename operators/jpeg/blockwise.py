@@ -24,6 +24,7 @@ from zsir.errors import ShapeError
 from zsir.linalg import per_picture, ridge_inverse
 from zsir.operators.base import Operator
 from zsir.operators.jpeg import decomposed
+from zsir.operators.jpeg.boxes import Boxes
 from zsir.operators.jpeg.coded import JpegFile
 from zsir.operators.jpeg.decomposed import Colour, Kind, Norm, colour_matrix, triple, weighted
 from zsir.operators.jpeg.encoder import by_pillow, dequantised, in_floats, pillow_writes
@@ -35,8 +36,6 @@ from zsir.protocols import NoiseSource, Shape
 
 #: share of white noise that is left of it in the decoded picture, whose highest frequencies are 0
 LEFT = 0.6
-#: noise lies within this many standard deviations
-SURELY = 3.0
 #: last noise level of samplers
 FINISH = 3 / 255
 #: level up to which distances count in full; tuned as `FINISH` was
@@ -274,8 +273,7 @@ class JpegOperator(Operator):
     def project(self, x: Tensor, y: Tensor) -> Tensor:
         """The nearest pictures, in the colours of the file, whose coefficients lie within half a step of y.
 
-        With noise before the encoder the clean picture is elsewhere: the box is wider by `SURELY` standard deviations
-        of the noise in the coefficient.
+        With noise before the encoder the clean picture is elsewhere, and the box is wider. See `Boxes.nearest`.
 
         Args:
             x: Pictures, (batch, *in_shape).
@@ -286,21 +284,27 @@ class JpegOperator(Operator):
         """
         self.check_input(x, self.in_shape)
         self.check_input(y, self.out_shape)
-        norms = torch.tensor([math.sqrt(fy * fx) for fy, fx in self.factors], dtype=torch.float64)[:, None]
-        unit = norms.reciprocal().expand(-1, 64).contiguous().numpy().tobytes()
-        scale = 255 * self.spread / self.level
-        reach = self.tables.double().flatten(1) / 2 + SURELY * 255 * self._grain.sqrt()
-        made = torch.empty_like(x)
-        for place, (one, numbers) in enumerate(zip(x, y.expand(len(x), -1), strict=True)):
-            for region, kind in zip(self._regions, (replace(kind, spread=unit) for kind in self._kinds), strict=True):
-                found = triple(kind, "ycbcr")
-                half, factor = (self.layout.row(region, norms * values).to(y.device) for values in (reach, scale))
-                wanted = self.layout.codes(numbers, region).double() * factor
-                units = self.layout.pixels(one, region).double()
-                d = 255 * units @ weighted(kind).to(units).T
-                change = decomposed.box_step(found, d, wanted - half, wanted + half) / 255
-                self.layout.set_pixels(made[place], region, (units + change).to(x))
-        return made
+        return self._boxes.nearest(x, y)
+
+    def expected(self, z: Tensor, y: Tensor, rho: float | Tensor) -> Tensor:
+        """What `prox` is for normal errors, for those of quantisation: the expected pictures. See `Boxes.expected`.
+
+        Args:
+            z: Estimates with white errors of standard deviation ``level / sqrt(rho)``, (batch, *in_shape).
+            y: Observations, (batch, numbers), as `measured` gives them.
+            rho: A number > 0, or one for each picture (batch,).
+
+        Returns:
+            Pictures, (batch, *in_shape).
+        """
+        self.check_input(z, self.in_shape)
+        self.check_input(y, self.out_shape)
+        return self._boxes.expected(z, y, torch.as_tensor(self.level**2 / rho).expand(len(z)))
+
+    @cached_property
+    def _boxes(self) -> Boxes:
+        places = self.layout, self._regions, self._kinds
+        return Boxes(*places, self.tables.double().flatten(1), self.spread, self._grain, self.colour, self.level)
 
     def after(self, inner: Operator) -> Operator | None:
         """A I = A; the product with most other operators knows how to precondition its conjugate gradients."""
