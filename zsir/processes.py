@@ -166,7 +166,7 @@ def finish_of(operator: LinearOperator) -> float | None:
 
 
 def expected_of(operator: LinearOperator) -> Callable[[Tensor, Tensor, float], Tensor] | None:
-    """The expected pictures for an estimate, y and rho, where the operator knows the law of its errors. See `Expects`."""
+    """The expected pictures for z, y and rho, where the operator knows the law of its errors. See `Expects`."""
     return getattr(operator, "expected", None)
 
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from zsir.operators.jpeg.decomposed import Colour, Kind, box_step, least_step, triple, weighted
+from zsir.operators.jpeg import decomposed
+from zsir.operators.jpeg.decomposed import Colour, Kind, triple, weighted
 from zsir.operators.jpeg.truncated import truncated_mean
 from zsir.operators.jpeg.units import Layout, Region
 
@@ -33,12 +34,10 @@ Step = Callable[[int, Kind, Region, Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True, eq=False)
 class Boxes:
-    """The boxes of a kind of file.
+    """The boxes of files of one kind.
 
     Attributes:
         layout: Where codes stand.
-        kinds: The kinds of units, one for each of ``regions``.
-        regions: The regions of the layout.
         tables: Quantisation steps of each component, (components, 64) float64.
         spread: What y is divided by on the [0, 1] scale, (components, 64) float64.
         grain: Variance of noise before the encoder in the coefficients, (components, 1) float64, [0, 1] scale.
@@ -47,8 +46,6 @@ class Boxes:
     """
 
     layout: Layout
-    regions: list[Region]
-    kinds: list[Kind]
     tables: Tensor
     spread: Tensor
     grain: Tensor
@@ -60,9 +57,17 @@ class Boxes:
         """What makes the rows of a whole unit 1 long, (components, 1)."""
         return torch.tensor([math.sqrt(fy * fx) for fy, fx in self.layout.factors], dtype=torch.float64)[:, None]
 
+    @cached_property
+    def _kinds(self) -> list[Kind]:
+        """Of each region the kind whose rows, in a whole unit, have length 1."""
+        unit = self._norms.reciprocal().expand(-1, 64).contiguous().numpy().tobytes()
+        sizes = [(run.down.size, run.across.size) for run in self.layout.runs]
+        return [Kind(size, self.layout.factors, self.colour, unit) for size in sizes]
+
     def nearest(self, x: Tensor, y: Tensor) -> Tensor:
-        """The nearest pictures with coefficients in the box. Noise before the encoder makes it wider, by `SURELY` standard
-        deviations.
+        """The nearest pictures with coefficients in the box, which noise before the encoder makes wider.
+
+        It does so by `SURELY` standard deviations of the noise in the coefficient.
 
         Args:
             x: Pictures, (batch, *in_shape).
@@ -75,12 +80,16 @@ class Boxes:
 
         def step(place: int, kind: Kind, region: Region, d: Tensor, wanted: Tensor) -> Tensor:
             reach = self._row(region, half, d)
-            return box_step(triple(kind, "ycbcr"), d, wanted - reach, wanted + reach)
+            return decomposed.box_step(triple(kind, "ycbcr"), d, wanted - reach, wanted + reach)
 
         return self._moved(x, y, step)
 
     def expected(self, z: Tensor, y: Tensor, variances: Tensor) -> Tensor:
         """The pictures that are expected behind the codes, where an estimate of them has white normal errors.
+
+        The encoder rounds u = c + n, the coefficient with the noise before it and the rounding of pixels. For an
+        estimate d of c with variance v, and noise of variance w, u is normal with mean d and variance v + w, cut to the
+        interval of the code, and E[c] = d + v/(v + w) (E[u] - d). `UNSURE` keeps v from vanishing.
 
         Args:
             z: The estimates, (batch, *in_shape).
@@ -98,7 +107,7 @@ class Boxes:
             variance = 255**2 * variances[place].to(d) + floor
             # the number that was rounded holds the noise before the encoder as well
             inside = truncated_mean(d, variance + noise, wanted - reach, wanted + reach)
-            return least_step(triple(kind, "ycbcr"), variance / (variance + noise) * (inside - d))
+            return decomposed.least_step(triple(kind, "ycbcr"), variance / (variance + noise) * (inside - d))
 
         return self._moved(z, y, step)
 
@@ -114,12 +123,10 @@ class Boxes:
         return self.layout.row(region, values).to(like)
 
     def _moved(self, x: Tensor, y: Tensor, step: Step) -> Tensor:
-        """Pictures changed by what ``step`` makes of the coefficients of each unit and the middles of their intervals,
-        both in grey levels of 255, with rows of length 1."""
-        unit = self._norms.reciprocal().expand(-1, 64).contiguous().numpy().tobytes()
+        """Pictures changed by ``step``, in grey levels of 255 and with rows of length 1."""
         scale, made = 255 * self._norms * self.spread / self.level, torch.empty_like(x)
         for place, (one, numbers) in enumerate(zip(x, y.expand(len(x), -1), strict=True)):
-            for region, kind in zip(self.regions, (replace(kind, spread=unit) for kind in self.kinds), strict=True):
+            for region, kind in zip(self.layout.runs, self._kinds, strict=True):
                 units = self.layout.pixels(one, region).double()
                 wanted = self.layout.codes(numbers, region).double()
                 wanted = wanted * self._row(region, scale, wanted)

@@ -49,7 +49,8 @@ def _by_tails(a: Tensor, b: Tensor) -> Tensor:
     a = a.clamp_min(-FAR)
     log = (a - b) * (a + b) / 2
     inside = torch.special.erfcx(a / math.sqrt(2)) - torch.special.erfcx(b / math.sqrt(2)) * log.exp()
-    return -math.sqrt(2 / math.pi) * torch.expm1(log) / inside
+    found: Tensor = -math.sqrt(2 / math.pi) * torch.expm1(log) / inside
+    return found
 
 
 def _langevin(x: Tensor) -> Tensor:

@@ -10,10 +10,10 @@ The result is the last z.
 Where the errors of y are not normal, as those of quantisation, the denoiser comes first, and the noise that it finds is
 put back, with the opposite sign as in CM4IR [cm4ir], because a network knows white noise and no other:
 
-    z_k = D(x_k, sigma_k),  x~_k = E(z_k, y, rho_k),  x_{k+1} = x~_k + sigma_{k+1}/sigma_k (z_k - x_k)
+    z_k = D(x_k, sigma_k),  x~_k = E(z_k, y, 1.5 rho_k),  x_{k+1} = x~_k + 1.1 sigma_{k+1}/sigma_k (z_k - x_k)
 
-with ``x_1 = x_init + sigma_1 n``, and E the expected picture behind y (`zsir.processes.Expects`). The result is the last
-x~.
+with ``x_1 = x_init + sigma_1 n``, and E the expected picture behind y (`zsir.processes.Expects`). The result is the
+last x~.
 """
 
 from __future__ import annotations
@@ -35,6 +35,9 @@ from zsir.samplers.chain import denoise
 from zsir.samplers.initial import ROUNDING, initial_estimate
 from zsir.samplers.levels import geometric
 
+#: where noise is put back: how much of what was found, and how many times ``lam`` an estimate weighs there. Tuned with
+#: `photo` on nine crops, qualities 10 and 30; from 1.05 to 1.15 and from 1.3 to 1.8 results differ by 0.02 dB
+MORE, HEAVIER = 1.1, 1.5
 #: what the samplers on DPIR's ladder share
 First = Annotated[float, Option("first noise level", "[0, 1]", tune=Range(0.02, 1, log=True))]
 Last = Annotated[float | None, Option("last noise level", "[0, 1]", tune=Range(0.004, 0.3, log=True))]
@@ -84,9 +87,9 @@ class HQS(BaseSampler):
     x_k = argmin ||A x - y||^2 + rho_k ||x - z_{k-1}||^2,  z_k = D(x_k, sigma_k),  rho_k = lam noise_std^2/sigma_k^2
 
     sigma_k falls geometrically from ``first`` to ``last``; the picture is turned before every denoising, so that what a
-    network adds to its own output does not build up. The default for more than 8 calls; no randomness, but for JPEG
-    files: there estimated noise is put back before every denoising (``inject``), and the codes say in which intervals
-    the coefficients lie.
+    network adds to its own output does not build up. The default for more than 8 calls; no randomness, but for the
+    codes of a JPEG file and a network: there noise is put back before every denoising, and the codes say in which
+    intervals the coefficients lie.
     Source: Zhang et al. 2022 [dpir], and its released defaults: 49/255, lam 0.23; last = noise_std for deblurring
     (8 calls), max(factor/255, noise_std) for super-resolution (24 calls)
 
@@ -105,9 +108,7 @@ class HQS(BaseSampler):
     last: Last = None
     lam: Weight = 0.23
     turns: Annotated[bool, Option("give the prior another flip or rotation at every step")] = True
-    inject: Annotated[bool | None, Option("put estimated noise back; by default only for the codes of a JPEG file")] = (
-        None
-    )
+    inject: Annotated[bool | None, Option("put estimated noise back; by default for the codes of a JPEG file")] = None
 
     def __post_init__(self) -> None:
         if self.nfe < 1:
@@ -130,17 +131,17 @@ class HQS(BaseSampler):
         rho = self._rho(problem, sigma)
         if state.noise is None:
             x = problem.operator.prox(state.x0, problem.y, rho)
-        else:
-            x = state.x0 + sigma * state.noise
-        z = turned_back(denoise(prior, turned(x, turn), sigma), turn)
-        if state.noise is None:
+            z = turned_back(denoise(prior, turned(x, turn), sigma), turn)
             return HQSState(z, state.sigmas, sigma, state.step + 1)
-        data = expected_of(problem.operator) or problem.operator.prox
-        return HQSState(data(z, problem.y, rho), state.sigmas, sigma, state.step + 1, (z - x) / sigma)
+        x = state.x0 + sigma * state.noise
+        z = turned_back(denoise(prior, turned(x, turn), sigma), turn)
+        x0 = (expected_of(problem.operator) or problem.operator.prox)(z, problem.y, HEAVIER * rho)
+        return HQSState(x0, state.sigmas, sigma, state.step + 1, MORE * (z - x) / sigma)
 
     def _injects(self, problem: Problem, prior: Prior) -> bool:
+        """By default priors with weights: non-local means would keep the noise."""
         if self.inject is None:
-            return expected_of(problem.operator) is not None and prior.kind == "denoiser"
+            return expected_of(problem.operator) is not None and bool(prior.fingerprint)
         return self.inject
 
     def _rho(self, problem: Problem, sigma: float) -> float:
