@@ -94,17 +94,12 @@ class EndsEarlier(Protocol):
 class Expects(Protocol):
     """An operator whose errors have another law than the normal one, such as those of quantisation."""
 
-    def expected(self, z: Tensor, y: Tensor, rho: float | Tensor) -> Tensor:
-        """The expected pictures behind the observations: what ``prox`` is for normal errors.
+    @property
+    def expected(self) -> Callable[[Tensor, Tensor, float | Tensor], Tensor] | None:
+        """The expected pictures behind observations, what ``prox`` is for normal errors; None where that is as good.
 
-        Args:
-            z: Estimates of the pictures with white errors of standard deviation ``own_noise / sqrt(rho)``, (batch,
-                *in_shape).
-            y: Observations, (batch, *out_shape).
-            rho: A number > 0, or one for each picture (batch,).
-
-        Returns:
-            Pictures, (batch, *in_shape).
+        A function of estimates z (batch, *in_shape) with white errors of standard deviation ``own_noise / sqrt(rho)``,
+        of observations y (batch, *out_shape), and of rho, a number > 0 or one for each picture (batch,).
         """
 
 
@@ -165,7 +160,7 @@ def finish_of(operator: LinearOperator) -> float | None:
     return getattr(operator, "finish", None)
 
 
-def expected_of(operator: LinearOperator) -> Callable[[Tensor, Tensor, float], Tensor] | None:
+def expected_of(operator: LinearOperator) -> Callable[[Tensor, Tensor, float | Tensor], Tensor] | None:
     """The expected pictures for z, y and rho, where the operator knows the law of its errors. See `Expects`."""
     return getattr(operator, "expected", None)
 

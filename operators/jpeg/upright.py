@@ -79,7 +79,7 @@ class Upright(Operator):
         return (top, bottom, right, left) if columns else (top, bottom, left, right)
 
     @property
-    def expected(self) -> Callable[[Tensor, Tensor, float], Tensor] | None:
+    def expected(self) -> Callable[[Tensor, Tensor, float | Tensor], Tensor] | None:
         """R times the expected pictures of A, where A knows the law of its errors."""
         inner = expected_of(self.inner)
         return None if inner is None else lambda z, y, rho: self._up(inner(self._stored(z), y, rho))

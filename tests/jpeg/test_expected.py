@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
@@ -33,7 +35,7 @@ def summed(d: Tensor, variance: Tensor, noise: Tensor, low: Tensor, high: Tensor
     return (c * weight).sum(0) / weight.sum(0)
 
 
-@pytest.mark.parametrize("noise_before", [0.0, 0.03])
+@pytest.mark.parametrize("noise_before", [0.0, 0.02])
 @pytest.mark.parametrize("sampling", ["444", "420"])
 def test_it_is_the_mean_of_the_law(sampling: str, noise_before: float) -> None:
     operator = jpeg((3, 16, 32), q=15, sampling=sampling)
@@ -42,7 +44,7 @@ def test_it_is_the_mean_of_the_law(sampling: str, noise_before: float) -> None:
     x, rho = picture(operator.in_shape), 0.4
     y, _ = operator.record(x, PictureNoise(0, [0]))
     z = x + 0.05 * (picture(operator.in_shape, seed=1) - 0.5)
-    found, before = operator.expected(z, y, rho), coefficients(operator, z)
+    found, before = operator._expected(z, y, rho), coefficients(operator, z)
     codes = zip(operator.layout.planes(y[0]), operator.spread, strict=True)
     middles = [255 * plane * s / operator.level for plane, s in codes]
     for i, (after, d, middle) in enumerate(zip(coefficients(operator, found), before, middles, strict=True)):
@@ -66,7 +68,7 @@ def test_it_lies_between_the_estimate_and_the_box(sampling: str) -> None:
     x = picture(operator.in_shape, 2)
     y, _ = operator.record(x, PictureNoise(0, [0, 1]))
     z = picture(operator.in_shape, 2, seed=3)
-    near, far = (operator.expected(z, y, rho) for rho in (1e9, 1e-9))
+    near, far = (operator._expected(z, y, rho) for rho in (1e9, 1e-9))
     chroma = torch.einsum("dc,bchw->bdhw", YCBCR, near - z)[:, 1:]
     assert chroma.abs().max() < 1e-6 < (near - z).abs().max()
     if sampling == "444":
@@ -74,9 +76,9 @@ def test_it_lies_between_the_estimate_and_the_box(sampling: str) -> None:
         assert (
             (operator.project(far, y) - far)[..., :32, :48].abs().max() < 0.01 < (whole - z[..., :32, :48]).abs().max()
         )
-    assert (operator.expected(z.float(), y.float(), 0.3) - operator.expected(z, y, 0.3)).abs().max() < 1e-5
-    both = operator.expected(z, y, torch.tensor([0.2, 0.7], dtype=z.dtype))
-    assert torch.equal(both[1:], operator.expected(z[1:], y[1:], 0.7))
+    assert (operator._expected(z.float(), y.float(), 0.3) - operator._expected(z, y, 0.3)).abs().max() < 1e-5
+    both = operator._expected(z, y, torch.tensor([0.2, 0.7], dtype=z.dtype))
+    assert torch.equal(both[1:], operator._expected(z[1:], y[1:], 0.7))
 
 
 def test_who_knows_the_law() -> None:
@@ -86,9 +88,11 @@ def test_who_knows_the_law() -> None:
     turned = Upright(operator, 6)
     known = expected_of(turned)
     assert known is not None
-    assert torch.equal(known(z, y, 0.3), turned._up(operator.expected(turned._stored(z), y, 0.3)))
+    assert torch.equal(known(z, y, 0.3), turned._up(operator._expected(turned._stored(z), y, 0.3)))
     chained = operators.make("noise:std=0.01 | jpeg:q=20", in_shape=(3, 16, 24))
     assert expected_of(chained) is not None
+    assert replace(operator, noise_before=0.4 * operator.level).expected is not None
+    assert replace(operator, noise_before=0.6 * operator.level).expected is None
     for spec in ("sr2x", "blur:sigma=1 | jpeg:q=20", "jpeg:q=20 | noise:std=0.01", "jpeg:q=50 | jpeg:q=20"):
         assert expected_of(operators.make(spec, in_shape=(3, 32, 32))) is None
 
@@ -103,11 +107,20 @@ def test_hqs_puts_noise_back() -> None:
     x = seen + sigmas[0] * PictureNoise(5, [0]).randn_like(seen)
     for k, sigma in enumerate(sigmas):
         z = prior.denoise(x, torch.tensor([sigma], dtype=x.dtype))
-        x0 = operator.expected(z, y, 1.5 * 0.23 * operator.own_noise**2 / sigma**2)
+        x0 = operator._expected(z, y, 1.5 * 0.23 * operator.own_noise**2 / sigma**2)
         x = x0 + 1.1 * sigmas[min(k + 1, 2)] / sigma * (z - x)
     assert (found - operator.project(x0, y)).abs().max() < 1e-9
-    plain = solve(problem, prior, samplers.make("hqs:nfe=3,inject=false")).x
-    assert torch.equal(plain, solve(problem, prior, samplers.make("hqs:nfe=3")).x)
+
+
+@pytest.mark.parametrize(("q", "name", "puts"), [(60, "photo", True), (75, "photo", False), (60, "gaussian", False)])
+def test_who_puts_noise_back(q: int, name: str, puts: bool) -> None:
+    operator, prior = jpeg((3, 16, 16), q=q), priors.load(name)
+    y, seen = operator.record(picture(operator.in_shape), PictureNoise(0, [0]))
+    problem = Problem(y, operator, operator.own_noise, seen)
+    by_rule, forced, plain = (
+        solve(problem, prior, samplers.make(f"hqs:nfe=2{option}")).x for option in ("", ",inject=true", ",inject=false")
+    )
+    assert torch.equal(by_rule, forced if puts else plain) and not torch.equal(forced, plain)
 
 
 @pytest.mark.parametrize("sampler", ["hqs:nfe=8", "cm4ir:nfe=8"])
