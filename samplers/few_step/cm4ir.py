@@ -180,7 +180,8 @@ class CM4IR(BaseSampler):
             sigmas = cm4ir_levels(self.nfe, self.start, self.gamma)
         else:
             error = expected_start(problem.operator, noise, problem.y).error
-            finish = finish_of(problem.operator) if rule is DENOISER else None
+            known = rule is DENOISER and expected_of(problem.operator) is not None
+            finish = finish_of(problem.operator) if known else None
             last = min(finish or max(rule.share * noise, self._least(problem, rule)), reach)
             sigmas = geometric(self.nfe, min(rule.over * error, reach), last)
         if self.zeta is not None:

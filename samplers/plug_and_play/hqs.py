@@ -7,8 +7,8 @@ Source: Zhang et al. 2022 [dpir]. For levels sigma_1 > ... > sigma_N and ``rho_k
 
 The result is the last z.
 
-Where the errors of y are far from normal, as those of coarse quantisation, the denoiser comes first, and the noise that it finds is
-put back, with the opposite sign as in CM4IR [cm4ir], because a network knows white noise and no other:
+Where the errors of y are far from normal, as those of coarse quantisation, the denoiser comes first, and the noise that
+it finds is put back, with the opposite sign as in CM4IR [cm4ir], because a network knows white noise and no other:
 
     z_k = D(x_k, sigma_k),  x~_k = E(z_k, y, 1.5 rho_k),  x_{k+1} = x~_k + 1.1 sigma_{k+1}/sigma_k (z_k - x_k)
 
