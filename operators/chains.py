@@ -114,7 +114,9 @@ class StageChain(Operator):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or name in ("linear", "stages"):  # asked for by copy and pickle before there are any
             raise AttributeError(name)
-        if name in ("project", "finish") and any(process_of(stage) is not None for stage in self.stages[:-1]):
+        if name in ("project", "finish", "expected") and any(
+            process_of(stage) is not None for stage in self.stages[:-1]
+        ):
             raise AttributeError(name)  # the last stage knows nothing of the errors that came before it
         return getattr(self.linear, name)
 

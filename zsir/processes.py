@@ -10,6 +10,7 @@ The operator is the linear part that solvers work with. What the process is beyo
 | ``linear`` | `linear_part` | the operator itself, or for noise the identity | `zsir.operators.chains` |
 | ``project`` | `project` | x itself | none |
 | ``finish`` | `finish_of` | denoising ends at the noise of y | none |
+| ``expected`` | `expected_of` | the errors of y are normal: `prox` | none |
 | ``metric`` | `metric_of` | pictures are as far apart as their pixels | that of A for ``c A`` |
 """
 
@@ -90,6 +91,18 @@ class EndsEarlier(Protocol):
         """The last level of a ladder of noise levels where the user names none, on the [0, 1] scale."""
 
 
+class Expects(Protocol):
+    """An operator whose errors have another law than the normal one, such as those of quantisation."""
+
+    @property
+    def expected(self) -> Callable[[Tensor, Tensor, float | Tensor], Tensor] | None:
+        """The expected pictures behind observations, what ``prox`` is for normal errors; None where that is as good.
+
+        A function of estimates z (batch, *in_shape) with white errors of standard deviation ``own_noise / sqrt(rho)``,
+        of observations y (batch, *out_shape), and of rho, a number > 0 or one for each picture (batch,).
+        """
+
+
 def own_noise(operator: LinearOperator) -> float:
     """Standard deviation of the error that the process behind the operator leaves in y. See `Records`."""
     return float(getattr(operator, "own_noise", 0.0))
@@ -145,6 +158,11 @@ def project(operator: LinearOperator, x: Tensor, y: Tensor) -> Tensor:
 def finish_of(operator: LinearOperator) -> float | None:
     """The last noise level of samplers for the operator; None where that follows from the noise. See `EndsEarlier`."""
     return getattr(operator, "finish", None)
+
+
+def expected_of(operator: LinearOperator) -> Callable[[Tensor, Tensor, float | Tensor], Tensor] | None:
+    """The expected pictures for z, y and rho, where the operator knows the law of its errors. See `Expects`."""
+    return getattr(operator, "expected", None)
 
 
 def metric_of(operator: LinearOperator) -> Callable[[Tensor], Tensor]:

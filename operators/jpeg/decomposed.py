@@ -144,6 +144,14 @@ def discounted_step(found: Triple, r: Tensor, ridges: Tensor) -> Tensor:
     return ((solved @ u) * s) @ v.T
 
 
+def least_step(found: Triple, d: Tensor) -> Tensor:
+    """The least change of units that changes their coefficients by d (units, numbers), or as nearly as pixels can:
+    (units, pixels and channels)."""
+    u, s, v = (part.to(d) for part in (found.u, found.s, found.v))
+    real = s > 1e-7 * s.max()
+    return (d @ u[:, real]) @ (v[:, real] / s[real]).T
+
+
 def box_step(found: Triple, d: Tensor, low: Tensor, high: Tensor) -> Tensor:
     """The least change of units that brings their coefficients into a box.
 

@@ -91,6 +91,11 @@ class Layout:
             for each in across:
                 yield Region(down, each)
 
+    @cached_property
+    def runs(self) -> list[Region]:
+        """All of `regions`."""
+        return list(self.regions())
+
     def pixels(self, x: Tensor, region: Region) -> Tensor:
         """The pixels of one picture (channels, height, width), unit by unit: (units, channels * size * size)."""
         down, across = region.down, region.across

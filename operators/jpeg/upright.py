@@ -11,7 +11,7 @@ from torch import Tensor
 from zsir.capabilities import Margins, decompose, makes_pictures, margins_of, offers
 from zsir.operators.base import Operator
 from zsir.operators.plans import SVD
-from zsir.processes import finish_of, metric_of, noisy, own_noise, project
+from zsir.processes import expected_of, finish_of, metric_of, noisy, own_noise, project
 from zsir.protocols import Numbers, Shape
 
 #: EXIF orientation -> (transpose rows and columns first, mirror rows, mirror columns), from the file to upright
@@ -77,6 +77,12 @@ class Upright(Operator):
         if rows:
             top, bottom = bottom, top
         return (top, bottom, right, left) if columns else (top, bottom, left, right)
+
+    @property
+    def expected(self) -> Callable[[Tensor, Tensor, float | Tensor], Tensor] | None:
+        """R times the expected pictures of A, where A knows the law of its errors."""
+        inner = expected_of(self.inner)
+        return None if inner is None else lambda z, y, rho: self._up(inner(self._stored(z), y, rho))
 
     @property
     def metric(self) -> Callable[[Tensor], Tensor]:

@@ -23,6 +23,7 @@ from zsir.capabilities import inflated, seen_pixels
 from zsir.errors import BadSpec
 from zsir.names.registry import Option, Range
 from zsir.problem import Problem
+from zsir.processes import expected_of, finish_of
 from zsir.protocols import NoiseSource, Prior
 from zsir.samplers.base import BaseSampler, Calls
 from zsir.samplers.chain import check_reach, levels
@@ -185,7 +186,9 @@ class CM4IR(BaseSampler):
             sigmas = cm4ir_levels(self.nfe, self.start, self.gamma)
         else:
             error = expected_start(problem.operator, noise, problem.y).error
-            last = min(max(rule.share * noise, self._least(problem, rule)), reach)
+            known = rule is DENOISER and expected_of(problem.operator) is not None
+            finish = finish_of(problem.operator) if known else None
+            last = min(finish or max(rule.share * noise, self._least(problem, rule)), reach)
             sigmas = geometric(self.nfe, min(rule.over * error, reach), last)
         end = rule.end if self.start is None and self.zeta is None else None
         if self.zeta is not None:
@@ -210,9 +213,13 @@ class CM4IR(BaseSampler):
         sigma = plan.sigmas[k]
         d = self._estimate(prior, x, sigma, plan.deltas[k])
         last = k + 1 == self.nfe
-        if last and not plan.projected:
+        expected = expected_of(problem.operator)
+        if expected is not None and prior.kind == "denoiser" and plan.ridges[k + 1] > 0:
+            x0 = expected(d, problem.y, plan.ridges[k + 1])
+        elif last and not plan.projected:
             return CM4IRState(x, d, plan, sigma, k + 1)
-        x0 = d - problem.operator.pinv(problem.operator.forward(d) - problem.y, plan.ridges[k + 1])
+        else:
+            x0 = d - problem.operator.pinv(problem.operator.forward(d) - problem.y, plan.ridges[k + 1])
         if last:
             return CM4IRState(x, x0, plan, sigma, k + 1)
         eta = self.share(prior)

@@ -6,6 +6,14 @@ Source: Zhang et al. 2022 [dpir]. For levels sigma_1 > ... > sigma_N and ``rho_k
     z_k = D(x_k, sigma_k)                                         prior
 
 The result is the last z.
+
+Where the errors of y are far from normal, as those of coarse quantisation, the denoiser comes first, and the noise that
+it finds is put back, with the opposite sign as in CM4IR [cm4ir], because a network knows white noise and no other:
+
+    z_k = D(x_k, sigma_k),  x~_k = E(z_k, y, 1.5 rho_k),  x_{k+1} = x~_k + 1.1 sigma_{k+1}/sigma_k (z_k - x_k)
+
+with ``x_1 = x_init + sigma_1 n``, and E the expected picture behind y (`zsir.processes.Expects`). The result is the
+last x~.
 """
 
 from __future__ import annotations
@@ -20,13 +28,19 @@ from zsir.errors import BadSpec
 from zsir.extent import reduction
 from zsir.names.registry import Option, Range
 from zsir.problem import Problem
-from zsir.processes import finish_of
+from zsir.processes import expected_of, finish_of
 from zsir.protocols import NoiseSource, Prior
 from zsir.samplers.base import BaseSampler, Calls
 from zsir.samplers.chain import denoise
 from zsir.samplers.initial import ROUNDING, initial_estimate
 from zsir.samplers.levels import geometric
 
+#: where noise is put back: how much of what was found, and how many times ``lam`` an estimate weighs there. Tuned with
+#: `photo` on nine crops, qualities 10 and 30; from 1.05 to 1.15 and from 1.3 to 1.8 results differ by 0.02 dB
+MORE, HEAVIER = 1.1, 1.5
+#: noise is put back where the error of y is more than this many times the level that the ladder ends at: below, as in
+#: files of quality 75 and more, it is nearly white, and results of the plain steps were up to 0.15 dB better
+COARSE = 2.5
 #: what the samplers on DPIR's ladder share
 First = Annotated[float, Option("first noise level", "[0, 1]", tune=Range(0.02, 1, log=True))]
 Last = Annotated[float | None, Option("last noise level", "[0, 1]", tune=Range(0.004, 0.3, log=True))]
@@ -60,12 +74,13 @@ def turned_back(x: Tensor, k: int) -> Tensor:
 
 @dataclass(frozen=True)
 class HQSState:
-    """``x0`` the latest denoised picture z (batch, c, h, w)."""
+    """``x0`` the latest denoised picture z (batch, c, h, w), or x~; ``noise`` what is put back, of unit variance."""
 
     x0: Tensor = field(repr=False)
     sigmas: tuple[float, ...]
     sigma: float
     step: int
+    noise: Tensor | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -75,7 +90,9 @@ class HQS(BaseSampler):
     x_k = argmin ||A x - y||^2 + rho_k ||x - z_{k-1}||^2,  z_k = D(x_k, sigma_k),  rho_k = lam noise_std^2/sigma_k^2
 
     sigma_k falls geometrically from ``first`` to ``last``; the picture is turned before every denoising, so that what a
-    network adds to its own output does not build up. The default for more than 8 calls; no randomness.
+    network adds to its own output does not build up. The default for more than 8 calls; no randomness, but for
+    coarse JPEG files and a network: there noise is put back before every denoising, and the codes say in which
+    intervals the coefficients lie.
     Source: Zhang et al. 2022 [dpir], and its released defaults: 49/255, lam 0.23; last = noise_std for deblurring
     (8 calls), max(factor/255, noise_std) for super-resolution (24 calls)
 
@@ -94,6 +111,7 @@ class HQS(BaseSampler):
     last: Last = None
     lam: Weight = 0.23
     turns: Annotated[bool, Option("give the prior another flip or rotation at every step")] = True
+    inject: Annotated[bool | None, Option("put estimated noise back; by default for coarse JPEG files")] = None
 
     def __post_init__(self) -> None:
         if self.nfe < 1:
@@ -107,15 +125,28 @@ class HQS(BaseSampler):
         """z_0 is the initial estimate."""
         sigmas = dpir_ladder(problem, self.nfe, self.first, self.last)
         x_init = initial_estimate(problem, self._rho(problem, sigmas[0]))
-        return HQSState(x_init, sigmas, sigmas[0], 0)
+        noise = rng.randn_like(x_init) if self._injects(problem, prior) else None
+        return HQSState(x_init, sigmas, sigmas[0], 0, noise)
 
     def step(self, problem: Problem, prior: Prior, state: HQSState, rng: NoiseSource) -> HQSState:
-        """Data step, then denoiser."""
-        sigma = state.sigmas[state.step]
-        x = problem.operator.prox(state.x0, problem.y, self._rho(problem, sigma))
-        turn = state.step if self.turns else 0
+        """Data step, then denoiser; with ``inject`` denoiser, then data step."""
+        sigma, turn = state.sigmas[state.step], state.step if self.turns else 0
+        rho = self._rho(problem, sigma)
+        if state.noise is None:
+            x = problem.operator.prox(state.x0, problem.y, rho)
+            z = turned_back(denoise(prior, turned(x, turn), sigma), turn)
+            return HQSState(z, state.sigmas, sigma, state.step + 1)
+        x = state.x0 + sigma * state.noise
         z = turned_back(denoise(prior, turned(x, turn), sigma), turn)
-        return HQSState(z, state.sigmas, sigma, state.step + 1)
+        x0 = (expected_of(problem.operator) or problem.operator.prox)(z, problem.y, HEAVIER * rho)
+        return HQSState(x0, state.sigmas, sigma, state.step + 1, MORE * (z - x) / sigma)
+
+    def _injects(self, problem: Problem, prior: Prior) -> bool:
+        """By default for coarse codes, and priors with weights: non-local means would keep the noise."""
+        if self.inject is not None:
+            return self.inject
+        known, finish = expected_of(problem.operator) is not None, finish_of(problem.operator)
+        return known and bool(prior.fingerprint and finish) and problem.noise_std > COARSE * (finish or 0.0)
 
     def _rho(self, problem: Problem, sigma: float) -> float:
         return self.lam * max(problem.noise_std, ROUNDING) ** 2 / sigma**2

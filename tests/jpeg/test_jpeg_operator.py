@@ -302,20 +302,19 @@ def test_one_observation_of_two_pictures() -> None:
     operator = jpeg((3, 19, 21), q=20)
     z, (y, _) = picture(operator.in_shape, 2), recorded(operator, picture(operator.in_shape), PictureNoise(0, [0]))
     assert bool((y == 0).any())
-    for step in (lambda a, b: operator.prox(a, b, 0.1), operator.project):
+    for step in (lambda a, b: operator.prox(a, b, 0.1), lambda a, b: operator._expected(a, b, 0.1), operator.project):
         assert torch.equal(step(z, y), step(z, torch.cat([y, y])))
 
 
-def test_the_projection_follows_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_steps_into_the_box_follow_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a device of torch that only counts shapes every factor must be on it; the inner step asks for values."""
     operator = jpeg((3, 19, 21), q=20)
     monkeypatch.setattr(
         decomposed, "box_step", lambda found, d, low, high: d.new_zeros(len(d), len(found.v)) + 0 * low.sum()
     )
-    moved = operator.project(
-        *(torch.empty(1, *shape, device="meta") for shape in (operator.in_shape, operator.out_shape))
-    )
-    assert moved.device.type == "meta"
+    monkeypatch.setattr(decomposed, "least_step", lambda found, d: d.new_zeros(len(d), len(found.v)) + 0 * d.sum())
+    x, y = (torch.empty(1, *shape, device="meta") for shape in (operator.in_shape, operator.out_shape))
+    assert operator.project(x, y).device.type == operator._expected(x, y, 0.1).device.type == "meta"
 
 
 def test_pictures_too_long_for_a_file() -> None:
