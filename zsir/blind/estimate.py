@@ -30,6 +30,7 @@ from torch.nn.functional import pad
 from zsir.blind.grids import Grid
 from zsir.blind.lags import by_gradients
 from zsir.blind.likelihood import FLOOR, Seen, motion_of
+from zsir.blind.paths import path_kernels
 from zsir.blind.simplex import least_squares, recentred, thresholded
 from zsir.blind.starts import STARTS, coarse_to_fine
 from zsir.errors import BadInput, BadSpec, ShapeError
@@ -38,6 +39,8 @@ from zsir.protocols import Prior
 #: turns of picture and kernel with the prior, starts that have more than one, turns by gradients at the end, and
 #: the share of the largest below which taps are dropped
 FINE_TURNS, FINALISTS, LAST_TURNS, FINE_SHARE = 3, 2, 2, 0.03
+#: paths among the first kernels
+PATHS = 4
 #: levels of the prior's x-step, and the weight of the prior, as in HQS
 LEVELS, WEIGHT = (60 / 255, 25 / 255, 10 / 255), 0.23
 #: a kernel is looked for in an array that is this much larger: its centre of mass is not the middle of its path
@@ -126,7 +129,8 @@ def estimate_kernel(y: Tensor, size: int, noise_std: float, prior: Prior) -> Ker
     calm = _denoised(prior, y.float(), noise)
     search = _Search(Grid(calm, taps, noise), Grid(y.float(), taps, noise), prior)
     grey = calm.mean(1, keepdim=True)
-    tries = [search.turned(coarse_to_fine(grey, taps, noise, start), 1, _by_moments) for start in STARTS]
+    firsts = [coarse_to_fine(grey, taps, noise, start) for start in STARTS] + path_kernels(y, taps, noise, PATHS)
+    tries = [search.turned(first, 1, _by_moments) for first in firsts]
     best = sorted(tries, key=search.spread)[:FINALISTS]
     last = min((search.turned(one.kernel, FINE_TURNS, _by_moments) for one in best), key=search.spread)
     spread = search.spread(last)
