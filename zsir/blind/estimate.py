@@ -1,10 +1,12 @@
 """The kernel of an unknown motion blur, from the observation alone.
 
 1. The noise is taken out of y by the prior; this works well, because a blurred picture is smooth.
-2. Coarse to fine, the picture of few edges and the kernel are found in turn, from several starts (`zsir.blind.starts`).
+2. First kernels are made in two ways. Coarse to fine, the picture of few edges and the kernel are found in turn, from
+   several starts (`zsir.blind.starts`). And paths of a camera are searched by the power spectrum of y and by how
+   uneven the gradients of the sharpened picture are (`zsir.blind.paths`); no picture is restored for that.
 3. The prior's own restoration takes the place of the edges, again in turn with the kernel: Fast Diffusion EM's
    alternation inside half-quadratic splitting. The kernel is the solution of least squares on the simplex, with the
-   posterior covariance of x as in an M-step. Every start has one turn, and the best go on.
+   posterior covariance of x as in an M-step. Every first kernel has one turn, and the best go on.
 4. The kernel whose picture has the fewest edges is taken: a wrong kernel makes waves.
 5. Its last turns are least squares by gradients without that covariance: a kernel that is a little too narrow harms a
    restoration less than one that is a little too wide, which makes waves.
@@ -36,11 +38,9 @@ from zsir.blind.starts import STARTS, coarse_to_fine
 from zsir.errors import BadInput, BadSpec, ShapeError
 from zsir.protocols import Prior
 
-#: turns of picture and kernel with the prior, starts that have more than one, turns by gradients at the end, and
+#: turns of picture and kernel with the prior, first kernels that have more than one, turns by gradients at the end, and
 #: the share of the largest below which taps are dropped
 FINE_TURNS, FINALISTS, LAST_TURNS, FINE_SHARE = 3, 2, 2, 0.03
-#: paths among the first kernels
-PATHS = 4
 #: levels of the prior's x-step, and the weight of the prior, as in HQS
 LEVELS, WEIGHT = (60 / 255, 25 / 255, 10 / 255), 0.23
 #: a kernel is looked for in an array that is this much larger: its centre of mass is not the middle of its path
@@ -107,7 +107,7 @@ class KernelEstimate:
 
 @torch.no_grad()
 def estimate_kernel(y: Tensor, size: int, noise_std: float, prior: Prior) -> KernelEstimate:
-    """The kernel that blurred an observation. No random numbers are drawn.
+    """The kernel that blurred an observation. The random numbers of its search have a fixed seed.
 
     Args:
         y: The observation, (1, channels, height, width) in [0, 1], where no border was made up.
@@ -129,7 +129,7 @@ def estimate_kernel(y: Tensor, size: int, noise_std: float, prior: Prior) -> Ker
     calm = _denoised(prior, y.float(), noise)
     search = _Search(Grid(calm, taps, noise), Grid(y.float(), taps, noise), prior)
     grey = calm.mean(1, keepdim=True)
-    firsts = [coarse_to_fine(grey, taps, noise, start) for start in STARTS] + path_kernels(y, taps, noise, PATHS)
+    firsts = [coarse_to_fine(grey, taps, noise, start) for start in STARTS] + path_kernels(y, taps, noise)
     tries = [search.turned(first, 1, _by_moments) for first in firsts]
     best = sorted(tries, key=search.spread)[:FINALISTS]
     last = min((search.turned(one.kernel, FINE_TURNS, _by_moments) for one in best), key=search.spread)

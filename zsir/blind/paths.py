@@ -58,6 +58,7 @@ class Stage:
         times: Points of the path.
         steps: Steps of the descent.
         kept: Paths that go on.
+        offered: Paths whose kernels are returned: high frequencies may lead a right path astray.
     """
 
     top: float
@@ -65,27 +66,27 @@ class Stage:
     times: int
     steps: int
     kept: int
+    offered: int
 
 
 STAGES = (
-    Stage(0.1, 4, 32, 40, 48),
-    Stage(0.16, 6, 48, 40, 24),
-    Stage(0.25, 8, 64, 40, 12),
-    Stage(0.35, 12, 64, 50, 12),
+    Stage(0.1, 4, 32, 40, 48, 0),
+    Stage(0.16, 6, 48, 40, 24, 1),
+    Stage(0.25, 8, 64, 40, 12, 3),
+    Stage(0.35, 12, 64, 50, 12, 2),
 )
 
 
-def path_kernels(y: Tensor, taps: int, noise: float, count: int) -> list[Tensor]:
+def path_kernels(y: Tensor, taps: int, noise: float) -> list[Tensor]:
     """The kernels of the paths of the best scores. Paths are drawn with a fixed seed.
 
     Args:
         y: The observation with its noise, (1, channels, height, width).
         taps: Side of the kernels, odd.
         noise: Noise of the observation, > 0.
-        count: How many kernels at most; they differ.
 
     Returns:
-        Kernels (taps, taps) float64, sum 1, the best first.
+        At most as many kernels as the stages offer: (taps, taps) float64, sum 1. No two are alike.
     """
     top, left = (max(0, n - LARGEST) // 2 for n in y.shape[-2:])
     y = y[..., top : top + LARGEST, left : left + LARGEST]
@@ -94,17 +95,15 @@ def path_kernels(y: Tensor, taps: int, noise: float, count: int) -> list[Tensor]
     drawn = torch.randn(DRAWN, modes, 2, generator=torch.Generator().manual_seed(0))
     c = drawn * widths * torch.linspace(0.4, 1.6, DRAWN)[:, None, None]
     n = _Spectrum(y, noise, STAGES[0].top).first().expand(DRAWN, -1)
+    found: list[Tensor] = []
     for stage in STAGES:
         score = _Score(_Spectrum(y, noise, stage.top), _Sharpened(y, stage.top))
         parts = [score.fitted(a, b, stage) for a, b in zip(c.split(TOGETHER), n.split(TOGETHER), strict=True)]
         c, n, values = (torch.cat(part) for part in zip(*parts, strict=True))
         best = values.argsort()[: stage.kept]
         c, n = c[best], n[best]
-    found: list[Tensor] = []
-    for one in c:
-        kernel = kernel_of(one, taps)
-        if len(found) < count and all(_likeness(kernel, other) < ALIKE for other in found):
-            found.append(kernel)
+        kernels = [kernel_of(one, taps) for one in c]
+        found += _different(kernels, found)[: stage.offered]
     return found
 
 
@@ -211,7 +210,8 @@ class _Sharpened:
         parts = [x.diff(dim=axis) for axis in (-1, -2)]
         # the small number makes the magnitude smooth at 0
         even = [(g**2 + 1e-8).sqrt().mean((1, 2)) / g.square().mean((1, 2)).sqrt().clamp_min(1e-6) for g in parts]
-        return WEIGHT * self.count * ((even[0] + even[1]) / 2).log()
+        loss: Tensor = WEIGHT * self.count * ((even[0] + even[1]) / 2).log()
+        return loss
 
 
 @dataclass(frozen=True)
@@ -239,7 +239,7 @@ class _Score:
         for _ in range(stage.steps):
             values = self.loss(free, numbers, stage.times)
             descent.zero_grad()
-            values.sum().backward()  # type: ignore[no-untyped-call]
+            values.sum().backward()
             descent.step()
             falling.step()
         found = pad(free.detach(), (0, 0, 0, c.shape[1] - stage.modes))
@@ -253,6 +253,15 @@ def _widths(modes: int) -> Tensor:
 def _fewer(n: int, top: float) -> int:
     """Even number of pixels that carry twice the frequencies up to ``top``, at most ``n``."""
     return n - n % 2 if 4 * top >= 1 else min(n - n % 2, max(32, 2 * math.ceil(2 * top * n)))
+
+
+def _different(kernels: list[Tensor], others: list[Tensor]) -> list[Tensor]:
+    """The kernels that are like none of the others and none before them."""
+    kept: list[Tensor] = []
+    for kernel in kernels:
+        if all(_likeness(kernel, other) < ALIKE for other in (*others, *kept)):
+            kept.append(kernel)
+    return kept
 
 
 def _likeness(a: Tensor, b: Tensor) -> float:
