@@ -165,7 +165,7 @@ RESTORERS: dict[str, Restorer] = {
     "nlm": Restorer(non_local_means, 0, *_CLASSICAL),
     "opencv-nlm": Restorer(opencv_non_local_means, 0, "cv2", "opencv-python-headless"),
     "tv": Restorer(total_variation, 0, *_CLASSICAL),
-    "kernel-auto": Restorer(found_kernel, 23),
+    "kernel-auto": Restorer(found_kernel, 59),
     "kernel-edges": Restorer(edge_kernel, 4),
     "wiener": Restorer(unsupervised_wiener, 0, *_CLASSICAL),
 }

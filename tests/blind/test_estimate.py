@@ -99,9 +99,10 @@ def test_a_sharp_picture_has_no_kernel() -> None:
     [
         ({}, ""),
         ({"gain": 19.0, "gain_straight": -5.0}, "gain 19, and 20 is needed"),
-        ({"gain_straight": 450.0}, "gain 500, and 540 is needed"),
+        ({"gain_straight": 500.0}, "gain 500, and 525 is needed"),
         ({"spread": 1.0}, "waves"),
-        ({"outside": 0.1}, "waves"),
+        ({"outside": 0.12}, "waves"),
+        ({"spread": 0.88, "outside": 0.09, "gain_straight": 470.0}, ""),
         ({"kernel": torch.eye(1, dtype=torch.float64)}, "single pixel"),
     ],
 )

@@ -71,18 +71,10 @@ class Seen:
                 f"No blur can be estimated from {y.shape[-1]}x{y.shape[-2]} pixels that are too few (48 on a side are "
                 "needed), flat or NaN; state its numbers, as in motion:length=15,angle=30 or blur:sigma=2."
             )
-        grey = y[0].double().mean(0)
-        top, left = (max(0, n - LARGEST) // 2 for n in grey.shape)
-        grey = grey[top : top + LARGEST, left : left + LARGEST]
-        self.size = (grey.shape[0], grey.shape[1])
-        lines = [torch.sin(math.pi * (torch.arange(n, dtype=torch.float64) + 0.5) / n) ** 2 for n in self.size]
-        window = torch.outer(*lines)
-        grey = (grey - (grey * window).sum() / window.sum()) * window
-        rows = torch.fft.fftfreq(self.size[0], dtype=torch.float64)[:, None]
-        columns = torch.fft.rfftfreq(self.size[1], dtype=torch.float64)
-        radius = (rows**2 + columns**2).sqrt()
+        power, rows, columns = periodogram(y[0].double().mean(0))
+        self.size = (len(rows), min(LARGEST, y.shape[-1]))
+        radius = (rows[:, None] ** 2 + columns**2).sqrt()
         kept = (radius > LOWEST) & (radius <= HIGHEST)
-        power: Tensor = torch.fft.rfft2(grey).abs() ** 2 / window.square().sum()
         self.kept, self.power, self.falls = kept, power[kept], -torch.log(radius[kept] / 0.1)
         self.noise = max(noise_std, floor) ** 2 / y.shape[1]
 
@@ -107,6 +99,26 @@ class Seen:
             value = INDEPENDENT * float((total.log() + self.power / total).sum())
             best = min(best, value + 0.5 * PRECISION * (slope - SLOPE) ** 2)
         return best
+
+
+def periodogram(grey: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Power spectrum of the middle of a picture under a window, so that white noise has its variance everywhere.
+
+    Args:
+        grey: The picture, (height, width) float64.
+
+    Returns:
+        The power (rows, columns) and the frequencies down and to the right, in cycles per pixel; rows as `torch.fft`
+        orders them.
+    """
+    top, left = (max(0, n - LARGEST) // 2 for n in grey.shape)
+    grey = grey[top : top + LARGEST, left : left + LARGEST]
+    lines = [torch.sin(math.pi * (torch.arange(n, dtype=torch.float64) + 0.5) / n) ** 2 for n in grey.shape]
+    window = torch.outer(*lines)
+    grey = (grey - (grey * window).sum() / window.sum()) * window
+    power: Tensor = torch.fft.rfft2(grey).abs() ** 2 / window.square().sum()
+    rows = torch.fft.fftfreq(grey.shape[0], dtype=torch.float64)
+    return power, rows, torch.fft.rfftfreq(grey.shape[1], dtype=torch.float64)
 
 
 def motion_of(y: Tensor, noise_std: float, length: float | None = None, angle: float | None = None) -> Parameters:
