@@ -35,8 +35,9 @@ from zsir.operators.plans import SVD, Plans
 from zsir.operators.through_jpeg import through
 from zsir.protocols import NoiseSource, Shape
 
-#: share of white noise that is left of it in the decoded picture, whose highest frequencies are 0
-LEFT = 0.6
+#: last noise level of samplers as a share of white noise before the encoder: not all of that noise is left in the
+#: decoded picture, whose highest frequencies are 0
+LEFT = 0.65
 #: last noise level of samplers
 FINISH = 3 / 255
 #: level up to which distances count in full; tuned as `FINISH` was

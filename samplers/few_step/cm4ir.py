@@ -186,11 +186,12 @@ class CM4IR(BaseSampler):
             sigmas = cm4ir_levels(self.nfe, self.start, self.gamma)
         else:
             error = expected_start(problem.operator, noise, problem.y).error
-            known = rule is DENOISER and expected_of(problem.operator) is not None
-            finish = finish_of(problem.operator) if known else None
+            finish = finish_of(problem.operator) if rule is DENOISER else None
             last = min(finish or max(rule.share * noise, self._least(problem, rule)), reach)
             sigmas = geometric(self.nfe, min(rule.over * error, reach), last)
-        end = rule.end if self.start is None and self.zeta is None else None
+        # where y has coloured noise, the ridge does not tell the good numbers of y from the bad ones
+        white = finish_of(problem.operator) is None
+        end = rule.end if white and self.start is None and self.zeta is None else None
         if self.zeta is not None:
             ridges: tuple[float, ...] = (self.zeta * noise**2,) * (self.nfe + 1)
         else:
