@@ -196,8 +196,8 @@ class CM4IR(BaseSampler):
             ridges: tuple[float, ...] = (self.zeta * noise**2,) * (self.nfe + 1)
         else:
             first = expected_start(problem.operator, noise, problem.y).ridge
-            balances = (*(rule.ridge,) * (self.nfe - 1), end or rule.ridge)
-            ridges = (first, *(b * (max(noise, ROUNDING) / s) ** 2 for b, s in zip(balances, sigmas, strict=True)))
+            least = rule.ridge * max(noise, ROUNDING) ** 2
+            ridges = (first, *(least / s**2 for s in sigmas[:-1]), max(least, (end or 0) * noise**2) / sigmas[-1] ** 2)
         return Plan(sigmas, self.deltas or (0.0,) * self.nfe, ridges, end is not None or noise <= EXACT)
 
     def init(self, problem: Problem, prior: Prior, rng: NoiseSource) -> CM4IRState:
