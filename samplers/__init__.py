@@ -114,7 +114,7 @@ def make(spec: str | None = None, *, nfe: int | None = None) -> Sampler:
         BadSpec: The spec does not parse, an option lies outside its range, or spec and ``nfe`` differ.
 
     >>> make(nfe=4).nfe, make(nfe=20)
-    (4, HQS(nfe=20, first=0.19215686274509805, last=None, lam=0.23, turns=True))
+    (4, HQS(nfe=20, first=0.19215686274509805, last=None, lam=0.23, turns=True, inject=None))
     """
     parsed = SAMPLERS.parse(default(nfe) if spec is None else spec)
     options = dict(parsed.options)

@@ -78,7 +78,7 @@ def test_a_kernel_is_written_beside_the_result(run: Run, photo: Path, kernel: to
 
 
 def test_a_kernel_that_is_no_clear_find_is_not_used(run: Run, photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    doubtful = KernelEstimate(torch.eye(3).double() / 3, torch.zeros(1, 3, 8, 8), 1.0, 0.0, gain=100, gain_straight=90)
+    doubtful = KernelEstimate(torch.eye(3).double() / 3, torch.zeros(1, 3, 8, 8), 1.0, 0.0, gain=100, gain_straight=98)
     monkeypatch.setattr(resolve, "estimate_kernel", lambda *_: doubtful)
     Path("x_kernel.npy").write_bytes(b"of another run")
     arguments = ("solve", photo, "--op", "kernel:auto,size=9", *QUICK, "-o", "x.png", "--record", "x.json", "-q")

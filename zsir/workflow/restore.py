@@ -108,7 +108,7 @@ def restore(
     >>> small = torch.rand(3, 12, 16, generator=torch.Generator().manual_seed(0))
     >>> big = zsir.restore(small, "sr2x", prior="gaussian", noise=0.02)
     >>> big.x.shape, big.numpy().shape, big.pil().size, round(big.residual, 1)
-    (torch.Size([1, 3, 24, 32]), (24, 32, 3), (32, 24), 1.1)
+    (torch.Size([1, 3, 24, 32]), (24, 32, 3), (32, 24), 1.0)
     """
     if simulate and isinstance(noise, str) and noise_level(noise) is None:
         raise BadSpec("The noise of a simulated observation must be stated, as in noise='5/255', or left out for none.")
