@@ -88,6 +88,7 @@ def output_of(command: list[str], folder: Path) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_wheel_holds_every_file_once(wheel: Path) -> None:
     content = [name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name]
     assert [name for name, count in Counter(content).items() if count > 1] == []
@@ -110,6 +111,7 @@ def test_wheel_carries_licence_and_command(wheel: Path) -> None:
     assert "zsir = zsir.cli:main" in archive.read(entries).decode()
 
 
+@pytest.mark.slow
 def test_installed_wheel_is_what_runs(commands: Path, tmp_path: Path) -> None:
     code = (
         "from zsir import operators, priors, samplers; import zsir.experiments, zsir.cli\n"

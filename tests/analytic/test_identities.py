@@ -102,6 +102,7 @@ def test_mmps_with_matched_covariance_is_exact_for_any_number_of_steps(count: in
     assert compare(law, task).w2 < 1e-6
 
 
+@pytest.mark.slow
 def test_mmps_with_the_mean_as_published_comes_near_as_one_over_steps() -> None:
     """Twice the steps, half the distance; and the mean is exact all the time."""
     task = random_task()

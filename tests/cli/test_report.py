@@ -123,6 +123,7 @@ def copy(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "r"
 
 
+@pytest.mark.slow
 def test_the_page_loads_nothing(made: Path):
     text = (made / "report.html").read_text()
     page = Page(text)

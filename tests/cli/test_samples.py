@@ -53,6 +53,7 @@ def test_samples_do_not_depend_on_what_is_drawn_with_them(folder):
     assert torch.equal(spread.samples[:1], alone.x)
 
 
+@pytest.mark.slow
 def test_the_spread_is_that_of_the_posterior():
     """Denoising under an exact white prior N(0.5, v): the posterior's standard deviation is sqrt(v s^2/(v + s^2))."""
     std, noise = 0.1, 0.1

@@ -64,6 +64,7 @@ DAMAGES: dict[str, Callable[[Tensor], object]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_damaged_tensor_is_named(tmp_path: Path, family: str) -> None:
     make, spec, every = FAMILIES[family]

@@ -356,6 +356,7 @@ def test_compiled():
     assert type(prior.net).__name__ == "LocalNet"
 
 
+@pytest.mark.slow
 @COMPILING
 def test_an_inflated_prior_is_not_compiled_again():
     compiled_graphs = []

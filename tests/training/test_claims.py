@@ -150,6 +150,7 @@ def test_a_batch_that_cannot_be_shared_leaves_nothing(tmp_path, monkeypatch):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_training_that_begins_with_a_prior(tmp_path, one_thread):
     train_denoiser(run_of(tmp_path, "first"), recipe(changed("channels=1,sigma_max=0.2,focus_high=0.15,grey=0")))
     first = f"trained:path={tmp_path / 'first/prior.safetensors'}"
