@@ -189,9 +189,9 @@ class CM4IR(BaseSampler):
             finish = finish_of(problem.operator) if rule is DENOISER else None
             last = min(finish or max(rule.share * noise, self._least(problem, rule)), reach)
             sigmas = geometric(self.nfe, min(rule.over * error, reach), last)
-        # where y has coloured noise, the ridge does not tell the good numbers of y from the bad ones
-        white = finish_of(problem.operator) is None
-        end = rule.end if white and self.start is None and self.zeta is None else None
+        # an operator that names its last level has coloured noise: a ridge does not tell its good numbers from the bad
+        named = finish_of(problem.operator) is not None
+        end = rule.end if not named and self.start is None and self.zeta is None else None
         if self.zeta is not None:
             ridges: tuple[float, ...] = (self.zeta * noise**2,) * (self.nfe + 1)
         else:

@@ -25,9 +25,9 @@ def noisy(mean: NDArray[np.float64], std: float) -> NDArray[np.float64]:
     return noise
 
 
-@pytest.mark.parametrize("black", [0.0, 250.0])
+@pytest.mark.parametrize("black", [0.0, 250.0, -150.0, 400.0])
 def test_noise_that_black_or_white_clips_is_not_measured(tmp_path, black):
-    """The parts where it is clipped are the flattest, and would tell of 0.6 times the noise."""
+    """The parts where it is clipped are the flattest: they would tell of 0.6 times the noise, or of none."""
     mean = np.full((208, 256), 120.0) + np.linspace(-30, 30, 256)
     mean[:120] = black
     found = level(noisy(mean, 0.06), tmp_path)
@@ -35,8 +35,14 @@ def test_noise_that_black_or_white_clips_is_not_measured(tmp_path, black):
     assert found.std == pytest.approx(0.06, rel=0.06)
 
 
-def test_white_paper_tells_that_there_is_no_noise(tmp_path):
-    """Its blocks have no detail at all. The print on it is textured."""
+def test_bars_are_no_proof_of_calm(tmp_path):
+    picture = noisy(np.full((208, 256), 120.0), 0.06)
+    picture[:24] = picture[-24:] = 0
+    assert level(picture, tmp_path).std == pytest.approx(0.06, rel=0.06)
+
+
+def test_a_page_has_no_noise_because_of_its_print(tmp_path):
+    """Most of it is white paper without any detail. The print is textured."""
     page = np.full((240, 240), 255.0)
-    page[160:, :] = 128 + 60 * np.random.default_rng(1).normal(size=(80, 240))
+    page[192:, :] = 128 + 60 * np.random.default_rng(1).normal(size=(48, 240))
     assert level(page, tmp_path).std == 0

@@ -159,9 +159,13 @@ def _hypotheses(found: Findings, noise: float, shape: tuple[int, int, int]) -> I
         small = found.before and _hypotheses(found.before, _level(found.before), (shape[0], height, width))
         # what may have happened to the small picture, down to JPEG and noise alone or nothing
         chains = [_with_noise(one) for one in small or ()] or [""]
+        # nothing but rounding came after it, and what looks like noise now was before
+        after = ROUNDING if found.before else noise
+        if chains[-1] and enlarged_much(found):
+            chains.append("")
         for score, stages in zip((1.0, *(0.3,) * len(chains)), chains, strict=False):
             if stages or enlarged_much(found):
-                yield Hypothesis(chain(reduction, stages, enlargement), noise, score)
+                yield Hypothesis(chain(reduction, stages, enlargement), after, score)
         if not chains[-1]:
             yield Hypothesis(chain(), noise, 0.1)
         return
@@ -196,7 +200,7 @@ def _sentences(one: Inspection) -> Iterator[str]:
         yield f"The picture has scratches of pure black or white, on {100 * found.scratches:.1f} % of its pixels."
     if found.jpeg:
         yield _of_jpeg(found.jpeg)
-    if found.noise:
+    if found.noise and not (found.before and visible(found.before)):
         yield _of_noise(found.noise)
     if found.blur:
         yield _of_blur(found)

@@ -23,12 +23,12 @@ from numpy.typing import NDArray
 from zsir.inspection.findings import Enlargement
 from zsir.inspection.pieces import Floats, luma, spread
 
-#: kernels with their half widths, in pixels of the small picture
-KERNELS = {"bilinear": 1, "bicubic": 2, "lanczos": 3}
-#: kernels that look like these until their smaller picture is computed: the cubic one of OpenCV
-ALIKE = {"bicubic": ("bicubic", "cubic")}
-#: the parameter of the cubic kernels
+#: kernels with their half widths, in pixels of the small picture; ``cubic`` is OpenCV's
+KERNELS = {"bilinear": 1, "bicubic": 2, "cubic": 2, "lanczos": 3}
+#: the parameter of the cubic ones
 CUBIC = {"bicubic": -0.5, "cubic": -0.75}
+#: kernels that are looked for, and those that each may turn out to be once the small picture is computed
+LOOKS = {"bilinear": ("bilinear",), "bicubic": ("bicubic", "cubic"), "lanczos": ("lanczos",)}
 #: side and number of the windows on each axis
 WINDOW, WINDOWS = 48, 6
 #: logarithm of the ratio of energies: at most 0.15 on half of eval34 and scikit-image's photographs, sharp or blurred,
@@ -53,6 +53,8 @@ PIECE, EDGE = 1024, 3
 #: what rounding to 8 bits leaves outside the space, and how many times as much is still no other damage: up to 1.3
 #: where nothing else came after the enlargement, 1.9 and more where something did
 ROUNDING, LEFT_OVER = 1 / math.sqrt(12), 1.5
+#: turns of the small picture and of the values that were clipped, and the ridge of the small picture
+ROUNDS, TINY = 4, 1e-9
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ def find_enlargement(x: NDArray[np.float32], blocks: bool = False, step: float =
     if min(x.shape[1:]) < WINDOW:
         return None
     pairs = [(f, f) for f in ALWAYS] + candidates(x, blocks)
-    tried = [fitted(x, pair, kernel) for pair in dict.fromkeys(pairs) for kernel in KERNELS]
+    tried = [fitted(x, pair, kernel) for pair in dict.fromkeys(pairs) for kernel in LOOKS]
     least = max(CLEAR if min(x.shape[1:]) >= SMALL_SIDE else CLEAR_SMALL, step / COARSE)
 
     def needed(factor: tuple[float, float]) -> float:
@@ -117,8 +119,8 @@ def space(kernel: str, factor: float, start: int, shift: float) -> Floats:
 def undone(x: NDArray[np.float32], found: Enlargement) -> tuple[NDArray[np.uint8], str] | None:
     """The small picture (height, width, channels) that was enlarged, or a piece of it, and the kernel; None where more
     than rounding came after the enlargement, or it is too small."""
-    kernels = [found.kernel] if found.kernel in KERNELS else list(KERNELS) if not found.kernel else []
-    tried = {one: _reduced(x, found.factor, one) for kernel in kernels for one in ALIKE.get(kernel, (kernel,))}
+    looks = [found.kernel] if found.kernel else list(LOOKS)
+    tried = {one: _reduced(x, found.factor, one) for look in looks for one in LOOKS.get(look, ())}
     if not tried:
         return None
     best = min(tried, key=lambda kernel: tried[kernel][0])
@@ -134,10 +136,23 @@ def _reduced(x: NDArray[np.float32], factor: float, kernel: str) -> tuple[float,
     rows, columns = (slice((n - min(n, PIECE)) // 2, (n + min(n, PIECE)) // 2) for n in x.shape[1:])
     piece = 255 * x[:, rows, columns].astype(np.float64)
     (down, high), (across, wide) = (_matrix(n, factor, kernel) for n in x.shape[1:])
-    small = np.linalg.pinv(down) @ piece @ np.linalg.pinv(across).T
-    rest = (down @ small @ across.T - piece)[:, EDGE:-EDGE, EDGE:-EDGE]
+    inverses = _inverse(down), _inverse(across)
+    filled = piece
+    for _ in range(ROUNDS):
+        small = inverses[0] @ filled @ inverses[1].T
+        made = down @ small @ across.T
+        # what overshot black or white was clipped
+        filled = np.where((piece <= 0) & (made < 0) | (piece >= 255) & (made > 255), made, piece)
+    rest = (made - filled)[:, EDGE:-EDGE, EDGE:-EDGE]
     lost = 1 - small[0].size / piece[0].size
     return float(np.sqrt((rest**2).mean() / lost)) / ROUNDING, small[:, high, wide]
+
+
+def _inverse(matrix: Floats) -> Floats:
+    """The pseudo-inverse of an enlargement. Small pixels that a piece hardly holds are kept from growing."""
+    product = matrix.T @ matrix
+    found: Floats = np.linalg.solve(product + TINY * np.eye(len(product)), matrix.T)
+    return found
 
 
 def _matrix(length: int, factor: float, kernel: str) -> tuple[Floats, slice]:
@@ -145,7 +160,7 @@ def _matrix(length: int, factor: float, kernel: str) -> tuple[Floats, slice]:
     from a multiple of 8 on: there blocks of JPEG begin."""
     kept, count = min(length, PIECE), round(length / factor)
     where = ((length - kept) // 2 + np.arange(kept) + 0.5) * count / length - 0.5
-    half = KERNELS.get(kernel, 2)
+    half = KERNELS[kernel]
     first, last = max(0, math.floor(where[0]) - half + 1), min(count - 1, math.ceil(where[-1]) + half - 1)
     matrix = weights(kernel, where[:, None] - np.arange(first, last + 1)[None])
     begin = 0 if kept == length else EDGE + -(first + EDGE) % 8

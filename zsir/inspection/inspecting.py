@@ -99,7 +99,9 @@ def _found(x: NDArray[np.float32], picture: Picture) -> Findings:
 def _before(small: NDArray[np.uint8]) -> Findings | None:
     """What a picture had been through before it was enlarged, where that was a blur, JPEG or noise."""
     found = inspect(small).findings
-    # a second enlargement beneath the first is seldom one
+    if visible(found) and found.blur and found.blur.kind == "motion":
+        found = replace(found, blur=None)  # noise that was rounded twice looks like one
+    # an enlargement alone is no reason to undo anything: a second one is seldom true
     return found if found.blur or (found.jpeg and coarse(found.jpeg)) or visible(found) else None
 
 

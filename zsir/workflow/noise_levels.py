@@ -32,10 +32,10 @@ class Level:
 #: blocks of a file that are looked at, evenly spread
 MOST_BLOCKS = 2**16
 NO_NOISE = Level(0.0, "stated")
-#: of a block whose mean is nearer to black or white than this, 0 to 255, much of the noise is clipped
+#: of a block whose mean is nearer to black or white than this, 0 to 255, much of the noise is clipped, or all of it
 CLIPPED = 20.0
-#: all blocks are looked at where fewer than this share are not clipped
-MOST_CLIPPED = 0.25
+#: all blocks are looked at where fewer than this share are not clipped, as on a printed page
+LEAST_INSIDE = 0.25
 
 
 def rounding(bits: int) -> float:
@@ -61,14 +61,10 @@ def level_beneath(picture: Picture, file: JpegFile, noted: float | None) -> Leve
 
 
 def _not_clipped(codes: NDArray[np.int64], table: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The codes (count, 8, 8) of blocks whose noise is not clipped; all of them where these are few.
-
-    A block without any detail stays, however bright: a picture with noise has none.
-    """
+    """The codes (count, 8, 8) of blocks whose noise is not clipped; all of them where these are few."""
     means = 128 + codes[:, 0, 0] * table[0, 0] / 8
     inside = (means > CLIPPED) & (means < 255 - CLIPPED)
-    kept = inside | (codes.reshape(len(codes), -1)[:, 1:] == 0).all(axis=1)
-    return codes[kept] if kept.sum() >= MOST_CLIPPED * len(codes) else codes
+    return codes[inside] if inside.mean() >= LEAST_INSIDE else codes
 
 
 def level_of(picture: Picture, operator: LinearOperator, y: Tensor, noted: float | None) -> Level:
