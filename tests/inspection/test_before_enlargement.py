@@ -41,6 +41,16 @@ def test_the_cubic_kernel_of_opencv():
     assert found.spec.endswith(" | resize:size=248x248,rule=opencv,kernel=cubic")
 
 
+@pytest.mark.parametrize(("kernel", "margin"), [("bicubic", 8), ("lanczos", 20)])
+def test_clipped_overshoot_is_no_other_damage(kernel, margin):
+    """At edges an interpolation goes beyond black and white, and is cut there."""
+    edges = np.where(np.random.default_rng(0).random((20, 20)) < 0.5, margin, 255 - margin).astype(np.uint8)
+    small = np.kron(edges, np.ones((8, 8), np.uint8))[..., None].repeat(3, axis=2)
+    found = undone(planes(enlarged(small, 200, kernel)), Enlargement(1.25, 0.0, kernel))
+    assert found is not None and found[1] == kernel
+    assert np.abs(found[0].astype(int) - small).mean() < 0.7
+
+
 def test_of_a_large_picture_a_piece_is_found_that_begins_with_a_block():
     small = np.random.default_rng(0).integers(20, 235, (1200, 1000, 1), dtype=np.uint8)
     large = np.asarray(Image.fromarray(small[..., 0]).resize((1300, 1560), RULES["bilinear"]))

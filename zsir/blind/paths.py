@@ -229,7 +229,7 @@ class _Score:
 
     @torch.enable_grad()
     def fitted(self, c: Tensor, n: Tensor, stage: Stage) -> tuple[Tensor, Tensor, Tensor]:
-        """Paths and spectra after the steps of a stage, by Adam, and their scores."""
+        """Paths and spectra after the steps of a stage, by Adam, and their scores before the last, small step."""
         free, numbers = c[:, : stage.modes].clone().requires_grad_(), n.clone().requires_grad_()
         groups = [{"params": [free], "lr": STEP}, {"params": [numbers], "lr": STEP_SPECTRUM}]
         descent = torch.optim.Adam(groups, betas=(0.8, 0.95))
