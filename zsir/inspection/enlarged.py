@@ -142,7 +142,10 @@ def _reduced(x: NDArray[np.float32], factor: float, kernel: str) -> tuple[float,
         small = inverses[0] @ filled @ inverses[1].T
         made = down @ small @ across.T
         # what overshot black or white was clipped
-        filled = np.where((piece <= 0) & (made < 0) | (piece >= 255) & (made > 255), made, piece)
+        beyond = (piece <= 0) & (made < 0) | (piece >= 255) & (made > 255)
+        filled = np.where(beyond, made, piece)
+        if not beyond.any():
+            break
     rest = (made - filled)[:, EDGE:-EDGE, EDGE:-EDGE]
     lost = 1 - small[0].size / piece[0].size
     return float(np.sqrt((rest**2).mean() / lost)) / ROUNDING, small[:, high, wide]
