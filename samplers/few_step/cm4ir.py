@@ -182,16 +182,15 @@ class CM4IR(BaseSampler):
         """
         noise = problem.noise_std
         rule = _rule(kind)
+        finish = finish_of(problem.operator) if rule is DENOISER else None
         if self.start is not None:
             sigmas = cm4ir_levels(self.nfe, self.start, self.gamma)
         else:
             error = expected_start(problem.operator, noise, problem.y).error
-            finish = finish_of(problem.operator) if rule is DENOISER else None
             last = min(finish or max(rule.share * noise, self._least(problem, rule)), reach)
             sigmas = geometric(self.nfe, min(rule.over * error, reach), last)
         # an operator that names its last level has coloured noise: a ridge does not tell its good numbers from the bad
-        named = finish_of(problem.operator) is not None
-        end = rule.end if not named and self.start is None and self.zeta is None else None
+        end = rule.end if finish is None and self.start is None and self.zeta is None else None
         if self.zeta is not None:
             ridges: tuple[float, ...] = (self.zeta * noise**2,) * (self.nfe + 1)
         else:

@@ -104,13 +104,23 @@ def weights(kernel: str, t: Floats) -> Floats:
     return np.where(t < 3, np.sinc(t) * np.sinc(t / 3), 0.0)
 
 
+def _first(kernel: str, where: Floats) -> int:
+    """The first pixel that counts at the places ``where``."""
+    return math.floor(float(where[0])) - KERNELS[kernel] + 1
+
+
+def interpolation(kernel: str, where: Floats, low: float = -math.inf, high: float = math.inf) -> Floats:
+    """The matrix that interpolates at ascending places, (places, pixels), from the pixels ``low`` to ``high``."""
+    last = min(high, math.ceil(where[-1]) + KERNELS[kernel] - 1)
+    matrix = weights(kernel, where[:, None] - np.arange(max(low, _first(kernel, where)), last + 1)[None])
+    normed: Floats = matrix / matrix.sum(axis=1, keepdims=True)
+    return normed
+
+
 def space(kernel: str, factor: float, start: int, shift: float) -> Floats:
     """An orthonormal basis (`WINDOW`, dimension) of what enlargement makes of pixels from ``start`` on."""
-    where = (start + np.arange(WINDOW) + 0.5 + shift) / factor - 0.5
-    half = KERNELS[kernel]
-    centres: Floats = np.arange(np.floor(where[0]) - half + 1, np.ceil(where[-1]) + half, dtype=np.float64)
-    matrix = weights(kernel, where[:, None] - centres[None])
-    matrix /= matrix.sum(axis=1, keepdims=True)
+    where: Floats = (start + np.arange(WINDOW, dtype=np.float64) + 0.5 + shift) / factor - 0.5
+    matrix = interpolation(kernel, where)
     basis, singular, _ = np.linalg.svd(matrix, full_matrices=False)
     found: Floats = basis[:, singular > RANK * singular[0]]
     return found
@@ -135,11 +145,11 @@ def _reduced(x: NDArray[np.float32], factor: float, kernel: str) -> tuple[float,
     """What the least-squares solution leaves, relative to rounding, and the solution, 0 to 255."""
     rows, columns = (slice((n - min(n, PIECE)) // 2, (n + min(n, PIECE)) // 2) for n in x.shape[1:])
     piece = 255 * x[:, rows, columns].astype(np.float64)
-    (down, high), (across, wide) = (_matrix(n, factor, kernel) for n in x.shape[1:])
-    inverses = _inverse(down), _inverse(across)
+    axes = {n: _axis(n, factor, kernel) for n in set(x.shape[1:])}
+    (down, undo_down, high), (across, undo_across, wide) = (axes[n] for n in x.shape[1:])
     filled = piece
     for _ in range(ROUNDS):
-        small = inverses[0] @ filled @ inverses[1].T
+        small = undo_down @ filled @ undo_across.T
         made = down @ small @ across.T
         # what overshot black or white was clipped
         beyond = (piece <= 0) & (made < 0) | (piece >= 255) & (made > 255)
@@ -158,16 +168,15 @@ def _inverse(matrix: Floats) -> Floats:
     return found
 
 
-def _matrix(length: int, factor: float, kernel: str) -> tuple[Floats, slice]:
-    """The enlargement of the middle `PIECE` of an axis (pixels, small pixels), and the small pixels that it determines,
-    from a multiple of 8 on: there blocks of JPEG begin."""
+def _axis(length: int, factor: float, kernel: str) -> tuple[Floats, Floats, slice]:
+    """The enlargement of the middle `PIECE` of an axis (pixels, small pixels), its inverse, and the small pixels that
+    it determines, from a multiple of 8 on: there blocks of JPEG begin."""
     kept, count = min(length, PIECE), round(length / factor)
     where = ((length - kept) // 2 + np.arange(kept) + 0.5) * count / length - 0.5
-    half = KERNELS[kernel]
-    first, last = max(0, math.floor(where[0]) - half + 1), min(count - 1, math.ceil(where[-1]) + half - 1)
-    matrix = weights(kernel, where[:, None] - np.arange(first, last + 1)[None])
+    first = max(0, _first(kernel, where))
     begin = 0 if kept == length else EDGE + -(first + EDGE) % 8
-    return matrix / matrix.sum(axis=1, keepdims=True), slice(begin, None if kept == length else -EDGE)
+    matrix = interpolation(kernel, where, 0, count - 1)
+    return matrix, _inverse(matrix), slice(begin, None if kept == length else -EDGE)
 
 
 def fitted(x: NDArray[np.float32], factor: tuple[float, float], kernel: str) -> Fitted:
